@@ -1,0 +1,1 @@
+"""Where Everloop runs: settings, records, bytes, model sources and the command line."""

@@ -1,0 +1,123 @@
+"""The commands and their options. Bodies stand in their own modules, imported when called."""
+
+from typing import Annotated
+
+import typer
+
+from cluster.cli.exits import guarded
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    name="everloop",
+    help="Ask your documents: an OpenAI-compatible endpoint with citations, on your own machines.",
+    epilog="Exit codes: 0 done, 1 failed, 2 wrong arguments or settings, 3 nothing runs there, "
+    "4 some files failed, 130 interrupted.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to standard output.")]
+BaseUrl = Annotated[
+    str | None,
+    typer.Option("--base-url", help="Where Everloop answers; by default as the settings say."),
+]
+Store = Annotated[str, typer.Option("--store", help="Name or id of a vector store.")]
+
+
+@app.command()
+@guarded
+def up(
+    sample: Annotated[
+        bool, typer.Option("--sample", help="Ingest the sample corpus and ask it a question.")
+    ] = False,
+) -> int | None:
+    """Start everything on this machine, or find that it runs."""
+    from cluster.cli.up import run_up
+
+    return run_up(sample=sample)
+
+
+@app.command()
+@guarded
+def down() -> int | None:
+    """Stop everything that `up` started, and nothing else. Data stays."""
+    from cluster.cli.up import run_down
+
+    return run_down()
+
+
+@app.command()
+@guarded
+def status(as_json: AsJson = False) -> int | None:
+    """Show what runs where. Exit code 3 when nothing does."""
+    from cluster.cli.status import run_status
+
+    return run_status(as_json=as_json)
+
+
+@app.command()
+@guarded
+def doctor(as_json: AsJson = False) -> int | None:
+    """Look for what is wrong with this machine or cluster, and say what to do about it."""
+    from cluster.cli.doctor import run_doctor
+
+    return run_doctor(as_json=as_json)
+
+
+@app.command()
+@guarded
+def config(as_json: AsJson = False) -> int | None:
+    """Show each setting, its value and where it came from."""
+    from cluster.cli.config import run_config
+
+    run_config(as_json=as_json)
+    return None
+
+
+@app.command()
+@guarded
+def ingest(
+    what: Annotated[list[str], typer.Argument(metavar="PATH|URL…", help="Files, folders, pages.")],
+    store: Store,
+    base_url: BaseUrl = None,
+    as_json: AsJson = False,
+) -> int | None:
+    """Put documents into a vector store; unchanged ones are skipped, changed ones replaced."""
+    from cluster.cli.ingest import run_ingest
+
+    return run_ingest(what, store, base_url, as_json=as_json)
+
+
+@app.command()
+@guarded
+def ask(
+    question: Annotated[str, typer.Argument(help="A question in your own words.")],
+    store: Store,
+    model: Annotated[str | None, typer.Option(help="Model id; by default the first.")] = None,
+    base_url: BaseUrl = None,
+    as_json: AsJson = False,
+) -> int | None:
+    """Answer a question from a vector store's documents, with its sources."""
+    from cluster.cli.ask import run_ask
+
+    run_ask(question, store, model, base_url, as_json=as_json)
+    return None
+
+
+@app.command()
+@guarded
+def search(
+    query: Annotated[str, typer.Argument(help="What to look for.")],
+    store: Store,
+    limit: Annotated[int, typer.Option(min=1, max=50, help="Passages to show.")] = 5,
+    base_url: BaseUrl = None,
+    as_json: AsJson = False,
+) -> int | None:
+    """Show the passages that a vector store finds."""
+    from cluster.cli.search import run_search
+
+    run_search(query, store, limit, base_url, as_json=as_json)
+    return None

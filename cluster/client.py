@@ -1,0 +1,89 @@
+"""The official openai client, pointed at an Everloop, with its errors in our words."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from cluster.errors import ApiError, UnreachableError
+
+if TYPE_CHECKING:
+    from openai import OpenAI
+    from openai.types import VectorStore
+
+__all__ = ["find_store", "openai_client", "require_store", "translated_errors"]
+
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+def openai_client(base_url: str, *, timeout_s: float = 600.0) -> "OpenAI":
+    """Make a client for `base_url`; its key, where one is asked for, is `EVERLOOP_API_KEY`.
+
+    A proxy from the environment is not used for this machine.
+    """
+    from openai import DefaultHttpxClient, OpenAI
+
+    # Ray and vLLM, where a command imports them, print every logger's INFO to the terminal.
+    for name in ("httpx", "httpx2", "openai"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    loopback = (urlsplit(base_url).hostname or "") in _LOOPBACK
+    return OpenAI(
+        base_url=base_url,
+        api_key=os.environ.get("EVERLOOP_API_KEY") or "none",
+        timeout=timeout_s,
+        max_retries=2,
+        http_client=DefaultHttpxClient(trust_env=not loopback, timeout=timeout_s),
+    )
+
+
+@contextmanager
+def translated_errors(base_url: str) -> Iterator[None]:
+    """Turn the client's errors into UnreachableError and ApiError."""
+    import openai
+
+    try:
+        yield
+    except openai.APITimeoutError as error:
+        raise ApiError(f"{base_url} did not answer in time.", fix="Try again.") from error
+    except openai.APIConnectionError as error:
+        raise UnreachableError(
+            f"No Everloop answers at {base_url}.",
+            fix="Start one with `everloop up`, or name another with --base-url.",
+        ) from error
+    except openai.APIStatusError as error:
+        body = error.body if isinstance(error.body, dict) else {}
+        message = str(body.get("message") or error.message)
+        raise ApiError(
+            f"{base_url} answered {error.status_code}: {message}", status=error.status_code
+        ) from error
+    except openai.APIError as error:
+        raise ApiError(f"{base_url} broke off: {error.message}") from error
+
+
+def find_store(client: "OpenAI", name: str) -> "VectorStore | None":
+    """Return the vector store of this name or id, the newest where several have the name."""
+    if name.startswith("vs_"):
+        from openai import NotFoundError
+
+        try:
+            return client.vector_stores.retrieve(name)
+        except NotFoundError:
+            return None
+    return next(
+        (store for store in client.vector_stores.list(limit=100) if store.name == name), None
+    )
+
+
+def require_store(client: "OpenAI", name: str) -> "VectorStore":
+    """Return the store of this name or id. Raises ApiError that lists those there are."""
+    store = find_store(client, name)
+    if store is None:
+        names = ", ".join(sorted(s.name or s.id for s in client.vector_stores.list(limit=20)))
+        raise ApiError(
+            f"There is no vector store {name!r}; there are: {names or 'none yet'}.",
+            status=404,
+            fix=f"`everloop ingest PATH --store {name}` makes one.",
+        )
+    return store

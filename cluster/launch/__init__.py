@@ -1,0 +1,1 @@
+"""Start, inspect and stop an Everloop on this machine."""

@@ -1,0 +1,101 @@
+"""What runs where."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from cluster.errors import EverloopError
+from cluster.launch.processes import cluster_id, marked_processes
+from cluster.launch.run_record import read_record
+from cluster.launch.up import is_ready
+from cluster.settings import Settings
+
+__all__ = ["Status", "read_status"]
+
+
+@dataclass(frozen=True)
+class Status:
+    """A picture of one moment."""
+
+    ready: bool
+    """/readyz answers 200."""
+    base_url: str
+    dashboard: str | None
+    processes: int
+    """Processes of this Everloop on this machine."""
+    milvus: str
+    database: str
+    storage: str
+    deployments: list[dict[str, Any]] = field(default_factory=list)
+    stores: list[dict[str, Any]] = field(default_factory=list)
+    problem: str | None = None
+    """Why something above is missing."""
+
+    @property
+    def running(self) -> bool:
+        """Whether any part of it runs."""
+        return self.ready or self.processes > 0
+
+    def as_json(self) -> dict[str, Any]:
+        """For `--json`."""
+        return asdict(self) | {"running": self.running}
+
+
+def read_status(settings: Settings) -> Status:
+    """Ask each part; a part that does not answer is left out and named in `problem`."""
+    local = settings.ray.address is None
+    record = read_record(settings.data_dir) if local else None
+    ready = is_ready(settings)
+    deployments: list[dict[str, Any]] = []
+    stores: list[dict[str, Any]] = []
+    problem = None
+    try:
+        if not local or (record is not None and record.alive):
+            deployments = _deployments(settings)
+        if ready:
+            stores = _stores(settings)
+    except EverloopError as error:
+        problem = str(error)
+    return Status(
+        ready=ready,
+        base_url=settings.base_url,
+        dashboard=f"http://127.0.0.1:{record.dashboard_port}" if record else settings.ray.address,
+        processes=len(marked_processes(cluster_id(settings.data_dir))),
+        milvus=settings.milvus_uri,
+        database=_without_password(settings.database_url),
+        storage=settings.storage_url,
+        deployments=deployments,
+        stores=stores,
+        problem=problem,
+    )
+
+
+def _deployments(settings: Settings) -> list[dict[str, Any]]:
+    from cluster.launch.application import deployment_states
+    from cluster.launch.ray_head import connect
+
+    connect(settings)
+    return [asdict(state) for state in deployment_states()]
+
+
+def _stores(settings: Settings) -> list[dict[str, Any]]:
+    from cluster.client import openai_client, translated_errors
+
+    with translated_errors(settings.base_url), openai_client(settings.base_url) as client:
+        page = client.vector_stores.list(limit=100)
+        return [
+            {
+                "id": store.id,
+                "name": store.name,
+                "files": store.file_counts.completed,
+                "in_progress": store.file_counts.in_progress,
+                "failed": store.file_counts.failed,
+                "bytes": store.usage_bytes,
+            }
+            for store in page.data
+        ]
+
+
+def _without_password(url: str) -> str:
+    from sqlalchemy import make_url
+
+    return make_url(url).render_as_string(hide_password=True)

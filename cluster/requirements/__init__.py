@@ -1,0 +1,1 @@
+"""Locked versions, and the installer that reads them."""

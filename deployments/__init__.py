@@ -1,0 +1,1 @@
+"""What answers: a folder per deployment, each a thin Serve shell over plain classes."""

@@ -1,0 +1,62 @@
+"""The whole application in one place: read it, and you read the picture in `docs/design.md`.
+
+The only file that binds. `build_app(settings)` is what `everloop up` deploys, and what a Serve
+config names as its import path.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cluster.models import ensure_model
+from cluster.settings import Settings
+
+if TYPE_CHECKING:
+    from ray.serve import Application
+
+__all__ = ["build_app"]
+
+
+def build_app(settings: Settings) -> "Application":
+    """Compose Gateway → (Retriever → Embedder, Ingestor → Embedder, Evaluator → Embedder, Models).
+
+    Model folders are resolved here, once; what is missing is fetched. Raises ModelSourceError.
+    """
+    from deployments.embedder.deployment import build_embedder
+    from deployments.evaluator.deployment import build_evaluator
+    from deployments.gateway.deployment import build_gateway
+    from deployments.ingestor.deployment import build_ingestor
+    from deployments.model.deployment import build_model_deployment
+    from deployments.retriever.deployment import build_retriever
+
+    def folder(source: str) -> Path:
+        return ensure_model(source, settings.cache_dir)
+
+    embedding_path = folder(settings.embedding.source)
+    model_paths = {model.id: folder(model.source) for model in settings.models}
+    reranker = settings.retrieval.reranker
+    reranker_path = None if reranker == "late-interaction" else folder(reranker)
+
+    embedder = build_embedder(settings.embedding, embedding_path)
+    retriever = build_retriever(
+        settings.retrieval,
+        settings.embedding,
+        settings.milvus,
+        settings.milvus_uri,
+        settings.database_url,
+        reranker_path,
+        embedder,
+    )
+    ingestor = build_ingestor(settings, embedding_path, embedder)
+    evaluator = build_evaluator(settings, embedder)
+    models = {
+        model.id: build_model_deployment(model, model_paths[model.id]) for model in settings.models
+    }
+    return build_gateway(
+        settings,
+        model_paths=model_paths,
+        embedder=embedder,
+        retriever=retriever,
+        ingestor=ingestor,
+        evaluator=evaluator,
+        models=models,
+    )

@@ -1,0 +1,129 @@
+"""Errors of the answer path. The gateway turns each into OpenAI's error body.
+
+RequestError                  status, message, type, param, code: what the client is told
+├── InvalidRequest            400, `param` names the field
+├── NotFound                  404
+├── PayloadTooLarge           413
+├── UnsupportedMedia          415
+├── Unprocessable             422
+├── Overloaded                429, with `retry_after_s`
+├── Unavailable               503, with `retry_after_s`
+└── DeadlineExceeded          504
+"""
+
+from typing import ClassVar
+
+from cluster.errors import EverloopError
+
+__all__ = [
+    "DeadlineExceeded",
+    "InvalidRequest",
+    "NotFound",
+    "Overloaded",
+    "PayloadTooLarge",
+    "RequestError",
+    "Unavailable",
+    "Unprocessable",
+    "UnsupportedMedia",
+]
+
+
+class RequestError(EverloopError):
+    """An error that the client is told about, as OpenAI's error body. It crosses processes."""
+
+    status: ClassVar[int] = 500
+    type: ClassVar[str] = "server_error"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        retry_after_s: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.param = param
+        self.code = code
+        self.retry_after_s = retry_after_s
+
+    def body(self) -> dict[str, dict[str, str | None]]:
+        """OpenAI's error body."""
+        return {
+            "error": {
+                "message": self.message,
+                "type": self.type,
+                "param": self.param,
+                "code": self.code,
+            }
+        }
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Survive pickling between replicas."""
+        return (_rebuild, (type(self), self.message, self.param, self.code, self.retry_after_s))
+
+
+def _rebuild(
+    cls: type[RequestError],
+    message: str,
+    param: str | None,
+    code: str | None,
+    retry_after_s: int | None,
+) -> RequestError:
+    return cls(message, param=param, code=code, retry_after_s=retry_after_s)
+
+
+class InvalidRequest(RequestError):
+    """A field has a value that is not allowed."""
+
+    status = 400
+    type = "invalid_request_error"
+
+
+class NotFound(RequestError):
+    """No such object in this project."""
+
+    status = 404
+    type = "invalid_request_error"
+
+
+class PayloadTooLarge(RequestError):
+    """The body or file is larger than allowed."""
+
+    status = 413
+    type = "invalid_request_error"
+
+
+class UnsupportedMedia(RequestError):
+    """The content type is not one this route reads."""
+
+    status = 415
+    type = "invalid_request_error"
+
+
+class Unprocessable(RequestError):
+    """Well-formed, and still impossible to carry out."""
+
+    status = 422
+    type = "invalid_request_error"
+
+
+class Overloaded(RequestError):
+    """The queue is full."""
+
+    status = 429
+    type = "rate_limit_error"
+
+
+class Unavailable(RequestError):
+    """A part that the request needs is down."""
+
+    status = 503
+    type = "server_error"
+
+
+class DeadlineExceeded(RequestError):
+    """The request took longer than its deadline."""
+
+    status = 504
+    type = "server_error"

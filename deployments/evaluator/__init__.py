@@ -1,0 +1,1 @@
+"""The Evaluator: scores answers from their traces, off the hot path."""

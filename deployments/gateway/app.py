@@ -1,0 +1,82 @@
+"""The gateway's ASGI application: OpenAI's API over `Services`."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
+
+from deployments.gateway.error_bodies import install_error_handlers
+from deployments.gateway.middleware import BodyRules, Deadline, RequestIdentity
+from deployments.gateway.routes import (
+    chat,
+    completions,
+    embeddings,
+    file_batches,
+    files,
+    health,
+    metrics,
+    models,
+    rerank,
+    responses,
+    search,
+    traces,
+    vector_store_files,
+    vector_stores,
+)
+from deployments.gateway.services import Services
+
+__all__ = ["create_app"]
+
+_ROUTES = (
+    models,
+    completions,
+    chat,
+    responses,
+    embeddings,
+    rerank,
+    files,
+    vector_stores,
+    search,
+    vector_store_files,
+    file_batches,
+    traces,
+    health,
+    metrics,
+)
+
+
+def create_app(services: Services, *, behind_serve: bool = False) -> FastAPI:
+    """Build the application. `services.traces` is closed when it shuts down.
+
+    `behind_serve`: Ray Serve's proxy stands in front; see RequestIdentity.
+    """
+    http = services.settings.http
+    app = FastAPIOffline(
+        title="Everloop",
+        version=version("everloop"),
+        description="Your documents, your model, OpenAI's API. Any `openai` client works: set its "
+        "`base_url` to this server's `/v1`.",
+        redoc_url=None,
+        lifespan=_lifespan,
+    )
+    app.state.services = services
+    for module in _ROUTES:
+        app.include_router(module.router)
+    install_error_handlers(app, http.retry_after_s)
+    # The last one added is the outermost.
+    app.add_middleware(
+        BodyRules,
+        max_body_bytes=http.max_body_bytes,
+        max_file_bytes=services.settings.ingestion.max_file_bytes,
+    )
+    app.add_middleware(Deadline, timeout_s=http.request_timeout_s)
+    app.add_middleware(RequestIdentity, traces=services.traces, behind_serve=behind_serve)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    yield
+    await app.state.services.traces.close()

@@ -1,0 +1,133 @@
+"""The Gateway's Serve shell: the HTTP ingress of the application."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cluster.settings import Settings
+
+if TYPE_CHECKING:
+    from ray.serve import Application
+    from starlette.types import ASGIApp
+
+__all__ = ["GatewayReplica", "build_gateway"]
+
+
+class GatewayReplica:
+    """One replica: builds `Services` over the handles, and the ASGI application over them."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        model_paths: dict[str, str],
+        embedder: Any,
+        retriever: Any,
+        ingestor: Any,
+        evaluator: Any,
+        models: dict[str, Any],
+    ) -> None:
+        from cluster.database import Database
+        from cluster.storage import ByteStore
+        from deployments.gateway.grounding.answerer import ChatProfile, GroundedAnswerer
+        from deployments.gateway.grounding.tokens import TokenCounter
+        from deployments.gateway.readiness import deployment_checks
+        from deployments.gateway.services import Services
+        from deployments.gateway.tracing import TraceWriter
+        from deployments.handles import (
+            EmbedderHandle,
+            EvaluatorHandle,
+            IngestorHandle,
+            ModelHandle,
+            RetrieverHandle,
+        )
+        from deployments.prompts import PromptLibrary
+
+        retry = settings.http.retry_after_s
+        database = Database(settings.database_url, settings.database.pool_size)
+        search = RetrieverHandle(
+            retriever, retry_after_s=retry, timeout_s=settings.retrieval.timeout_s
+        )
+        embedding = EmbedderHandle(embedder, retry_after_s=retry)
+        scorer = EvaluatorHandle(evaluator, retry_after_s=retry)
+        checks = deployment_checks([embedder, retriever, ingestor, *models.values()])
+        chat = {
+            name: ModelHandle(
+                handle,
+                name,
+                retry_after_s=retry,
+                check=checks[handle.deployment_name],
+                replica_wait_s=settings.http.replica_wait_s,
+            )
+            for name, handle in models.items()
+        }
+        profiles = {
+            model.id: ChatProfile(
+                model=chat[model.id],
+                counter=TokenCounter(Path(model_paths[model.id])),
+                context_tokens=model.max_context_tokens,
+            )
+            for model in settings.models
+        }
+        self._services = Services(
+            settings=settings,
+            database=database,
+            storage=ByteStore(settings.storage_url, settings.storage.options),
+            models=chat,
+            embedder=embedding,
+            retriever=search,
+            ingestor=IngestorHandle(ingestor, retry_after_s=retry),
+            evaluator=scorer,
+            traces=TraceWriter(
+                database,
+                settings.tracing.max_buffered,
+                settings.tracing.flush_interval_s,
+                store_text=settings.tracing.store_text,
+            ),
+            answerer=GroundedAnswerer(
+                retriever=search,
+                profiles=profiles,
+                embedder=embedding,
+                prompts=PromptLibrary(),
+                evaluator=scorer,
+                settings=settings.grounding,
+                sample_rate=settings.evaluation.sample_rate,
+            ),
+            checks={"milvus": search.check, **checks},
+        )
+
+    def __serve_build_asgi_app__(self) -> "ASGIApp":
+        """Build the application; Serve calls this once the replica is constructed."""
+        from deployments.gateway.app import create_app
+
+        return create_app(self._services, behind_serve=True)
+
+
+def build_gateway(
+    settings: Settings,
+    *,
+    model_paths: Mapping[str, Path],
+    embedder: "Application",
+    retriever: "Application",
+    ingestor: "Application",
+    evaluator: "Application",
+    models: Mapping[str, "Application"],
+) -> "Application":
+    """Bind the ingress; every other deployment hangs below it."""
+    from ray import serve
+
+    return serve.deployment(
+        serve.ingress()(GatewayReplica),
+        name="Gateway",
+        num_replicas=settings.http.replicas,
+        max_ongoing_requests=settings.http.max_ongoing_requests,
+        graceful_shutdown_timeout_s=20,
+        ray_actor_options={"num_cpus": settings.http.cpus_per_replica},
+    ).bind(
+        settings,
+        {model: str(path) for model, path in model_paths.items()},
+        embedder,
+        retriever,
+        ingestor,
+        evaluator,
+        dict(models),
+    )

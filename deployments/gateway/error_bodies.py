@@ -1,0 +1,161 @@
+"""Every error as OpenAI's body: `{"error": {"message", "type", "param", "code"}}`."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from sqlalchemy.exc import DataError
+from starlette.exceptions import HTTPException
+
+from cluster.errors import DatabaseError, StorageError, VectorDatabaseError
+from deployments.errors import InvalidRequest, NotFound, RequestError, Unavailable
+from ingestion.chunking import StrategyError
+
+__all__ = ["error_response", "install_error_handlers", "internal_error_response"]
+
+_log = logging.getLogger(__name__)
+_SHOWN: Final = 120
+_PLACES: Final = frozenset({"body", "query", "path", "header", "cookie"})
+
+
+def error_response(error: RequestError) -> JSONResponse:
+    """Make the response to an error that the client may know, with its `Retry-After`."""
+    headers = {}
+    if error.retry_after_s is not None:
+        headers["Retry-After"] = str(error.retry_after_s)
+    return JSONResponse(error.body(), status_code=error.status, headers=headers)
+
+
+def internal_error_response(request_id: str) -> JSONResponse:
+    """Make the response to an error of which the client learns only where to find it."""
+    error = RequestError(
+        f"The server failed. Its log has the reason under request id {request_id}.",
+        code="internal_error",
+    )
+    return error_response(error)
+
+
+def install_error_handlers(app: FastAPI, retry_after_s: int) -> None:
+    """Map what the routes and the framework raise."""
+
+    async def known(_request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestError)  # noqa: S101 - Starlette's types are wider
+        if error.status in {429, 503} and error.retry_after_s is None:
+            error.retry_after_s = retry_after_s
+        return error_response(error)
+
+    async def invalid(_request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)  # noqa: S101
+        return error_response(_validation_error(error.errors(), error.body))
+
+    async def framework(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)  # noqa: S101
+        return _framework_response(request, error)
+
+    async def not_storable(_request: Request, _error: Exception) -> JSONResponse:
+        return error_response(InvalidRequest("A value cannot be stored: it is not valid text."))
+
+    async def part_down(request: Request, error: Exception) -> JSONResponse:
+        _log.error("Request %s met a part that is down: %s", request.state.request_id, error)
+        part = _PARTS[type(error)]
+        return error_response(
+            Unavailable(
+                f"{part} cannot be reached; GET /readyz says which part is down.",
+                code="part_unavailable",
+                retry_after_s=retry_after_s,
+            )
+        )
+
+    app.add_exception_handler(RequestError, known)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, framework)
+    app.add_exception_handler(DataError, not_storable)
+    for kind in _PARTS:
+        app.add_exception_handler(kind, part_down)
+
+
+_PARTS: Final[dict[type[Exception], str]] = {
+    DatabaseError: "The database",
+    StorageError: "The byte store",
+    VectorDatabaseError: "The vector database",
+}
+
+
+def _framework_response(request: Request, error: HTTPException) -> JSONResponse:
+    if error.status_code == 404:
+        return error_response(
+            NotFound(
+                f"Unknown request URL: {request.method} {request.url.path}. GET /docs lists them.",
+                code="unknown_url",
+            )
+        )
+    if error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "")
+        message = f"{request.method} is not allowed on {request.url.path}; allowed: {allowed}."
+        code = "method_not_allowed"
+    else:
+        message, code = str(error.detail), "invalid_request"
+    body = {"message": message, "type": "invalid_request_error", "param": None, "code": code}
+    return JSONResponse({"error": body}, status_code=error.status_code, headers=error.headers)
+
+
+def _validation_error(errors: Sequence[Any], body: Any) -> InvalidRequest:
+    """One error of the field that is wrong; alternatives of a union are told together."""
+    first = errors[0]
+    if first["type"] == "json_invalid":
+        reason = (first.get("ctx") or {}).get("error", "")
+        return InvalidRequest(f"The request body is not valid JSON: {reason}.", code="invalid_json")
+    if first["type"] not in {
+        "missing",
+        "extra_forbidden",
+    }:  # a union: the member that came furthest
+        first = max(
+            (error for error in errors if error["loc"][:2] == first["loc"][:2]),
+            key=lambda error: len((_field(error, body) or "").split(".")),
+        )
+    param = _field(first, body)
+    messages = []
+    for error in errors:
+        text = error["msg"].removeprefix("Value error, ").rstrip(".")
+        if _field(error, body) == param and text not in messages:
+            messages.append(text)
+    said = " Or: ".join(messages)
+    if first["type"] == "missing":
+        return InvalidRequest(
+            f"{param or 'The request body'} is required.", param=param, code="missing_parameter"
+        )
+    if first["type"] == "extra_forbidden":
+        return InvalidRequest(f"Unknown parameter: {param}.", param=param, code="unknown_parameter")
+    if isinstance(wrong := (first.get("ctx") or {}).get("error"), StrategyError):
+        path = f"{(param or '').removesuffix('chunking_strategy')}{wrong.param}"
+        return InvalidRequest(str(wrong), param=path, code="invalid_value")
+    shown = repr(first.get("input"))
+    if len(shown) > _SHOWN:
+        shown = shown[:_SHOWN] + "…"
+    return InvalidRequest(
+        f"{param or 'The request body'} is {shown}. {said}.", param=param, code="invalid_value"
+    )
+
+
+def _field(error: dict[str, Any], body: Any) -> str | None:
+    """Return the field's dotted name, without the names that pydantic gives to union members."""
+    location = list(error["loc"])
+    if location and location[0] in _PLACES:
+        place = location.pop(0)
+        if place != "body":
+            return ".".join(str(part) for part in location) or None
+    parts: list[str] = []
+    value = body
+    for index, part in enumerate(location):
+        last = index == len(location) - 1
+        if isinstance(value, dict) and part in value:
+            value = value[part]
+        elif isinstance(value, list) and isinstance(part, int):
+            value = value[part] if part < len(value) else None
+        elif not (last and error["type"] == "missing"):
+            continue
+        parts.append(str(part))
+    return ".".join(parts) or None

@@ -1,0 +1,189 @@
+"""From an HTTP request to a model and back, with as little work per token as can be.
+
+The replica sends bytes that are ready for the socket; here they are only passed on. The first
+message is awaited before the status line, so that an error has its own status; a later one becomes
+an event of the stream, never a silent end. A client that goes stops the generation at once.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Final, Literal
+
+from fastapi import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from deployments.errors import InvalidRequest, NotFound, RequestError
+from deployments.gateway.request_context import current_trace, remaining_s, request_id
+from deployments.gateway.services import Services
+from deployments.gateway.tracing import CLIENT_CLOSED, TraceDraft
+from deployments.model.messages import ModelCall, Part, Usage
+
+__all__ = ["answer", "check_model", "model_call", "read_body"]
+
+_STREAM_HEADERS: Final = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+]
+
+
+async def read_body(request: Request) -> dict[str, Any]:
+    """The request's JSON object. What its fields may hold is checked in the replica."""
+    try:
+        body = await request.json()
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InvalidRequest(
+            f"The request body is not valid JSON: {error}.", code="invalid_json"
+        ) from None
+    if not isinstance(body, dict):
+        raise InvalidRequest("The request body must be a JSON object.", code="invalid_json")
+    if not isinstance(body.get("model"), str):
+        raise InvalidRequest("model is required.", param="model", code="missing_parameter")
+    if not isinstance(body.get("stream"), bool | None):
+        raise InvalidRequest("stream must be true or false.", param="stream", code="invalid_value")
+    return body
+
+
+def model_call(
+    request: Request, body: dict[str, Any], kind: Literal["chat", "completion"]
+) -> ModelCall:
+    """The call that carries `body` to a replica."""
+    return ModelCall(
+        kind=kind, body=body, request_id=request_id(request), deadline_s=remaining_s(request)
+    )
+
+
+def check_model(services: Services, name: str) -> None:
+    """Raise NotFound for a model that is not served here."""
+    if name not in services.models:
+        known = ", ".join(services.models)
+        raise NotFound(
+            f"The model {name[:128]!r} does not exist here. Served are: {known}.",
+            param="model",
+            code="model_not_found",
+        )
+
+
+async def answer(
+    request: Request,
+    parts: AsyncIterator[Part],
+    *,
+    streamed: bool,
+    read_answer: Callable[[bytes], str],
+) -> Response:
+    """Answer with `parts`. `read_answer` finds the answer's text in all of their bytes."""
+    outcome = _Outcome(current_trace(request), read_answer)
+    gone = asyncio.ensure_future(_client_gone(request.receive))
+    first = asyncio.ensure_future(anext(parts, None))
+    handed_on = False
+    try:
+        await asyncio.wait({first, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not first.done():
+            outcome.trace.leave()
+            return Response(status_code=CLIENT_CLOSED)
+        part = first.result() or Part(b"")
+        outcome.add(part)
+        handed_on = streamed
+        if streamed:
+            return _Stream(part, parts, gone, outcome)
+        return Response(part.data, media_type="application/json")
+    finally:
+        if not handed_on:
+            gone.cancel()
+            first.cancel()
+            await asyncio.wait({first})
+            await _close(parts)
+            outcome.close()
+
+
+class _Stream(Response):
+    """Passes parts on until they end, the client goes or the deadline of the request passes."""
+
+    def __init__(
+        self,
+        first: Part,
+        parts: AsyncIterator[Part],
+        gone: "asyncio.Future[None]",
+        outcome: "_Outcome",
+    ) -> None:
+        super().__init__()
+        self.raw_headers = _STREAM_HEADERS
+        self._first = first
+        self._parts = parts
+        self._gone = gone
+        self._outcome = outcome
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the stream."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - an ASGI application runs in a task
+        gone = self._gone
+        gone.add_done_callback(lambda done: None if done.cancelled() else task.cancel())
+        try:
+            await send(
+                {"type": "http.response.start", "status": 200, "headers": list(self.raw_headers)}
+            )
+            await self._send(self._first.data, send)
+            async for part in self._parts:
+                self._outcome.add(part)
+                await self._send(part.data, send)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        except RequestError as error:
+            self._outcome.trace.fail(error)
+            event = f"data: {json.dumps(error.body())}\n\ndata: [DONE]\n\n".encode()
+            await send({"type": "http.response.body", "body": event, "more_body": False})
+        except asyncio.CancelledError:
+            if not (gone.done() and not gone.cancelled()):
+                raise  # Serve saw the client go before we did, or the deadline, or a shutdown
+            task.uncancel()
+            self._outcome.trace.leave()
+        finally:
+            gone.cancel()
+            await _close(self._parts)
+            self._outcome.close()
+
+    async def _send(self, data: bytes, send: Send) -> None:
+        await send({"type": "http.response.body", "body": data, "more_body": True})
+
+
+class _Outcome:
+    """Writes what happened into the trace, once it is over."""
+
+    def __init__(self, trace: TraceDraft, read_answer: Callable[[bytes], str]) -> None:
+        self.trace = trace
+        self._read_answer = read_answer
+        self._started = time.perf_counter()
+        self._data: list[bytes] = []
+        self._usage: Usage | None = None
+
+    def add(self, part: Part) -> None:
+        """Note a part."""
+        if not self._data:
+            elapsed = time.perf_counter() - self._started
+            self.trace.timings_ms["first_token"] = elapsed * 1000
+        self._data.append(part.data)
+        self._usage = part.usage or self._usage
+
+    def close(self) -> None:
+        """Write the answer and its tokens down."""
+        if self.trace.answer is None:
+            self.trace.answer = self._read_answer(b"".join(self._data))
+        if self._usage is not None:
+            self.trace.body["tokens"] = {
+                "prompt": self._usage.prompt_tokens,
+                "completion": self._usage.completion_tokens,
+            }
+
+
+async def _client_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        continue
+
+
+async def _close(parts: AsyncIterator[Part]) -> None:
+    close = getattr(parts, "aclose", None)
+    if close is not None:
+        await close()

@@ -1,0 +1,1 @@
+"""Grounding: passages become a prompt, and an answer becomes citations."""

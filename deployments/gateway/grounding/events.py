@@ -1,0 +1,68 @@
+"""What happens while an answer comes into being. Both surfaces render this one stream.
+
+Searched (grounded answers only) → TextDelta… with SentenceAttributed in between → Finished
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from deployments.gateway.grounding.attribution import SentenceSupport
+from deployments.model.messages import Usage
+from deployments.retriever.messages import RetrievedPassage
+
+__all__ = ["AnswerEvent", "Citation", "Finished", "Searched", "SentenceAttributed", "TextDelta"]
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """A sentence of the answer, `answer[start:end]`, and a place that supports it."""
+
+    start: int
+    end: int
+    passage: RetrievedPassage
+    number: int
+    """The passage's number in the prompt, from 1."""
+    quote: str
+    score: float
+    method: str
+
+
+@dataclass(frozen=True, slots=True)
+class Searched:
+    """The passages were found, best first; those in the prompt are among them."""
+
+    query: str
+    passages: tuple[RetrievedPassage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """The next piece of the answer, without the markers that a model writes."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class SentenceAttributed:
+    """A sentence is complete and was held against the passages. Sentences come in order."""
+
+    sentence: SentenceSupport
+    citations: tuple[Citation, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The answer is whole."""
+
+    text: str
+    finish_reason: Literal["stop", "length"] | str
+    usage: Usage
+    refused: bool = False
+    """Whether nothing supported an answer, so that the model was not asked."""
+    sentences: tuple[SentenceSupport, ...] = ()
+    citations: tuple[Citation, ...] = field(default=())
+    groundedness: float | None = None
+    """Share of checkable sentences that a passage supports; None for an answer without any."""
+
+
+AnswerEvent = Searched | TextDelta | SentenceAttributed | Finished

@@ -1,0 +1,90 @@
+"""What grounding writes into the trace of its request: JSON values only."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from deployments.gateway.grounding.events import Finished
+from deployments.gateway.grounding.packing import Packing
+from deployments.gateway.grounding.support import SupportDecision
+from deployments.gateway.tracing import TraceDraft
+from deployments.retriever.messages import RetrievedPassage
+
+__all__ = ["is_sampled", "trace_decision", "trace_packing", "trace_result"]
+
+
+def trace_decision(trace: TraceDraft, decision: SupportDecision) -> None:
+    """Write why the model was asked or not."""
+    trace.body["support"] = {**asdict(decision), "missing_names": list(decision.missing_names)}
+
+
+def trace_packing(
+    trace: TraceDraft, packing: Packing | None, unused: Sequence[RetrievedPassage]
+) -> None:
+    """Write which passages were in the prompt, and which were not and why."""
+    if packing is None:
+        trace.body["passages"] = []
+        trace.body["left_out"] = [{**_described(p), "reason": "refused"} for p in unused]
+        return
+    trace.body["passages"] = [
+        {
+            **_described(used.passage),
+            "number": used.number,
+            "text": used.text,
+            "tokens": used.tokens,
+            "truncated": used.truncated,
+        }
+        for used in packing.used
+    ]
+    trace.body["left_out"] = [
+        {**_described(left.passage), "reason": left.reason, "tokens": left.tokens}
+        for left in packing.left_out
+    ]
+    trace.body["budget"] = {"passage_tokens": packing.tokens, "allowed": packing.budget}
+
+
+def trace_result(trace: TraceDraft, finished: Finished) -> None:
+    """Write the answer and what supports it."""
+    trace.answer = finished.text
+    trace.body["sentences"] = [
+        {
+            "start": sentence.start,
+            "end": sentence.end,
+            "supported": sentence.supported,
+            "checkable": sentence.checkable,
+            "reason": sentence.reason,
+            "supports": [asdict(support) for support in sentence.supports],
+        }
+        for sentence in finished.sentences
+    ]
+    trace.body.update(
+        tokens={
+            "prompt": finished.usage.prompt_tokens,
+            "completion": finished.usage.completion_tokens,
+        },
+        finish_reason=finished.finish_reason,
+        groundedness=finished.groundedness,
+        refused=finished.refused,
+    )
+
+
+def is_sampled(trace_id: str, rate: float) -> bool:
+    """Whether this trace is scored: the same answer for the same trace, whoever asks."""
+    drawn = int.from_bytes(hashlib.sha256(trace_id.encode()).digest()[:8], "big")
+    return drawn < rate * 2**64
+
+
+def _described(passage: RetrievedPassage) -> dict[str, Any]:
+    return {
+        "id": passage.id,
+        "file_id": passage.file_id,
+        "filename": passage.filename,
+        "vector_store_id": passage.store_id,
+        "page": passage.page,
+        "section": list(passage.section),
+        "score": passage.score,
+        "dense_score": passage.dense_score,
+        "bm25_score": passage.bm25_score,
+        "rerank_score": passage.rerank_score,
+    }

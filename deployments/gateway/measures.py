@@ -1,0 +1,83 @@
+"""The gateway's own metrics: Ray's inside a cluster, a local Prometheus registry outside one.
+
+Ray's agent on each node gathers what every replica there measures, so `/metrics` of any replica
+tells about all of them.
+"""
+
+import functools
+from typing import Any, Final, Protocol
+
+__all__ = ["LocalMeasures", "Measures", "measures"]
+
+_SECONDS: Final = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0)
+_REQUESTS: Final = ("everloop_gateway_requests", "Requests by route and status.")
+_DURATION: Final = ("everloop_gateway_request_seconds", "Seconds from request to response end.")
+_DROPPED: Final = ("everloop_gateway_traces_dropped", "Traces that were lost in this replica.")
+_LABELS: Final = ("method", "route", "status")
+
+
+class Measures(Protocol):
+    """What the gateway counts."""
+
+    def count(self, method: str, route: str, status: int, seconds: float) -> None:
+        """One request has ended."""
+
+    def traces_dropped(self, total: int) -> None:
+        """So many traces have been lost since this replica started."""
+
+
+class LocalMeasures:
+    """In a `prometheus_client` registry of this process."""
+
+    def __init__(self) -> None:
+        from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+        self.registry: Any = CollectorRegistry()
+        self._requests = Counter(*_REQUESTS, _LABELS, registry=self.registry)
+        self._seconds = Histogram(*_DURATION, _LABELS[:2], buckets=_SECONDS, registry=self.registry)
+        self._dropped = Gauge(*_DROPPED, registry=self.registry)
+
+    def count(self, method: str, route: str, status: int, seconds: float) -> None:
+        """One request has ended."""
+        self._requests.labels(method, route, str(status)).inc()
+        self._seconds.labels(method, route).observe(seconds)
+
+    def traces_dropped(self, total: int) -> None:
+        """Set the gauge."""
+        self._dropped.set(total)
+
+    def text(self) -> str:
+        """Return the registry in Prometheus' text format."""
+        from prometheus_client import generate_latest
+
+        return generate_latest(self.registry).decode()
+
+
+class _RayMeasures:
+    def __init__(self) -> None:
+        from ray.util.metrics import Counter, Gauge, Histogram
+
+        name, text = _REQUESTS
+        self._requests = Counter(name, description=text, tag_keys=_LABELS)
+        name, text = _DURATION
+        self._seconds = Histogram(
+            name, description=text, boundaries=list(_SECONDS), tag_keys=_LABELS[:2]
+        )
+        name, text = _DROPPED
+        self._dropped = Gauge(name, description=text)
+
+    def count(self, method: str, route: str, status: int, seconds: float) -> None:
+        tags = {"method": method, "route": route}
+        self._requests.inc(tags={**tags, "status": str(status)})
+        self._seconds.observe(seconds, tags=tags)
+
+    def traces_dropped(self, total: int) -> None:
+        self._dropped.set(total)
+
+
+@functools.cache
+def measures() -> Measures:
+    """Return this process's measures, by whether it is a worker of a Ray cluster."""
+    import ray
+
+    return _RayMeasures() if ray.is_initialized() else LocalMeasures()

@@ -1,0 +1,94 @@
+"""`POST /v1/chat/completions`."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import Response
+
+from deployments.errors import InvalidRequest
+from deployments.gateway.generation import answer, check_model, model_call, read_body
+from deployments.gateway.request_context import current_trace
+from deployments.gateway.services import Services, services
+from deployments.model.messages import Part
+
+__all__ = ["router"]
+
+_ROLES: Final = ("system", "developer", "user", "assistant", "tool", "function")
+
+router = APIRouter()
+
+
+@router.post("/v1/chat/completions", tags=["chat"])
+async def create_chat_completion(
+    request: Request, services: Annotated[Services, Depends(services)]
+) -> Response:
+    """Answer a conversation, with `file_search` in the body from the documents of vector stores.
+
+    Takes OpenAI's body and streams its events. `file_search` is ours (`extra_body` of the client).
+    """
+    body = await read_body(request)
+    check_model(services, body["model"])
+    messages = _messages(body)
+    trace = current_trace(request)
+    trace.route = "/v1/chat/completions"
+    trace.model = body["model"]
+    trace.question = _last_question(messages)
+    parts: AsyncIterator[Part]
+    if body.get("file_search") is not None:
+        parts = services.answerer.chat(model_call(request, body, "chat"), trace)
+    else:
+        parts = services.models[body["model"]].generate(model_call(request, body, "chat"))
+    return await answer(request, parts, streamed=bool(body.get("stream")), read_answer=answer_text)
+
+
+def _messages(body: dict[str, Any]) -> list[dict[str, Any]]:
+    messages = body.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise InvalidRequest(
+            "messages must be a list of at least one message.",
+            param="messages",
+            code="missing_parameter" if messages is None else "invalid_value",
+        )
+    for index, message in enumerate(messages):
+        if not isinstance(message, dict) or not isinstance(message.get("role"), str):
+            raise InvalidRequest(
+                f"messages.{index} must be an object with a role.",
+                param=f"messages.{index}",
+                code="invalid_value",
+            )
+        if message["role"] not in _ROLES:
+            raise InvalidRequest(
+                f"messages.{index}.role is {message['role'][:64]!r}; allowed: {', '.join(_ROLES)}.",
+                param=f"messages.{index}.role",
+                code="invalid_value",
+            )
+    return messages
+
+
+def _last_question(messages: list[dict[str, Any]]) -> str | None:
+    for message in reversed(messages):
+        if message["role"] == "user":
+            return _text(message.get("content"))
+    return None
+
+
+def _text(content: Any) -> str | None:
+    if isinstance(content, list):
+        return "\n".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
+    return content if isinstance(content, str) else None
+
+
+def answer_text(data: bytes) -> str:
+    """The text of the first choice, from a body or from the events of a stream."""
+    if not data.startswith(b"data: "):
+        choices = json.loads(data or b"{}").get("choices") or [{}]
+        return (choices[0].get("message") or {}).get("content") or ""
+    texts = []
+    for event in data.split(b"\n\n"):
+        if event.startswith(b"data: {"):
+            for choice in json.loads(event[6:]).get("choices") or []:
+                if choice.get("index") == 0:
+                    texts.append((choice.get("delta") or {}).get("content") or "")
+    return "".join(texts)

@@ -1,0 +1,52 @@
+"""`POST /v1/completions`."""
+
+import json
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import Response
+
+from deployments.errors import InvalidRequest
+from deployments.gateway.generation import answer, check_model, model_call, read_body
+from deployments.gateway.request_context import current_trace
+from deployments.gateway.services import Services, services
+
+__all__ = ["router"]
+
+router = APIRouter()
+
+
+@router.post("/v1/completions", tags=["completions"])
+async def create_completion(
+    request: Request, services: Annotated[Services, Depends(services)]
+) -> Response:
+    """Continue a text. Takes OpenAI's body and streams its events."""
+    body = await read_body(request)
+    check_model(services, body["model"])
+    prompt = body.get("prompt")
+    if not isinstance(prompt, str | list) or prompt == []:
+        raise InvalidRequest(
+            "prompt must be a text, a list of texts, or token numbers.",
+            param="prompt",
+            code="missing_parameter" if prompt is None else "invalid_value",
+        )
+    trace = current_trace(request)
+    trace.route = "/v1/completions"
+    trace.model = body["model"]
+    trace.question = prompt if isinstance(prompt, str) else None
+    parts = services.models[body["model"]].generate(model_call(request, body, "completion"))
+    return await answer(
+        request, parts, streamed=bool(body.get("stream")), read_answer=completion_text
+    )
+
+
+def completion_text(data: bytes) -> str:
+    """The text of the first choice, from a body or from the events of a stream."""
+    bodies: list[dict[str, Any]]
+    if data.startswith(b"data: "):
+        events = data.split(b"\n\n")
+        bodies = [json.loads(event[6:]) for event in events if event.startswith(b"data: {")]
+    else:
+        bodies = [json.loads(data or b"{}")]
+    choices = (choice for body in bodies for choice in body.get("choices") or [])
+    return "".join(choice.get("text") or "" for choice in choices if choice.get("index") == 0)

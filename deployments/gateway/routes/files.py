@@ -1,0 +1,212 @@
+"""`/v1/files`: bytes go to the store as they arrive, the record follows once they are whole."""
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from typing import Annotated, Any, BinaryIO, Final, get_args
+from urllib.parse import quote
+
+from fastapi import APIRouter, Depends, File, Form, Query, Request, UploadFile
+from fastapi.responses import StreamingResponse
+from openai.types import FilePurpose
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from starlette.concurrency import iterate_in_threadpool
+
+from cluster.errors import DatabaseError, StorageError
+from cluster.ids import DEFAULT_PROJECT, new_id
+from cluster.records import StoredFile, VectorStoreFile, now
+from cluster.storage import CHUNK_BYTES
+from deployments.errors import InvalidRequest, PayloadTooLarge
+from deployments.gateway.attachments import detach, find_file, unexpired
+from deployments.gateway.bodies import storable
+from deployments.gateway.objects import Deleted, FileObject
+from deployments.gateway.pages import Page, PageQuery, PageQueryDependency, take_page
+from deployments.gateway.purging import purge_soon
+from deployments.gateway.services import Services, services
+
+__all__ = ["router"]
+
+_log = logging.getLogger(__name__)
+_PURPOSES: Final = tuple(get_args(FilePurpose))
+_MAX_LIST: Final = 10_000
+_EXPIRY_S: Final = (3600, 2_592_000)
+
+router = APIRouter(prefix="/v1/files", tags=["Files"])
+
+
+@router.post("", summary="Upload a file")
+async def create_file(
+    request: Request,
+    parts: Annotated[Services, Depends(services)],
+    file: Annotated[UploadFile, File(description="The bytes, with their file name.")],
+    purpose: Annotated[str, Form(description=f"One of {', '.join(_PURPOSES)}.")],
+) -> FileObject:
+    """Store a file. It is there, whole and on the disk, when this answers."""
+    _check_purpose(purpose)
+    filename = _filename(file.filename)
+    expires_in = _expiry(dict(await request.form()))
+    limit = parts.settings.ingestion.max_file_bytes
+    if file.size is not None and file.size > limit:
+        raise PayloadTooLarge(
+            f"The file has {file.size} bytes; at most {limit} are allowed.",
+            param="file",
+            code="file_too_large",
+        )
+    file_id = new_id("file")
+    key = f"{DEFAULT_PROJECT}/{file_id}"
+    stored = await asyncio.to_thread(parts.storage.put, key, _pieces(file.file))
+    created_at = now()
+    row = StoredFile(
+        id=file_id,
+        project_id=DEFAULT_PROJECT,
+        filename=filename,
+        purpose=purpose,
+        bytes=stored.size,
+        sha256=stored.sha256,
+        storage_key=key,
+        created_at=created_at,
+        expires_at=created_at + expires_in if expires_in is not None else None,
+    )
+    made = FileObject.of(row)
+    try:
+        await parts.database.run(lambda session: session.add(row))
+    except DatabaseError:
+        await asyncio.to_thread(_delete_bytes, parts, key)
+        raise
+    return made
+
+
+@router.get("", summary="List files")
+async def list_files(
+    parts: Annotated[Services, Depends(services)],
+    page: Annotated[PageQuery, Depends(PageQueryDependency)],
+    limit: Annotated[int, Query(ge=1, le=_MAX_LIST)] = 100,
+    purpose: Annotated[str | None, Query(description="Only files of this purpose.")] = None,
+) -> Page[FileObject]:
+    """List uploaded files, newest first."""
+    if purpose is not None:
+        _check_purpose(purpose)
+    wanted = page.model_copy(update={"limit": limit})
+
+    def read(session: Session) -> Page[FileObject]:
+        query = select(StoredFile).where(StoredFile.project_id == DEFAULT_PROJECT, unexpired())
+        if purpose is not None:
+            query = query.where(StoredFile.purpose == purpose)
+        rows, has_more = take_page(session, query, StoredFile.id, wanted)
+        return Page[FileObject].of([FileObject.of(row) for row in rows], has_more=has_more)
+
+    return await parts.database.run(read, read_only=True)
+
+
+@router.get("/{file_id}", summary="Retrieve a file")
+async def retrieve_file(file_id: str, parts: Annotated[Services, Depends(services)]) -> FileObject:
+    """Describe one file."""
+    return await parts.database.run(
+        lambda session: FileObject.of(find_file(session, DEFAULT_PROJECT, file_id)),
+        read_only=True,
+    )
+
+
+@router.get(
+    "/{file_id}/content",
+    summary="Retrieve a file's content",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"application/octet-stream": {}}}},
+)
+async def retrieve_content(
+    file_id: str, parts: Annotated[Services, Depends(services)]
+) -> StreamingResponse:
+    """Send the bytes as they were uploaded."""
+    row = await parts.database.run(
+        lambda session: find_file(session, DEFAULT_PROJECT, file_id), read_only=True
+    )
+    source = await asyncio.to_thread(parts.storage.open, row.storage_key)
+
+    def pieces() -> Iterator[bytes]:
+        with source:
+            yield from _pieces(source)
+
+    return StreamingResponse(
+        iterate_in_threadpool(pieces()),
+        media_type="application/octet-stream",
+        headers={
+            "content-length": str(row.bytes),
+            "content-disposition": f"attachment; filename*=UTF-8''{quote(row.filename)}",
+        },
+    )
+
+
+@router.delete("/{file_id}", summary="Delete a file")
+async def delete_file(file_id: str, parts: Annotated[Services, Depends(services)]) -> Deleted:
+    """Delete a file and its passages in every vector store: they are found no more from now on."""
+
+    def remove(session: Session) -> tuple[str, list[int]]:
+        row = find_file(session, DEFAULT_PROJECT, file_id)
+        numbers = detach(
+            session,
+            VectorStoreFile.file_id == file_id,
+            VectorStoreFile.project_id == DEFAULT_PROJECT,
+        )
+        session.delete(row)
+        return row.storage_key, numbers
+
+    key, numbers = await parts.database.run(remove)
+    await purge_soon(parts.ingestor, numbers)
+    await asyncio.to_thread(_delete_bytes, parts, key)
+    return Deleted(id=file_id, object="file")
+
+
+def _pieces(file: BinaryIO) -> Iterator[bytes]:
+    while piece := file.read(CHUNK_BYTES):
+        yield piece
+
+
+def _delete_bytes(parts: Services, key: str) -> None:
+    try:
+        parts.storage.delete(key)
+    except StorageError as error:
+        _log.error("Bytes without a record are left in the store: %s", error)
+
+
+def _check_purpose(purpose: str) -> None:
+    if purpose not in _PURPOSES:
+        raise InvalidRequest(
+            f"purpose is {purpose[:64]!r}; allowed: {', '.join(_PURPOSES)}.",
+            param="purpose",
+            code="invalid_value",
+        )
+
+
+def _filename(given: str | None) -> str:
+    """Return the last part of the name: clients may send a path."""
+    name = (given or "").replace("\\", "/").rpartition("/")[2].strip()
+    try:
+        storable(name)
+    except ValueError as error:
+        raise InvalidRequest(f"file: {error} in its name.", param="file") from error
+    if not name or name in {".", ".."} or len(name) > 255:
+        raise InvalidRequest(
+            f"The file's name is {name[:64]!r}; it must have 1 to 255 characters.",
+            param="file",
+            code="invalid_filename",
+        )
+    return name
+
+
+def _expiry(form: dict[str, Any]) -> int | None:
+    """Read `expires_after[anchor]` and `expires_after[seconds]`."""
+    seconds = form.get("expires_after[seconds]")
+    if seconds is None:
+        return None
+    if form.get("expires_after[anchor]", "created_at") != "created_at":
+        raise InvalidRequest(
+            "expires_after.anchor must be 'created_at'.", param="expires_after.anchor"
+        )
+    low, high = _EXPIRY_S
+    if not str(seconds).isdecimal() or not low <= int(seconds) <= high:
+        raise InvalidRequest(
+            f"expires_after.seconds is {str(seconds)[:32]!r}; allowed: {low} to {high}.",
+            param="expires_after.seconds",
+        )
+    return int(seconds)

@@ -1,0 +1,175 @@
+"""`/v1/responses`: answers, grounded with the `file_search` tool, that can be kept and gone on."""
+
+from collections.abc import AsyncGenerator
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Query, Request
+from sqlalchemy import delete
+from sqlalchemy.orm import Session
+from starlette.responses import JSONResponse, Response
+
+from cluster.ids import DEFAULT_PROJECT
+from cluster.records import ResponseRecord
+from deployments.errors import NotFound
+from deployments.gateway.generation import answer, check_model
+from deployments.gateway.grounding.answerer import AnswerRequest
+from deployments.gateway.objects import Deleted
+from deployments.gateway.request_context import current_trace, remaining_s, request_id
+from deployments.gateway.responses.bodies import ResponseCreate
+from deployments.gateway.responses.objects import input_items, new_response, public_response
+from deployments.gateway.responses.rendering import Rendering
+from deployments.gateway.services import Services, services
+from deployments.gateway.tracing import TraceDraft
+from deployments.model.messages import Part
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/v1/responses", tags=["Responses"])
+
+Parts = Annotated[Services, Depends(services)]
+
+
+@router.post("", summary="Create a response")
+async def create_response(request: Request, body: ResponseCreate, parts: Parts) -> Response:
+    """Answer `input`; with the `file_search` tool from the documents of vector stores, cited."""
+    check_model(parts, body.model)
+    trace = current_trace(request)
+    trace.route, trace.model = "/v1/responses", body.model
+    asked = AnswerRequest(
+        model=body.model,
+        messages=[*await _earlier(parts, body.previous_response_id), *body.messages],
+        search=body.search,
+        options=body.options,
+        request_id=request_id(request),
+        deadline_s=remaining_s(request),
+    )
+    return await answer(
+        request,
+        _answered(parts, body, asked, trace),
+        streamed=bool(body.stream),
+        read_answer=lambda _data: trace.answer or "",
+    )
+
+
+@router.get("/{response_id}", summary="Retrieve a response")
+async def retrieve_response(
+    response_id: str,
+    parts: Parts,
+    include: Annotated[list[str] | None, Query(alias="include[]")] = None,
+) -> JSONResponse:
+    """Return a stored response."""
+    record = await _record(parts, response_id)
+    return JSONResponse(public_response(record.body["response"], include))
+
+
+@router.delete("/{response_id}", summary="Delete a response")
+async def delete_response(response_id: str, parts: Parts) -> Deleted:
+    """Forget a stored response; answers that went on from it keep their copy of what was said."""
+
+    def forget(session: Session) -> int:
+        found = session.execute(
+            delete(ResponseRecord).where(
+                ResponseRecord.id == response_id, ResponseRecord.project_id == DEFAULT_PROJECT
+            )
+        )
+        return int(getattr(found, "rowcount", 0))
+
+    if not await parts.database.run(forget):
+        raise _missing(response_id, "response_id")
+    return Deleted(id=response_id, object="response")
+
+
+@router.get("/{response_id}/input_items", summary="List input items")
+async def list_input_items(
+    response_id: str,
+    parts: Parts,
+    after: Annotated[str | None, Query(max_length=64)] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    order: Annotated[str, Query(pattern="^(asc|desc)$")] = "desc",
+) -> dict[str, Any]:
+    """List what a response was asked."""
+    record = await _record(parts, response_id)
+    items = list(record.body["input_items"])
+    if order == "desc":
+        items.reverse()
+    ids = [item["id"] for item in items]
+    if after is not None:
+        items = items[ids.index(after) + 1 :] if after in ids else []
+    page = items[:limit]
+    return {
+        "object": "list",
+        "data": page,
+        "first_id": page[0]["id"] if page else None,
+        "last_id": page[-1]["id"] if page else None,
+        "has_more": len(items) > limit,
+    }
+
+
+async def _answered(
+    parts: Services, body: ResponseCreate, asked: AnswerRequest, trace: TraceDraft
+) -> AsyncGenerator[Part, None]:
+    async def save(response: dict[str, Any], text: str) -> None:
+        if response["store"]:
+            await _save(parts, body, asked, response, text, trace.id)
+
+    instructed = asked
+    if body.instructions:
+        opening = {"role": "system", "content": body.instructions}
+        instructed = asked.with_messages([opening, *asked.messages])
+    prepared = await parts.answerer.prepare(instructed, trace)
+    rendering = Rendering(
+        new_response(body, prepared.temperature),
+        include=body.include,
+        trace_id=trace.id,
+        save=save,
+    )
+    events = parts.answerer.stream(prepared, trace)
+    rendered = rendering.stream(events) if body.stream else rendering.whole(events)
+    try:
+        async for part in rendered:
+            yield part
+    finally:
+        await rendered.aclose()
+        await events.aclose()
+
+
+async def _save(
+    parts: Services,
+    body: ResponseCreate,
+    asked: AnswerRequest,
+    response: dict[str, Any],
+    text: str,
+    trace_id: str,
+) -> None:
+    record = ResponseRecord(
+        id=response["id"],
+        project_id=DEFAULT_PROJECT,
+        body={"response": response, "input_items": input_items(body)},
+        messages=[*asked.messages, {"role": "assistant", "content": text}],
+        trace_id=trace_id,
+        created_at=response["created_at"],
+    )
+    await parts.database.run(lambda session: session.merge(record))
+
+
+async def _earlier(parts: Services, previous: str | None) -> list[dict[str, Any]]:
+    """Return what was said up to a stored response, without its instructions."""
+    if previous is None:
+        return []
+    record = await _record(parts, previous, "previous_response_id")
+    return list(record.messages)
+
+
+async def _record(parts: Services, response_id: str, param: str = "response_id") -> ResponseRecord:
+    record = await parts.database.run(
+        lambda session: session.get(ResponseRecord, response_id), read_only=True
+    )
+    if record is None or record.project_id != DEFAULT_PROJECT:
+        raise _missing(response_id, param)
+    return record
+
+
+def _missing(response_id: str, param: str) -> NotFound:
+    return NotFound(
+        f"There is no stored response {response_id[:64]!r}.", param=param, code="not_found"
+    )

@@ -1,0 +1,48 @@
+"""What the gateway's routes work with; `request.app.state.services` holds one."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+
+from fastapi import Request
+
+from cluster.records import now
+from cluster.settings import Settings
+from deployments.ports import AnswerScorer, ChatModel, DocumentQueue, PassageSearch, TextEmbedder
+
+if TYPE_CHECKING:
+    from cluster.database import Database
+    from cluster.storage import ByteStore
+    from deployments.gateway.grounding.answerer import GroundedAnswerer
+    from deployments.gateway.tracing import TraceWriter
+
+__all__ = ["Check", "Services", "services"]
+
+Check = Callable[[], Awaitable[None]]
+"""Raises EverloopError, with the reason, where a part is not ready."""
+
+
+@dataclass(frozen=True)
+class Services:
+    """The gateway's collaborators."""
+
+    settings: Settings
+    database: "Database"
+    storage: "ByteStore"
+    models: Mapping[str, ChatModel]
+    """By model id, the default first."""
+    embedder: TextEmbedder
+    retriever: PassageSearch
+    ingestor: DocumentQueue
+    evaluator: AnswerScorer
+    traces: "TraceWriter"
+    answerer: "GroundedAnswerer"
+    checks: Mapping[str, Check] = field(default_factory=dict)
+    """What `/readyz` asks besides the database and the byte store, by the part's name."""
+    started_at: int = field(default_factory=now)
+    """When this replica started, in seconds since the epoch."""
+
+
+async def services(request: Request) -> Services:
+    """FastAPI dependency; async, because a plain one would cost a thread per request."""
+    return cast(Services, request.app.state.services)

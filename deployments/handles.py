@@ -1,0 +1,250 @@
+"""Serve handles as the ports of `deployments.ports`. Ray's errors become `deployments.errors` here.
+
+| what happened                                  | what is raised                       |
+| ---------------------------------------------- | ------------------------------------ |
+| the deployment's queue is full                 | Overloaded                           |
+| its replica or node died, or it has none       | Unavailable                          |
+| no answer in time                              | DeadlineExceeded                     |
+| its code raised an EverloopError               | that error itself                    |
+| its code raised anything else                  | that error; the gateway answers 500  |
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+from cluster.errors import EverloopError
+from deployments.errors import DeadlineExceeded, Overloaded, Unavailable
+from deployments.model.messages import ModelCall, Part
+from deployments.ports import EmbeddedTexts
+from deployments.retriever.messages import SearchRequest, SearchResult
+
+if TYPE_CHECKING:
+    from ray.serve.handle import DeploymentHandle
+
+__all__ = [
+    "EmbedderHandle",
+    "EvaluatorHandle",
+    "IngestorHandle",
+    "ModelHandle",
+    "RetrieverHandle",
+    "translated",
+]
+
+_EMBED_TIMEOUT_S: Final = 120.0
+_NOTICE_TIMEOUT_S: Final = 5.0
+_PURGE_TIMEOUT_S: Final = 30.0
+_CHECK_TIMEOUT_S: Final = 5.0
+
+
+class _Part:
+    """One deployment behind its handle; `name` is what messages call it."""
+
+    name = "A part"
+
+    def __init__(self, handle: "DeploymentHandle[Any]", *, retry_after_s: int = 2) -> None:
+        self._handle = handle
+        self._retry_after_s = retry_after_s
+
+    async def _call(self, method: str, timeout_s: float, *args: Any, **kwargs: Any) -> Any:
+        response = getattr(self._handle, method).remote(*args, **kwargs)
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await response
+        except TimeoutError as error:
+            response.cancel()
+            raise DeadlineExceeded(
+                f"{self.name} did not answer within {timeout_s:g} s.", code="part_too_slow"
+            ) from error
+        except asyncio.CancelledError:
+            response.cancel()
+            raise
+        except Exception as error:
+            raise translated(error, self.name, self._retry_after_s) from error
+
+
+class EmbedderHandle(_Part):
+    """The Embedder as a TextEmbedder."""
+
+    name = "The Embedder"
+
+    async def embed(
+        self, texts: Sequence[str], *, priority: Literal["query", "bulk"] = "query"
+    ) -> EmbeddedTexts:
+        """Embed `texts`; see TextEmbedder."""
+        embedded: EmbeddedTexts = await self._call(
+            "embed", _EMBED_TIMEOUT_S, list(texts), priority=priority
+        )
+        return embedded
+
+    async def decode(self, tokens: Sequence[Sequence[int]]) -> list[str]:
+        """Decode token lists; see TextEmbedder."""
+        lists = [list(item) for item in tokens]
+        return list(await self._call("decode", _EMBED_TIMEOUT_S, lists))
+
+    async def late_interaction(self, query: str, documents: Sequence[str]) -> list[float]:
+        """How well each document covers the query's tokens; see `Embedder.late_interaction`."""
+        return list(await self._call("late_interaction", _EMBED_TIMEOUT_S, query, list(documents)))
+
+    async def dimension(self) -> int:
+        """Length of the vectors."""
+        return int(await self._call("dimension", _EMBED_TIMEOUT_S))
+
+
+class RetrieverHandle(_Part):
+    """The Retriever as a PassageSearch."""
+
+    name = "The Retriever"
+
+    def __init__(
+        self,
+        handle: "DeploymentHandle[Any]",
+        *,
+        retry_after_s: int = 2,
+        timeout_s: float = 30.0,
+    ) -> None:
+        super().__init__(handle, retry_after_s=retry_after_s)
+        self._timeout_s = timeout_s
+
+    async def search(self, request: SearchRequest) -> SearchResult:
+        """Find passages; see PassageSearch."""
+        found: SearchResult = await self._call("search", self._timeout_s, request)
+        return found
+
+    async def rerank(self, query: str, documents: Sequence[str]) -> list[float]:
+        """Relevance of each document; see PassageSearch."""
+        return list(await self._call("rerank", self._timeout_s, query, list(documents)))
+
+    async def contents(self, store_id: str, number: int) -> list[str]:
+        """Return a document version's texts; see PassageSearch."""
+        return list(await self._call("contents", self._timeout_s, store_id, number))
+
+    async def check(self) -> None:
+        """Raise unless Milvus answers; see PassageSearch."""
+        await self._call("check", _CHECK_TIMEOUT_S)
+
+
+class IngestorHandle(_Part):
+    """The Ingestor as a DocumentQueue."""
+
+    name = "The Ingestor"
+
+    async def wake(self) -> None:
+        """Say that there is work; see DocumentQueue."""
+        await self._call("wake", _NOTICE_TIMEOUT_S)
+
+    async def purge(self, numbers: Sequence[int]) -> None:
+        """Delete passages; see DocumentQueue."""
+        await self._call("purge", _PURGE_TIMEOUT_S, list(numbers))
+
+
+class EvaluatorHandle(_Part):
+    """The Evaluator as an AnswerScorer."""
+
+    name = "The Evaluator"
+
+    async def submit(self, trace_id: str) -> bool:
+        """Have a trace scored; see AnswerScorer."""
+        return bool(await self._call("submit", _NOTICE_TIMEOUT_S, trace_id))
+
+
+class ModelHandle(_Part):
+    """One model's replicas as a ChatModel.
+
+    A call that has nothing after `replica_wait_s` awaits `check`, which raises Unavailable where no
+    replica will take it; so it does not wait its whole deadline for one that never comes.
+    """
+
+    name = "The model"
+
+    def __init__(
+        self,
+        handle: "DeploymentHandle[Any]",
+        model_id: str,
+        *,
+        retry_after_s: int = 2,
+        check: Callable[[], Awaitable[None]] | None = None,
+        replica_wait_s: float = 20.0,
+    ) -> None:
+        super().__init__(handle.options(stream=True), retry_after_s=retry_after_s)
+        self.name = f"Model {model_id}"
+        self._check = check
+        self._replica_wait_s = replica_wait_s if check is not None else None
+
+    async def generate(self, call: ModelCall) -> AsyncIterator[Part]:
+        """Run `call`. Leaving the iteration early, or being cancelled, cancels the replica's."""
+        response = self._handle.generate.remote(call)
+        ended = False
+        try:
+            part = await self._first(response)
+            while part is not None:
+                yield part
+                part = await anext(response, None)
+            ended = True
+        except _NoReplica as error:
+            raise error.reason from None
+        except Exception as error:
+            ended = True
+            raise translated(error, self.name, self._retry_after_s) from error
+        finally:
+            if not ended:
+                response.cancel()
+
+    async def _first(self, response: AsyncIterator[Part]) -> Part | None:
+        first = asyncio.ensure_future(anext(response, None))
+        try:
+            while True:
+                done, _ = await asyncio.wait([first], timeout=self._replica_wait_s)
+                if done:
+                    return first.result()
+                await self._expect_replica()
+        finally:
+            first.cancel()
+
+    async def _expect_replica(self) -> None:
+        if self._check is not None:
+            try:
+                await self._check()
+            except Unavailable as error:
+                raise _NoReplica(error) from error
+
+
+class _NoReplica(Exception):
+    def __init__(self, reason: Unavailable) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
+def translated(error: Exception, part: str, retry_after_s: int) -> Exception:
+    """Return what to raise instead of an error that a call to `part` met."""
+    from ray import exceptions as ray_errors
+    from ray.serve import exceptions as serve_errors
+
+    cause = error.cause if isinstance(error, ray_errors.RayTaskError) else error
+    if isinstance(cause, EverloopError):
+        return cause
+    if isinstance(cause, serve_errors.BackPressureError):
+        return Overloaded(
+            f"{part} has as many requests waiting as allowed. Try again shortly.",
+            code="overloaded",
+            retry_after_s=round(cause.retry_after_s or retry_after_s),
+        )
+    gone = (
+        serve_errors.DeploymentUnavailableError,
+        serve_errors.ReplicaUnavailableError,
+        ray_errors.RayActorError,
+        ray_errors.WorkerCrashedError,
+        ray_errors.NodeDiedError,
+        ray_errors.OwnerDiedError,
+        ray_errors.ObjectLostError,
+        ray_errors.TaskCancelledError,
+    )
+    if isinstance(cause, gone):
+        return Unavailable(
+            f"{part} is restarting. Try again shortly.",
+            code="part_restarting",
+            retry_after_s=retry_after_s,
+        )
+    if isinstance(cause, TimeoutError):
+        return DeadlineExceeded(f"{part} did not answer in time.", code="part_too_slow")
+    return cause if isinstance(cause, Exception) else error

@@ -1,0 +1,1 @@
+"""The Ingestor: the document path's deployment."""

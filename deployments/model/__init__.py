@@ -1,0 +1,1 @@
+"""The chat models: vLLM behind `ray.serve.llm`."""

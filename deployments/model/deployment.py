@@ -1,0 +1,110 @@
+"""One chat model as a Serve deployment: `ray.serve.llm`'s server behind what the gateway calls."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cluster.settings import ModelSettings
+from deployments.model.engine_config import deployment_name, engine_arguments, llm_config
+from deployments.model.lifeline import kill_children, tie_engine_to_replica
+from deployments.model.messages import ModelCall, Part
+from deployments.model.serving import ChatEngine, ChatServing, ReplicaStats
+from deployments.model.watchdog import Watchdog
+
+if TYPE_CHECKING:
+    from ray.serve import Application
+    from ray.serve.llm import LLMConfig
+
+__all__ = ["ModelReplica", "ReplicaLimits", "build_model_deployment"]
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaLimits:
+    """What a replica keeps to."""
+
+    max_tokens: int
+    """Prompt and answer together."""
+    max_answers: int
+    """Largest `n`."""
+    coalesce_ms: float
+    stall_timeout_s: float
+    chat_template: str | None = None
+    """The template the engine was given, None for the model's own."""
+
+
+class ModelReplica:
+    """The methods of a replica, over any engine."""
+
+    def __init__(self, engine: ChatEngine, limits: ReplicaLimits) -> None:
+        self._serving = ChatServing(engine, limits.coalesce_ms)
+        self._watchdog = Watchdog(
+            engine, lambda: self._serving.stats().running, limits.stall_timeout_s
+        )
+
+    async def generate(self, call: ModelCall) -> AsyncGenerator[Part, None]:
+        """See `deployments.ports.ChatModel`."""
+        async with aclosing(self._serving.generate(call)) as parts:
+            async for part in parts:
+                yield part
+
+    async def stats(self) -> ReplicaStats:
+        """What this replica has done."""
+        return replace(self._serving.stats())
+
+    async def check_health(self) -> None:
+        """Raise when the engine is dead or hangs; Serve then replaces the replica."""
+        await self._watchdog.check()
+
+
+def build_model_deployment(settings: ModelSettings, path: Path) -> "Application":
+    """Bind the model whose weights are in the folder `path`."""
+    from ray.serve.llm import build_llm_deployment
+
+    limits = ReplicaLimits(
+        max_tokens=settings.max_context_tokens,
+        max_answers=settings.max_ongoing_requests,
+        coalesce_ms=settings.coalesce_ms,
+        stall_timeout_s=settings.stall_timeout_s,
+        chat_template=engine_arguments(settings, path).get("chat_template"),
+    )
+    return build_llm_deployment(
+        llm_config(settings, path),
+        bind_kwargs={"limits": limits},
+        override_serve_options={"name": deployment_name(settings.id)},
+        deployment_cls=_server_class(),
+    )
+
+
+def _server_class() -> type[Any]:
+    """The Serve class. A function, because its base imports vLLM."""
+    from ray.serve.llm.deployment import LLMServer
+
+    class Model(LLMServer, ModelReplica):  # type: ignore[misc]
+        """One replica of a model on vLLM."""
+
+        async def __init__(  # type: ignore[misc]  # Serve awaits it
+            self, llm_config: "LLMConfig", *, limits: ReplicaLimits
+        ) -> None:
+            from deployments.model.vllm_engine import VllmChatEngine
+
+            tie_engine_to_replica()
+            await LLMServer.__init__(self, llm_config)
+            engine = VllmChatEngine(
+                self.engine, limits.max_tokens, limits.max_answers, limits.chat_template
+            )
+            ModelReplica.__init__(self, engine, limits)
+
+        async def _start_engine(self) -> None:
+            # The base reports each model to a telemetry actor, a process of 400 MB.
+            await self.engine.start()
+
+        generate = ModelReplica.generate
+        stats = ModelReplica.stats
+        check_health = ModelReplica.check_health
+
+        def __del__(self) -> None:
+            kill_children()
+
+    return Model

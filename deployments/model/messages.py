@@ -1,0 +1,47 @@
+"""What crosses a Model replica's boundary: plain dictionaries in, small parts out.
+
+The gateway must not import vllm, so requests travel as the client's JSON (already checked for
+JSON shape) and the replica builds vLLM's request objects.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+__all__ = ["ModelCall", "Part", "Usage"]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCall:
+    """One request to a model.
+
+    `body` is OpenAI's request body of `/v1/chat/completions` or `/v1/completions`.
+    """
+
+    kind: Literal["chat", "completion"]
+    body: dict[str, Any]
+    request_id: str
+    deadline_s: float = 300.0
+    """Seconds from now after which the replica gives up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one request."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One message of the replica's answer stream.
+
+    For `body["stream"]` true: `data` holds one or more whole server-sent events as bytes,
+    ready for the socket, the last of them `data: [DONE]`. For false: one
+    Part, whose `data` is the JSON body. Errors are raised as `deployments.errors.RequestError`,
+    always before the first Part or as an SSE error event after it.
+    """
+
+    data: bytes
+    usage: Usage | None = field(default=None)
+    """On the last Part."""

@@ -1,0 +1,91 @@
+"""What the gateway and the ingestor need of the other deployments, as protocols.
+
+Each deployment offers methods of these names; `deployments/handles.py` adapts Serve handles to
+these protocols and turns Ray's errors into `deployments.errors`. Tests pass small fakes.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from deployments.model.messages import ModelCall, Part
+from deployments.retriever.messages import SearchRequest, SearchResult
+
+__all__ = [
+    "AnswerScorer",
+    "ChatModel",
+    "DocumentQueue",
+    "EmbeddedTexts",
+    "PassageSearch",
+    "TextEmbedder",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedTexts:
+    """Unit-length vectors, one per text, and the tokens each text had."""
+
+    vectors: list[list[float]]
+    tokens: list[int]
+
+
+class TextEmbedder(Protocol):
+    """The Embedder."""
+
+    async def embed(
+        self, texts: Sequence[str], *, priority: Literal["query", "bulk"] = "query"
+    ) -> EmbeddedTexts:
+        """Embed `texts`. Queries overtake bulk work. Raises Overloaded when its queue is full."""
+        ...
+
+    async def decode(self, tokens: Sequence[Sequence[int]]) -> list[str]:
+        """Return the texts of token lists; raises InvalidRequest for unknown ids."""
+        ...
+
+
+class PassageSearch(Protocol):
+    """The Retriever."""
+
+    async def search(self, request: SearchRequest) -> SearchResult:
+        """Find passages. Raises NotFound for a store that this project does not have."""
+        ...
+
+    async def rerank(self, query: str, documents: Sequence[str]) -> list[float]:
+        """Relevance of each document to `query`, 0 to 1, in the order given."""
+        ...
+
+    async def contents(self, store_id: str, number: int) -> list[str]:
+        """Return the texts of a document version's passages, in the document's order."""
+        ...
+
+    async def check(self) -> None:
+        """Raise Unavailable, with the reason, unless Milvus answers."""
+        ...
+
+
+class ChatModel(Protocol):
+    """One model's replicas."""
+
+    def generate(self, call: ModelCall) -> AsyncIterator[Part]:
+        """Run `call`. Closing the iterator stops the generation."""
+        ...
+
+
+class DocumentQueue(Protocol):
+    """The Ingestor. Work stands in the database; these only say that there is some."""
+
+    async def wake(self) -> None:
+        """Rows were queued or marked deleted: look now."""
+        ...
+
+    async def purge(self, numbers: Sequence[int]) -> None:
+        """Delete the passages of these document versions from Milvus before returning."""
+        ...
+
+
+class AnswerScorer(Protocol):
+    """The Evaluator."""
+
+    async def submit(self, trace_id: str) -> bool:
+        """Score this trace some time soon. False when its queue is full and it was dropped."""
+        ...

@@ -1,0 +1,1 @@
+"""Documents to passages in Milvus: plain functions and classes, no Serve."""

@@ -1,0 +1,460 @@
+"""Passages in Milvus: written, deleted, and found by vector or by words.
+
+One class for Milvus Lite and for a server. What differs between them, and is hidden here:
+
+| | Lite | server |
+| --- | --- | --- |
+| BM25 scores | negative, lower is better | positive, higher is better |
+| tokenizer of the analysed field | `standard` (all it has) | `whitespace` |
+| inserting an existing key | replaces | duplicates: so always upsert |
+| new rows | searched by brute force until flushed | searched at once |
+| reads after writes | at once | a moment later, unless the writer asks for `Strong` |
+| after a restart | collections must be loaded again | loaded |
+"""
+
+import json
+import logging
+import re
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Final, TypeVar
+
+from cluster.errors import VectorDatabaseError
+from ingestion.analysis import analyse
+from ingestion.passages import EmbeddedPassage, Hit
+
+__all__ = ["PassageIndex", "collection_name"]
+
+T = TypeVar("T")
+
+_TEXT_BYTES: Final = 65_535
+"""Milvus's largest VARCHAR."""
+_UPSERT_ROWS: Final = 500
+_TEXT_ROWS: Final = 1000
+_CHECK_S: Final = 5.0
+_MAX_RESULTS: Final = 16_384
+"""Milvus's largest `limit`."""
+_SEARCH_EF: Final = 128
+_BM25: Final = {"bm25_k1": 1.5, "bm25_b": 0.75}
+_HNSW: Final = {"M": 16, "efConstruction": 200}
+_OUTPUT: Final = [
+    "store_id",
+    "number",
+    "file_id",
+    "ordinal",
+    "text",
+    "start",
+    "end",
+    "page",
+    "page_end",
+    "section",
+]
+_NO_PAGE: Final = -1
+_PAUSE_S: Final = 0.2
+_AWAY: Final = ("unavailable", "fail connecting", "server unavailable", "closed channel", "reset")
+
+
+def collection_name(model_id: str, dimension: int) -> str:
+    """Name the collection of an embedding model: vectors of two models never share one."""
+    return f"passages_{re.sub(r'[^A-Za-z0-9]+', '_', model_id).strip('_').lower()}_{dimension}"
+
+
+class PassageIndex:
+    """The passages of one embedding model. Safe to use from several threads; one process writes.
+
+    Every method may raise VectorDatabaseError. A Milvus that restarts is waited for, up to
+    `timeout_s` per call.
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        collection: str,
+        dimension: int,
+        *,
+        token: str | None = None,
+        timeout_s: float = 30.0,
+    ) -> None:
+        self.collection = collection
+        self.dimension = dimension
+        self.uri = uri
+        self._token = token
+        self._timeout_s = timeout_s
+        self._opening = threading.Lock()
+        self._opened: tuple[Any, bool] | None = None
+
+    def ensure(self) -> None:
+        """Create and load the collection where it is not. Raises when it has another dimension."""
+        self._calling("set up", lambda client: None)
+
+    def upsert(self, passages: Sequence[EmbeddedPassage], *, language: str | None = None) -> None:
+        """Write passages; those with the same id are replaced.
+
+        `language` (ISO 639-1) chooses the stemmer of the words that BM25 counts.
+        """
+        rows = [self._row(passage, language) for passage in passages]
+        for start in range(0, len(rows), _UPSERT_ROWS):
+            part = rows[start : start + _UPSERT_ROWS]
+            self._calling(f"upsert of {len(part)} passages", partial(self._upsert, part))
+
+    def _upsert(self, rows: list[dict[str, Any]], client: Any) -> None:
+        client.upsert(self.collection, rows, timeout=self._timeout_s)
+
+    def delete(self, store_id: str, numbers: Sequence[int]) -> None:
+        """Remove every passage of these document versions. Unknown numbers are no error."""
+        if numbers:
+            where = _where([store_id], numbers, ())
+            self._calling(
+                f"deletion of {len(numbers)} documents",
+                lambda client: client.delete(
+                    self.collection, filter=where, timeout=self._timeout_s
+                ),
+            )
+
+    def settle(self) -> None:
+        """Make what was written fast to search, and visible to every reader. For batch ends."""
+
+        def flush(client: Any) -> None:
+            client.flush(self.collection, timeout=self._timeout_s)
+            client.load_collection(self.collection, timeout=self._timeout_s)
+
+        self._calling("flush", flush)
+        self.count()  # a Strong read: once it returns, weaker ones see the rows as well
+
+    def count(self, store_id: str | None = None, numbers: Sequence[int] | None = None) -> int:
+        """Passages, of one store or document where given, with every write so far."""
+        where = _where([store_id] if store_id else [], numbers, ())
+
+        def query(client: Any) -> int:
+            rows = client.query(
+                self.collection,
+                filter=where,
+                output_fields=["count(*)"],
+                consistency_level="Strong",
+                timeout=self._timeout_s,
+            )
+            return int(rows[0]["count(*)"])
+
+        return self._calling("count", query)
+
+    def texts(self, store_id: str, number: int) -> list[str]:
+        """Return the passages' texts of one document version, in the document's order."""
+        found: list[str] = []
+        while True:
+            window = f"ordinal >= {len(found)} and ordinal < {len(found) + _TEXT_ROWS}"
+            where = f"{_where([store_id], [number], ())} and {window}"
+            rows = self._calling("read", partial(self._texts, where))
+            found += [text for _, text in sorted(rows)]
+            if len(rows) < _TEXT_ROWS:
+                return found
+
+    def _texts(self, where: str, client: Any) -> list[tuple[int, str]]:
+        rows = client.query(
+            self.collection,
+            filter=where,
+            output_fields=["ordinal", "text"],
+            limit=_TEXT_ROWS,
+            consistency_level="Strong",
+            timeout=self._timeout_s,
+        )
+        return [(int(row["ordinal"]), str(row["text"])) for row in rows]
+
+    def check(self) -> None:
+        """Raise VectorDatabaseError unless Milvus answers."""
+        self._calling(
+            "check", lambda client: client.has_collection(self.collection, timeout=_CHECK_S)
+        )
+
+    def search_dense(
+        self,
+        vector: Sequence[float],
+        store_ids: Sequence[str],
+        limit: int,
+        *,
+        numbers: Sequence[int] | None = None,
+        excluded: Sequence[int] = (),
+        with_vectors: bool = False,
+    ) -> list[Hit]:
+        """Find the passages nearest in meaning; `score` is the cosine. Best first.
+
+        `numbers`: only these document versions. `excluded`: all but these.
+        """
+        return self._search(
+            "dense",
+            [list(vector)],
+            {"metric_type": "COSINE", "params": {"ef": max(_SEARCH_EF, limit)}},
+            _where(store_ids, numbers, excluded),
+            limit,
+            with_vectors,
+        )
+
+    def search_bm25(
+        self,
+        analysed: str,
+        store_ids: Sequence[str],
+        limit: int,
+        *,
+        numbers: Sequence[int] | None = None,
+        excluded: Sequence[int] = (),
+        with_vectors: bool = False,
+    ) -> list[Hit]:
+        """Find the passages that share terms with `analysed` (see `analyse_query`). Best first.
+
+        `score` is BM25's, above 0; passages that share no term are not found.
+        """
+        if not analysed.strip():
+            return []
+        return self._search(
+            "sparse",
+            [analysed],
+            {"metric_type": "BM25", "params": {}},
+            _where(store_ids, numbers, excluded),
+            limit,
+            with_vectors,
+        )
+
+    def drop(self) -> None:
+        """Remove the collection with everything in it."""
+        self._calling(
+            "removal",
+            lambda client: client.drop_collection(self.collection, timeout=self._timeout_s),
+        )
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection; the next call opens another."""
+        with self._opening:
+            if self._opened is not None:
+                self._opened[0].close()
+            self._opened = None
+
+    def _search(
+        self,
+        anns_field: str,
+        data: list[Any],
+        params: dict[str, Any],
+        where: str,
+        limit: int,
+        with_vectors: bool,
+    ) -> list[Hit]:
+        fields = [*_OUTPUT, "dense"] if with_vectors else _OUTPUT
+
+        def search(client: Any) -> list[Hit]:
+            found = client.search(
+                self.collection,
+                data=data,
+                anns_field=anns_field,
+                search_params=params,
+                filter=where,
+                limit=min(limit, _MAX_RESULTS),
+                output_fields=fields,
+                consistency_level="Bounded",
+                timeout=self._timeout_s,
+            )
+            return [_hit(item, anns_field) for item in found[0]]
+
+        hits = self._calling(f"{anns_field} search", search)
+        if anns_field == "sparse":
+            hits = [hit for hit in hits if hit.score > 0]
+        return sorted(hits, key=lambda hit: (-hit.score, hit.id))
+
+    def _calling(self, what: str, call: Callable[[Any], T]) -> T:
+        """Return `call(client)`, waiting for a Milvus that is away, up to `timeout_s`.
+
+        Every call may run twice: writes carry their ids. A collection that a restart left
+        unloaded is loaded.
+        """
+        import grpc  # type: ignore[import-untyped]
+        from pymilvus.exceptions import MilvusException
+
+        deadline = time.monotonic() + self._timeout_s
+        while True:
+            try:
+                return self._call_once(call)
+            except (MilvusException, grpc.RpcError, grpc.FutureTimeoutError, ValueError) as error:
+                if isinstance(error, ValueError) and "closed channel" not in str(error):
+                    raise
+                if not _is_away(error) or time.monotonic() + _PAUSE_S > deadline:
+                    raise VectorDatabaseError(
+                        f"Milvus at {self.uri}: {what} in {self.collection} failed: {error}",
+                        fix="`everloop doctor` checks whether Milvus answers.",
+                    ) from error
+                time.sleep(_PAUSE_S)
+
+    def _call_once(self, call: Callable[[Any], T]) -> T:
+        from pymilvus.exceptions import MilvusException
+
+        client, created = self._client()
+        try:
+            return call(client)
+        except MilvusException as error:
+            if created or not _is_unloaded(error):
+                raise
+            self._prepare(client)
+            return call(client)
+
+    def _client(self) -> tuple[Any, bool]:
+        """Return the client, and whether this call has just opened it."""
+        if self._opened is not None:
+            return self._opened[0], False
+        with self._opening:
+            if self._opened is None:
+                from pymilvus import MilvusClient
+
+                # What fails is raised, and reported by whoever asked.
+                logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
+
+                client = MilvusClient(self.uri, token=self._token or "", timeout=self._timeout_s)
+                self._opened = (client, "lite" in str(client.get_server_version()).lower())
+                try:
+                    self._prepare(client)
+                except BaseException:
+                    self._opened = None
+                    client.close()
+                    raise
+                return client, True
+            return self._opened[0], False
+
+    def _prepare(self, client: Any) -> None:
+        if not client.has_collection(self.collection, timeout=self._timeout_s):
+            self._create(client)
+        fields = client.describe_collection(self.collection, timeout=self._timeout_s)["fields"]
+        stored = next(f["params"]["dim"] for f in fields if f["name"] == "dense")
+        if int(stored) != self.dimension:
+            raise VectorDatabaseError(
+                f"Collection {self.collection} holds vectors of {stored} dimensions, and the "
+                f"embedding model gives {self.dimension}.",
+                fix="Give the model another `embedding.id`.",
+            )
+        client.load_collection(self.collection, timeout=self._timeout_s)
+
+    def _create(self, client: Any) -> None:
+        from pymilvus import DataType, Function, FunctionType
+        from pymilvus.exceptions import MilvusException
+
+        lite = self._opened is not None and self._opened[1]
+        schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
+        schema.add_field("id", DataType.VARCHAR, is_primary=True, max_length=64)
+        schema.add_field("store_id", DataType.VARCHAR, max_length=64, is_partition_key=True)
+        for name in ("project_id", "file_id"):
+            schema.add_field(name, DataType.VARCHAR, max_length=64)
+        for name in ("number", "ordinal", "start", "end", "page", "page_end"):
+            schema.add_field(name, DataType.INT64)
+        for name in ("text", "section"):
+            schema.add_field(name, DataType.VARCHAR, max_length=_TEXT_BYTES)
+        schema.add_field(
+            "analysed",
+            DataType.VARCHAR,
+            max_length=_TEXT_BYTES,
+            enable_analyzer=True,
+            analyzer_params={"tokenizer": "standard" if lite else "whitespace"},
+        )
+        schema.add_field("dense", DataType.FLOAT_VECTOR, dim=self.dimension)
+        schema.add_field("sparse", DataType.SPARSE_FLOAT_VECTOR)
+        schema.add_function(
+            Function(
+                name="bm25",
+                function_type=FunctionType.BM25,
+                input_field_names=["analysed"],
+                output_field_names=["sparse"],
+            )
+        )
+        indexes = client.prepare_index_params()
+        indexes.add_index("dense", index_type="HNSW", metric_type="COSINE", params=_HNSW)
+        indexes.add_index(
+            "sparse", index_type="SPARSE_INVERTED_INDEX", metric_type="BM25", params=_BM25
+        )
+        try:
+            client.create_collection(
+                self.collection,
+                schema=schema,
+                index_params=indexes,
+                consistency_level="Bounded",
+                timeout=self._timeout_s,
+            )
+        except MilvusException:
+            if not client.has_collection(self.collection, timeout=self._timeout_s):
+                raise  # else another process was quicker
+
+    def _row(self, passage: EmbeddedPassage, language: str | None) -> dict[str, Any]:
+        chunk = passage.chunk
+        if len(chunk.text.encode()) > _TEXT_BYTES:
+            raise VectorDatabaseError(
+                f"Passage {chunk.ordinal} of file {passage.file_id} has "
+                f"{len(chunk.text.encode())} bytes; Milvus takes {_TEXT_BYTES}.",
+                fix="Choose smaller chunks.",
+            )
+        return {
+            "id": passage.id,
+            "project_id": passage.project_id,
+            "store_id": passage.store_id,
+            "number": passage.number,
+            "file_id": passage.file_id,
+            "ordinal": chunk.ordinal,
+            "start": chunk.start,
+            "end": chunk.end,
+            "page": _NO_PAGE if chunk.page is None else chunk.page,
+            "page_end": _NO_PAGE if chunk.page_end is None else chunk.page_end,
+            "text": chunk.text,
+            "section": json.dumps(chunk.section, ensure_ascii=False),
+            "analysed": _fitting(analyse(" ".join((*chunk.section, chunk.text)), language)),
+            "dense": passage.vector,
+        }
+
+
+def _fitting(analysed: str) -> str:
+    """As many whole terms as a VARCHAR takes."""
+    data = analysed.encode()
+    if len(data) <= _TEXT_BYTES:
+        return analysed
+    return data[:_TEXT_BYTES].decode(errors="ignore").rpartition(" ")[0]
+
+
+def _where(store_ids: Sequence[str], numbers: Sequence[int] | None, excluded: Sequence[int]) -> str:
+    """Write a Milvus filter expression; empty means every row."""
+    parts = []
+    if len(store_ids) == 1:
+        parts.append(f"store_id == {json.dumps(store_ids[0])}")
+    elif store_ids:
+        parts.append(f"store_id in {json.dumps(list(store_ids))}")
+    if numbers is not None:
+        parts.append(f"number in {sorted(int(number) for number in numbers)}")
+    if excluded:
+        parts.append(f"number not in {sorted(int(number) for number in excluded)}")
+    return " and ".join(parts)
+
+
+def _hit(item: Any, anns_field: str) -> Hit:
+    row = item["entity"]
+    distance = float(item["distance"])
+    dense = anns_field == "dense"
+    score = distance if dense else abs(distance)
+    return Hit(
+        id=str(item["id"]),
+        store_id=row["store_id"],
+        number=int(row["number"]),
+        file_id=row["file_id"],
+        ordinal=int(row["ordinal"]),
+        text=row["text"],
+        start=int(row["start"]),
+        end=int(row["end"]),
+        page=None if row["page"] == _NO_PAGE else int(row["page"]),
+        page_end=None if row["page_end"] == _NO_PAGE else int(row["page_end"]),
+        section=tuple(json.loads(row["section"])),
+        score=score,
+        dense_score=score if dense else None,
+        bm25_score=None if dense else score,
+        vector=row.get("dense"),
+    )
+
+
+def _is_away(error: Exception) -> bool:
+    """Whether Milvus is down or restarting, as opposed to answering with an error."""
+    text = str(error).lower()
+    return any(sign in text for sign in _AWAY)
+
+
+def _is_unloaded(error: Exception) -> bool:
+    return "not loaded" in str(error).lower() or "released" in str(error).lower()

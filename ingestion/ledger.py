@@ -1,0 +1,463 @@
+"""Document versions in the records: who works on which, how far it is, and how it ended.
+
+Work is taken by compare-and-set. A claim raises the row's `attempts`, sets a lease and names the
+new value; every later write demands that the row still has that value, is in work and is not
+detached. So when two Ingestors overlap (a rolling update, a replica that was thought dead) or a
+bulk job runs beside the Ingestor, a row has one owner, and an owner that lost it learns so from
+its next write instead of overwriting. `attempts` is the fencing token; the lease only says when
+a silent owner may be replaced.
+"""
+
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, NamedTuple
+
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
+from sqlalchemy.orm import Session
+
+from cluster.database import Database
+from cluster.records import FileBatch, StoredFile, VectorStore, VectorStoreFile
+from ingestion.errors import ErrorCode
+
+__all__ = [
+    "WORKING_STAGES",
+    "Change",
+    "Claim",
+    "Completed",
+    "Failed",
+    "Ledger",
+    "Outcome",
+    "Progress",
+    "Returned",
+]
+
+Stage = Literal["queued", "parsing", "chunking", "embedding", "indexing"]
+WORKING_STAGES: Final = ("parsing", "chunking", "embedding", "indexing")
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A document version that the holder may work on, and the token that proves it."""
+
+    number: int
+    attempt: int
+    project_id: str
+    store_id: str
+    file_id: str
+    filename: str
+    storage_key: str
+    sha256: str
+    chunking: dict[str, Any] = field(hash=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The row is at `stage`; `values` are further columns."""
+
+    claim: Claim
+    stage: Stage
+    values: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """Every passage is in Milvus: make this version the one that is found."""
+
+    claim: Claim
+    values: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A version that will never be whole. `message` is what the client reads."""
+
+    claim: Claim
+    stage: Stage
+    code: ErrorCode
+    message: str
+    values: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """The worker died and the file may be innocent: queue it, or fail it after `max_attempts`."""
+
+    claim: Claim
+    stage: Stage
+    message: str
+    max_attempts: int
+
+
+Change = Progress | Completed | Failed | Returned
+
+
+class Outcome(NamedTuple):
+    """What a change did. Not `held`: the claim is void, the row was left as it is."""
+
+    held: bool
+    status: str
+    """The row's stage now; `lost` where the claim is void."""
+    replaced: tuple[int, ...] = ()
+    """Versions that are found no longer, to be purged."""
+
+
+_LOST: Final = Outcome(held=False, status="lost")
+
+
+class Ledger:
+    """The transitions of `VectorStoreFile`, each a transaction."""
+
+    def __init__(
+        self, database: Database, *, lease_s: int = 15, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._database = database
+        self._lease_s = lease_s
+        self._clock = clock
+
+    @property
+    def lease_s(self) -> int:
+        """How long a claim holds without being renewed."""
+        return self._lease_s
+
+    async def claim(self, limit: int, busy: Mapping[str, int]) -> list[Claim]:
+        """Take up to `limit` queued rows, oldest first within a store, in turns between stores.
+
+        `busy`: files in work by store; a store that has many waits for one that has few.
+        """
+        if limit <= 0:
+            return []
+        return await self._database.run(lambda session: self._claim(session, limit, busy))
+
+    def hold(self, session: Session, row: VectorStoreFile) -> Claim:
+        """Claim a row that the caller has locked, or has just made, in its own transaction."""
+        file = session.get(StoredFile, row.file_id)
+        row.stage = "parsing"
+        row.attempts += 1
+        row.lease_until = self._now() + self._lease_s
+        row.passages = row.passages_done = 0
+        return Claim(
+            number=row.number,
+            attempt=row.attempts,
+            project_id=row.project_id,
+            store_id=row.store_id,
+            file_id=row.file_id,
+            filename=row.filename,
+            storage_key=file.storage_key if file else "",
+            sha256=file.sha256 if file else "",
+            chunking=dict(row.chunking),
+        )
+
+    async def renew(self, claims: Collection[Claim]) -> set[int]:
+        """Prolong the leases; returns the numbers of claims that are still held."""
+        until = self._now() + self._lease_s
+        return await self._prolong(claims, until)
+
+    async def release(self, claims: Collection[Claim]) -> None:
+        """Give up work in hand: others may take it at once, as another attempt."""
+        await self._prolong(claims, 0)
+
+    async def recover(self, max_attempts: int, *, own: Collection[int] = ()) -> int:
+        """Queue rows whose owner fell silent, or fail those tried too often. Returns how many.
+
+        `own`: numbers that the caller works on, which are left alone.
+        """
+        return await self._database.run(
+            lambda session: self._recover(session, max_attempts, list(own))
+        )
+
+    async def apply(self, changes: Sequence[Change]) -> list[Outcome]:
+        """Carry out `changes` in order, in one transaction."""
+        return await self._database.run(lambda session: self._apply(session, changes))
+
+    async def unpurge(self, claim: Claim) -> None:
+        """Have a void claim's passages purged again: it may have written some after the purge."""
+        await self._database.run(
+            lambda session: session.execute(
+                update(VectorStoreFile)
+                .where(VectorStoreFile.number == claim.number, _dead())
+                .values(purged=False)
+            )
+        )
+
+    async def expire_stores(self) -> int:
+        """Detach the files of stores past their `expires_after`. Returns how many files."""
+        return await self._database.run(self._expire_stores)
+
+    async def unpurged(self, limit: int) -> list[tuple[str, int]]:
+        """(store, number) of versions that are found no longer and not yet purged, oldest first."""
+        return await self._database.run(
+            lambda session: [
+                (store_id, number)
+                for store_id, number in session.execute(
+                    select(VectorStoreFile.store_id, VectorStoreFile.number)
+                    .join(VectorStore, VectorStore.id == VectorStoreFile.store_id)
+                    .where(
+                        VectorStoreFile.purged.is_(False),
+                        or_(_dead(), VectorStore.deleted_at.is_not(None)),
+                    )
+                    .order_by(VectorStoreFile.number)
+                    .limit(limit)
+                )
+            ],
+            read_only=True,
+        )
+
+    async def located(self, numbers: Sequence[int]) -> list[tuple[str, int]]:
+        """(store, number) of those of `numbers` that may be purged: found no longer."""
+        return await self._database.run(
+            lambda session: [
+                (store_id, number)
+                for store_id, number in session.execute(
+                    select(VectorStoreFile.store_id, VectorStoreFile.number)
+                    .join(VectorStore, VectorStore.id == VectorStoreFile.store_id)
+                    .where(
+                        VectorStoreFile.number.in_(numbers),
+                        or_(_dead(), VectorStore.deleted_at.is_not(None)),
+                    )
+                )
+            ],
+            read_only=True,
+        )
+
+    async def mark_purged(self, numbers: Sequence[int]) -> None:
+        """Note that their passages are gone; versions of deleted stores are detached as well."""
+
+        def mark(session: Session) -> None:
+            gone = select(VectorStore.id).where(VectorStore.deleted_at.is_not(None))
+            orphaned = and_(VectorStoreFile.number.in_(numbers), VectorStoreFile.store_id.in_(gone))
+            session.execute(
+                update(VectorStoreFile)
+                .where(orphaned)
+                .values(
+                    live=False, deleted_at=func.coalesce(VectorStoreFile.deleted_at, self._now())
+                )
+                .execution_options(synchronize_session=False)
+            )
+            session.execute(
+                update(VectorStoreFile)
+                .where(VectorStoreFile.number.in_(numbers), _dead())
+                .values(purged=True)
+                .execution_options(synchronize_session=False)
+            )
+
+        await self._database.run(mark)
+
+    async def backlog(self) -> int:
+        """Rows that wait."""
+        return await self._database.run(
+            lambda session: session.scalar(select(func.count()).where(_queued())) or 0,
+            read_only=True,
+        )
+
+    def _now(self) -> int:
+        return int(self._clock())
+
+    def _claim(self, session: Session, limit: int, busy: Mapping[str, int]) -> list[Claim]:
+        turn = (
+            func.row_number()
+            .over(partition_by=VectorStoreFile.store_id, order_by=VectorStoreFile.number)
+            .label("turn")
+        )
+        ranked = select(VectorStoreFile.number, VectorStoreFile.store_id, turn).where(_queued())
+        waiting = ranked.subquery()
+        candidates = session.execute(
+            select(waiting.c.number, waiting.c.store_id, waiting.c.turn)
+            .where(waiting.c.turn <= limit)
+            .order_by(waiting.c.turn, waiting.c.number)
+            .limit(limit + sum(busy.values()))
+        ).all()
+        fair = sorted(
+            candidates, key=lambda row: (row.turn + busy.get(row.store_id, 0), row.number)
+        )
+        claims = [self._take(session, row.number) for row in fair[:limit]]
+        return [claim for claim in claims if claim is not None]
+
+    def _take(self, session: Session, number: int) -> Claim | None:
+        row = session.scalar(
+            select(VectorStoreFile)
+            .where(VectorStoreFile.number == number, _queued())
+            .with_for_update(skip_locked=True)
+        )
+        if row is None:  # another owner was quicker
+            return None
+        return self.hold(session, row)
+
+    async def _prolong(self, claims: Collection[Claim], until: int) -> set[int]:
+        if not claims:
+            return set()
+        held = list(claims)
+        return await self._database.run(lambda session: self._lease(session, held, until))
+
+    def _lease(self, session: Session, claims: list[Claim], until: int) -> set[int]:
+        attempts = {claim.number: claim.attempt for claim in claims}
+        rows = session.scalars(
+            select(VectorStoreFile)
+            .where(
+                VectorStoreFile.number.in_(attempts),
+                VectorStoreFile.stage.in_(WORKING_STAGES),
+                VectorStoreFile.deleted_at.is_(None),
+            )
+            .order_by(VectorStoreFile.number)
+            .with_for_update()
+        ).all()
+        held = [row for row in rows if row.attempts == attempts[row.number]]
+        for row in held:
+            row.lease_until = until
+        return {row.number for row in held}
+
+    def _recover(self, session: Session, max_attempts: int, own: list[int]) -> int:
+        rows = session.scalars(
+            select(VectorStoreFile)
+            .where(
+                VectorStoreFile.stage.in_(WORKING_STAGES),
+                VectorStoreFile.deleted_at.is_(None),
+                VectorStoreFile.number.not_in(own),
+                func.coalesce(VectorStoreFile.lease_until, 0) < self._now(),
+            )
+            .order_by(VectorStoreFile.number)
+            .with_for_update()
+        ).all()
+        for row in rows:
+            _queue_again(row, max_attempts, "Its worker died")
+        return len(rows)
+
+    def _apply(self, session: Session, changes: Sequence[Change]) -> list[Outcome]:
+        completing = {c.claim.store_id for c in changes if isinstance(c, Completed)}
+        stores = {
+            # Locked in one order: two completions in a store must see each other's result.
+            store.id: store
+            for store in session.scalars(
+                select(VectorStore)
+                .where(VectorStore.id.in_(completing))
+                .order_by(VectorStore.id)
+                .with_for_update()
+            )
+        }
+        return [self._carry_out(session, change, stores) for change in changes]
+
+    def _carry_out(
+        self, session: Session, change: Change, stores: Mapping[str, VectorStore]
+    ) -> Outcome:
+        row = session.scalar(
+            select(VectorStoreFile)
+            .where(VectorStoreFile.number == change.claim.number)
+            .with_for_update()
+        )
+        if (
+            row is None
+            or row.attempts != change.claim.attempt
+            or row.stage not in WORKING_STAGES
+            or row.deleted_at is not None
+        ):
+            return _LOST
+        match change:
+            case Progress():
+                row.stage = change.stage
+                _assign(row, change.values)
+                return Outcome(held=True, status=row.stage)
+            case Completed():
+                return self._complete(session, row, change, stores.get(row.store_id))
+            case Failed():
+                _fail(row, change.stage, change.code, change.message)
+                _assign(row, change.values)
+                return Outcome(held=True, status="failed")
+            case Returned():
+                row.stage = change.stage
+                _queue_again(row, change.max_attempts, change.message)
+                return Outcome(held=True, status=row.stage)
+
+    def _complete(
+        self, session: Session, row: VectorStoreFile, change: Completed, store: VectorStore | None
+    ) -> Outcome:
+        batch = session.get(FileBatch, row.batch_id) if row.batch_id else None
+        row.lease_until = None
+        if store is None or store.deleted_at is not None or (batch and batch.cancelled_at):
+            row.stage = "cancelled"
+            return Outcome(held=True, status="cancelled")
+        row.stage = "completed"
+        row.completed_at = self._now()
+        _assign(row, change.values)
+        newer = session.scalar(_versions(row, newer=True).limit(1))
+        if newer is not None:
+            self._replace(row, newer.number)
+            return Outcome(held=True, status="completed", replaced=(row.number,))
+        row.live = True
+        older = session.scalars(_versions(row, newer=False)).all()
+        for version in older:
+            self._replace(version, row.number)
+        return Outcome(
+            held=True, status="completed", replaced=tuple(version.number for version in older)
+        )
+
+    def _replace(self, row: VectorStoreFile, by: int) -> None:
+        row.live = False
+        row.deleted_at = self._now()
+        row.replaced_by = by
+
+    def _expire_stores(self, session: Session) -> int:
+        now = self._now()
+        stores = session.scalars(select(VectorStore).where(VectorStore.deleted_at.is_(None))).all()
+        expired = [store.id for store in stores if _expired(store, now)]
+        rows = session.scalars(
+            select(VectorStoreFile).where(
+                VectorStoreFile.store_id.in_(expired), VectorStoreFile.deleted_at.is_(None)
+            )
+        ).all()
+        for row in rows:
+            row.live = False
+            row.deleted_at = now
+        return len(rows)
+
+
+def _queued() -> ColumnElement[bool]:
+    return and_(VectorStoreFile.stage == "queued", VectorStoreFile.deleted_at.is_(None))
+
+
+def _dead() -> ColumnElement[bool]:
+    """Whether a version is found no longer, or never will be."""
+    return and_(
+        VectorStoreFile.live.is_(False),
+        or_(
+            VectorStoreFile.deleted_at.is_not(None),
+            VectorStoreFile.stage.in_(("failed", "cancelled")),
+        ),
+    )
+
+
+def _versions(row: VectorStoreFile, *, newer: bool) -> Any:
+    """Select the live versions of the row's document from other batches."""
+    other = VectorStoreFile
+    conditions = [
+        other.store_id == row.store_id,
+        other.document_key == row.document_key,
+        other.live.is_(True),
+        other.number > row.number if newer else other.number < row.number,
+    ]
+    if row.batch_id is not None:
+        conditions.append(or_(other.batch_id.is_(None), other.batch_id != row.batch_id))
+    order = other.number.desc() if newer else other.number
+    return select(other).where(*conditions).order_by(order)
+
+
+def _assign(row: VectorStoreFile, values: Mapping[str, Any]) -> None:
+    for name, value in values.items():
+        setattr(row, name, value)
+
+
+def _fail(row: VectorStoreFile, stage: str, code: ErrorCode, message: str) -> None:
+    row.stage, row.failed_stage = "failed", stage
+    row.error_code, row.error_message = code, message
+    row.lease_until = None
+
+
+def _queue_again(row: VectorStoreFile, max_attempts: int, reason: str) -> None:
+    if row.attempts >= max_attempts:
+        _fail(row, row.stage, "server_error", f"{reason}, {row.attempts} times while {row.stage}.")
+    else:
+        row.stage, row.lease_until = "queued", None
+
+
+def _expired(store: VectorStore, now: int) -> bool:
+    days = (store.expires_after or {}).get("days")
+    return days is not None and now >= store.last_active_at + int(days) * 86_400

@@ -1,0 +1,219 @@
+"""Parsing away from everything else: in processes that may hang, run out of memory or die.
+
+A file that brings its parser down costs that file's attempt and nothing more.
+"""
+
+import asyncio
+import logging
+import resource
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from cluster.storage import ByteStore
+from ingestion.errors import DocumentError, IngestionError
+from ingestion.passages import ParsedDocument
+from ingestion.stored_text import dump_document, parse_document
+
+if TYPE_CHECKING:
+    from ray.actor import ActorHandle
+
+__all__ = ["LocalParser", "Parser", "ParserDiedError", "ParserPool", "ParserWorker"]
+
+_log = logging.getLogger(__name__)
+_WARM_UP_TIMEOUT_S: Final = 180.0
+_MIB: Final = 1024**2
+_WARM_UP_FILES: Final = (
+    ("warm.md", b"# Title\n\nA sentence. And another one.\n"),
+    ("warm.html", b"<h1>Title</h1><p>A sentence. And another one.</p>"),
+)
+
+
+class ParserDiedError(IngestionError):
+    """The parser's process ended while it had the file; the file may or may not be why."""
+
+
+class Parser(Protocol):
+    """Stored bytes to a parsed document."""
+
+    async def parse(self, storage_key: str, filename: str) -> ParsedDocument:
+        """Parse the object `storage_key`.
+
+        Raises DocumentError (the file is at fault), ParserDiedError (try again), StorageError.
+        """
+        ...
+
+
+class LocalParser:
+    """Parses in a thread of this process: for tests, and where the files are trusted."""
+
+    def __init__(self, storage: ByteStore) -> None:
+        self._storage = storage
+
+    async def parse(self, storage_key: str, filename: str) -> ParsedDocument:
+        """Parse the object; see Parser. A file that hangs is not stopped."""
+        return await asyncio.to_thread(_parse, self._storage, storage_key, filename)
+
+
+class ParserWorker:
+    """The parser in its own process; ParserPool makes a Ray actor of it."""
+
+    def __init__(self, storage_url: str, options: dict[str, Any], memory_mib: int) -> None:
+        self._storage = ByteStore(storage_url, options)
+        self._memory_mib = memory_mib
+
+    def warm_up(self) -> bool:
+        """Import the parsers, which takes seconds; then bound the memory on top of that."""
+        from ingestion.loaders import load_document
+
+        for filename, data in _WARM_UP_FILES:
+            load_document(data, filename)
+        _limit_memory(self._memory_mib)
+        return True
+
+    def parse(self, storage_key: str, filename: str) -> bytes:
+        """Return the parsed document as `dump_document` writes it."""
+        try:
+            return dump_document(_parse(self._storage, storage_key, filename))
+        except (MemoryError, DocumentError) as error:
+            if not isinstance(error, MemoryError) and not isinstance(error.__cause__, MemoryError):
+                raise
+            raise DocumentError(
+                f"{filename!r} needs more than {self._memory_mib} MiB of memory to be parsed.",
+                fix="Split it, or raise `ingestion.parser_memory_mib`.",
+            ) from None
+
+
+class ParserPool:
+    """Parser processes as Ray actors, one file at a time each, killed and replaced when they must.
+
+    The actors belong to the process that made the pool, and end with it.
+    """
+
+    def __init__(
+        self,
+        storage_url: str,
+        storage_options: dict[str, Any] | None = None,
+        *,
+        size: int = 1,
+        timeout_s: float = 300.0,
+        memory_mib: int = 2048,
+        worker_class: type[ParserWorker] = ParserWorker,
+    ) -> None:
+        self._worker_class = worker_class
+        self._arguments = (storage_url, dict(storage_options or {}), memory_mib)
+        self._size = size
+        self._timeout_s = timeout_s
+        self._idle: asyncio.Queue[_Worker] = asyncio.Queue()
+        self._workers: set[_Worker] = set()
+
+    def start(self) -> None:
+        """Start the processes; they warm up while other work goes on. Needs a running loop."""
+        while len(self._workers) < self._size:
+            self._add()
+
+    async def parse(self, storage_key: str, filename: str) -> ParsedDocument:
+        """Parse the object in an idle process; see Parser. Waits for one."""
+        worker = await self._idle.get()
+        try:
+            await self._ready(worker)
+            data = await self._answer(worker, storage_key, filename)
+        except BaseException as error:
+            if isinstance(error, Exception) and not worker.dead:
+                self._idle.put_nowait(worker)
+            else:
+                self._replace(worker)
+            raise
+        self._idle.put_nowait(worker)
+        return await asyncio.to_thread(parse_document, data)
+
+    def close(self) -> None:
+        """End every process."""
+        for worker in list(self._workers):
+            self._end(worker)
+
+    async def _ready(self, worker: "_Worker") -> None:
+        from ray.exceptions import RayError
+
+        try:
+            async with asyncio.timeout(_WARM_UP_TIMEOUT_S):
+                await asyncio.shield(worker.warm)
+        except (TimeoutError, RayError) as error:
+            worker.dead = True
+            raise ParserDiedError(f"A parser process did not start: {error}") from error
+
+    async def _answer(self, worker: "_Worker", storage_key: str, filename: str) -> bytes:
+        from ray.exceptions import RayActorError, RayTaskError
+
+        call = asyncio.wrap_future(worker.actor.parse.remote(storage_key, filename).future())
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return bytes(await call)
+        except RayTaskError as error:
+            raise error.cause from error
+        except TimeoutError as error:
+            worker.dead = True
+            raise DocumentError(
+                f"{filename!r} took longer than {self._timeout_s:g} s to parse.",
+                fix="Split it, or raise `ingestion.file_timeout_s`.",
+            ) from error
+        except RayActorError as error:
+            worker.dead = True
+            raise ParserDiedError(f"The parser process died on {filename!r}.") from error
+
+    def _add(self) -> None:
+        worker = _Worker(self._worker_class, self._arguments)
+        self._workers.add(worker)
+        self._idle.put_nowait(worker)
+
+    def _replace(self, worker: "_Worker") -> None:
+        _log.warning("A parser process is replaced.")
+        self._end(worker)
+        self._add()
+
+    def _end(self, worker: "_Worker") -> None:
+        import ray
+
+        self._workers.discard(worker)
+        worker.warm.cancel()
+        ray.kill(worker.actor)
+
+
+class _Worker:
+    """An actor, and the future of its warm-up."""
+
+    def __init__(
+        self, worker_class: type[ParserWorker], arguments: tuple[str, dict[str, Any], int]
+    ) -> None:
+        import ray
+
+        actor_class = ray.remote(num_cpus=0, max_restarts=0, max_concurrency=1)(worker_class)
+        self.actor: ActorHandle = actor_class.remote(*arguments)
+        self.warm: asyncio.Future[bool] = asyncio.wrap_future(self.actor.warm_up.remote().future())
+        self.warm.add_done_callback(_seen)
+        self.dead = False
+
+
+def _seen(future: "asyncio.Future[bool]") -> None:
+    """Mark a failure as seen; whoever takes the worker meets it again."""
+    if not future.cancelled():
+        future.exception()
+
+
+def _parse(storage: ByteStore, storage_key: str, filename: str) -> ParsedDocument:
+    from ingestion.loaders import load_document
+
+    return load_document(storage.read(storage_key), filename)
+
+
+def _limit_memory(mib: int) -> None:
+    """Let this process allocate `mib` more than it has (RLIMIT_DATA: heap and private maps)."""
+    status = Path("/proc/self/status")
+    if not status.is_file():  # not Linux: the time limit alone protects
+        return
+    fields = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
+    used = int(fields["VmData"].split()[0]) * 1024
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = used + mib * _MIB
+    if hard != resource.RLIM_INFINITY:
+        limit = min(limit, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))

@@ -1,0 +1,103 @@
+"""`/healthz`, `/readyz`, `/metrics`, `/docs`, the OpenAPI document."""
+
+import dataclasses
+import re
+import subprocess
+import sys
+
+import httpx2
+from fastapi import FastAPI
+from openapi_spec_validator import validate
+from prometheus_client.parser import text_string_to_metric_families
+
+from cluster.database import Database
+from cluster.errors import VectorDatabaseError
+from deployments.gateway.app import create_app
+from deployments.gateway.exposition import merged
+from deployments.gateway.services import Services
+
+
+async def test_healthz_needs_no_other_part(http: httpx2.AsyncClient) -> None:
+    answer = await http.get("/healthz")
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+
+
+async def test_readyz_tells_of_each_part(http: httpx2.AsyncClient) -> None:
+    answer = await http.get("/readyz")
+    assert answer.status_code == 200
+    assert answer.json()["status"] == "ready"
+    assert {name: part["ready"] for name, part in answer.json()["parts"].items()} == {
+        "database": True,
+        "storage": True,
+    }
+
+
+async def test_readyz_is_503_with_the_reason_where_a_part_is_down(parts: Services) -> None:
+    async def milvus() -> None:
+        raise VectorDatabaseError("Milvus at http://127.0.0.1:1 does not answer.")
+
+    broken = dataclasses.replace(
+        parts,
+        database=Database("postgresql://someone:secret@127.0.0.1:1/everloop"),
+        checks={"vectors": milvus},
+    )
+    transport = httpx2.ASGITransport(app=create_app(broken))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://everloop") as http:
+        answer = await http.get("/readyz")
+    assert answer.status_code == 503
+    states = answer.json()["parts"]
+    assert not states["vectors"]["ready"]
+    assert "does not answer" in states["vectors"]["reason"]
+    assert not states["database"]["ready"]
+    assert "secret" not in answer.text
+    assert states["storage"]["ready"]
+
+
+async def test_metrics_count_requests_by_route(http: httpx2.AsyncClient) -> None:
+    await http.get("/v1/files/file-1")
+    answer = await http.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain")
+    families = {family.name: family for family in text_string_to_metric_families(answer.text)}
+    labels = [sample.labels for sample in families["everloop_gateway_requests"].samples]
+    assert {"method": "GET", "route": "/v1/files/{file_id}", "status": "404"} in labels
+    assert "everloop_gateway_request_seconds" in families
+
+
+def test_expositions_of_several_nodes_become_one() -> None:
+    node = '# HELP a About a.\n# TYPE a gauge\na{{node="{0}"}} {0}\n'
+    joined = merged([node.format(1) + "# TYPE b gauge\nb 1\n", node.format(2)])
+    assert joined.count("# TYPE a gauge") == 1
+    families = {family.name: family for family in text_string_to_metric_families(joined)}
+    assert [sample.value for sample in families["a"].samples] == [1, 2]
+    assert [sample.value for sample in families["b"].samples] == [1]
+
+
+async def test_docs_load_nothing_from_elsewhere(http: httpx2.AsyncClient) -> None:
+    page = (await http.get("/docs")).text
+    sources = re.findall(r"""(?:src|href)=["']([^"']+)""", page)
+    assert sources
+    for source in sources:
+        assert source.startswith("/"), source
+        assert (await http.get(source)).status_code == 200
+
+
+async def test_the_openapi_document_is_valid_and_describes_every_route(app: FastAPI) -> None:
+    document = app.openapi()
+    validate(document)
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            assert operation["summary"], (method, path)
+            assert operation["description"], (method, path)
+
+
+async def test_request_bodies_have_examples(app: FastAPI) -> None:
+    schemas = app.openapi()["components"]["schemas"]
+    for name in ("StoreCreate", "FileAttach", "BatchCreate", "Search", "EmbeddingCreate", "Rerank"):
+        assert schemas[name]["examples"], name
+
+
+def test_the_gateway_imports_nothing_heavy() -> None:
+    heavy = {"torch", "vllm", "transformers", "pymilvus", "unstructured", "pandas"}
+    code = f"import sys, deployments.gateway.app; print(*sys.modules.keys() & {heavy!r})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []

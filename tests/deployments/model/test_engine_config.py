@@ -1,0 +1,57 @@
+"""Settings as engine arguments and Serve options."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster.settings import ModelSettings
+from deployments.model.engine_config import (
+    engine_arguments,
+    runtime_environment,
+    serve_options,
+    thread_binding,
+)
+
+
+def settings(**values: Any) -> ModelSettings:
+    return ModelSettings(id="m", **values)
+
+
+def test_queues_are_bounded_and_load_scales() -> None:
+    options = serve_options(settings(min_replicas=1, max_replicas=3, target_ongoing_requests=4))
+    assert options["max_ongoing_requests"] == 32
+    assert options["max_queued_requests"] == 64
+    scaling = options["autoscaling_config"]
+    assert (scaling["min_replicas"], scaling["max_replicas"]) == (1, 3)
+    assert scaling["target_ongoing_requests"] == 4
+
+
+def test_equal_bounds_fix_the_number_of_replicas() -> None:
+    options = serve_options(settings(min_replicas=2, max_replicas=2))
+    assert options["num_replicas"] == 2
+    assert "autoscaling_config" not in options
+
+
+def test_the_engine_settings_have_the_last_word(tmp_path: Path) -> None:
+    arguments = engine_arguments(settings(engine={"max_num_seqs": 4}), tmp_path)
+    assert arguments["max_num_seqs"] == 4
+
+
+def test_a_fraction_of_a_gibibyte_is_a_cache_size(tmp_path: Path) -> None:
+    arguments = engine_arguments(settings(kv_cache_gib=0.5), tmp_path)
+    assert arguments["kv_cache_memory_bytes"] == 512 * 1024**2
+
+
+def test_a_gpu_has_tensor_parallelism_and_no_cpu_arguments(tmp_path: Path) -> None:
+    arguments = engine_arguments(settings(device="gpu", tensor_parallel=2), tmp_path)
+    assert arguments["tensor_parallel_size"] == 2
+    assert "enforce_eager" not in arguments
+    assert runtime_environment(settings(device="gpu")) == {}
+
+
+@pytest.mark.parametrize(
+    ("cpus", "expected"), [({0}, "0"), ({1, 0}, "0,1"), (set(range(16)), "auto")]
+)
+def test_a_small_machine_computes_on_every_cpu(cpus: set[int], expected: str) -> None:
+    assert thread_binding(cpus) == expected

@@ -1,0 +1,175 @@
+"""Replicas on a real Serve: queues that are bounded, replicas that follow the load, hung engines.
+
+The engine is light; the options, the replica's methods and Serve are the real ones.
+"""
+
+import asyncio
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+
+from cluster.launch.serve_environment import SERVE_ENVIRONMENT
+from cluster.settings import ModelSettings
+from deployments.errors import Overloaded, RequestError
+from deployments.handles import ModelHandle
+from deployments.model.deployment import ModelReplica, ReplicaLimits
+from deployments.model.engine_config import serve_options
+from deployments.model.messages import ModelCall, Part
+from deployments.model.serving import ReplicaStats
+from tests.fakes import engine as fake_engine
+
+pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
+
+
+class LightModel(ModelReplica):
+    """The replica over an engine that says a word every 20 ms."""
+
+    async def __init__(self, stall_timeout_s: float) -> None:  # type: ignore[misc]
+        self._engine = fake_engine.FakeEngine(pace_s=0.02)
+        super().__init__(self._engine, ReplicaLimits(4096, 4, 500, stall_timeout_s))
+
+    async def hang(self) -> int:
+        self._engine.hangs = True
+        return os.getpid()
+
+    async def pid(self) -> int:
+        return os.getpid()
+
+
+@pytest.fixture(scope="module")
+def deploy() -> Iterator[Callable[..., Any]]:
+    """Deploys a model under a name with settings; returns its handle."""
+    import ray
+    from ray import cloudpickle, serve
+
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import tests
+    cloudpickle.register_pickle_by_value(fake_engine)
+    folder = tempfile.mkdtemp(prefix="everloop-ray-")
+    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    os.environ.update(SERVE_ENVIRONMENT)
+    ray.init(
+        address="local", num_cpus=2, include_dashboard=False, _temp_dir=folder, log_to_driver=False
+    )
+    serve.start(proxy_location="Disabled")
+
+    def deployed(name: str, **values: Any) -> Any:
+        settings = ModelSettings(id=name, **values)
+        options = serve_options(settings) | {"health_check_period_s": 0.5}
+        if "autoscaling_config" in options:
+            options["autoscaling_config"] |= {"upscale_delay_s": 0.5}
+        deployment = serve.deployment(
+            LightModel, name=name, ray_actor_options={"num_cpus": 0.1}, **options
+        )
+        return serve.run(deployment.bind(settings.stall_timeout_s), name=name, route_prefix=None)
+
+    yield deployed
+    serve.shutdown()
+    ray.shutdown()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def call(request_id: str = "one", words: int = 10**6) -> ModelCall:
+    return ModelCall("chat", {"stream": True, "words": words}, request_id)
+
+
+async def started(handle: Any, name: str, count: int) -> list[AsyncIterator[Part]]:
+    """`count` streams that each have sent their first part."""
+    streams = [ModelHandle(handle, name).generate(call(str(n))) for n in range(count)]
+    await asyncio.gather(*(anext(stream) for stream in streams))
+    return streams
+
+
+async def left(streams: list[AsyncIterator[Part]]) -> None:
+    for stream in streams:
+        await stream.aclose()  # type: ignore[attr-defined]
+
+
+async def test_a_full_queue_is_429_and_says_when_to_come_back(deploy: Callable[..., Any]) -> None:
+    handle = deploy("narrow", max_ongoing_requests=1, max_queued_requests=1)
+    streams = await started(handle, "narrow", 1)
+    waiting = asyncio.ensure_future(anext(ModelHandle(handle, "narrow").generate(call("waits"))))
+    async with asyncio.timeout(20):
+        while True:  # until the one that waits has its place in the queue
+            probe = asyncio.ensure_future(
+                anext(ModelHandle(handle, "narrow").generate(call("too many")))
+            )
+            await asyncio.wait({probe}, timeout=1)
+            if probe.done():
+                break
+            probe.cancel()
+    with pytest.raises(Overloaded) as refused:
+        probe.result()
+    assert refused.value.retry_after_s
+    await left(streams)
+    assert (await waiting).data
+
+
+async def test_a_client_that_goes_frees_its_place(deploy: Callable[..., Any]) -> None:
+    handle = deploy("leaving", max_ongoing_requests=1, max_queued_requests=1)
+    await left(await started(handle, "leaving", 1))
+    async with asyncio.timeout(10):
+        stats: ReplicaStats = await handle.stats.remote()
+        while stats.running or stats.unfinished:
+            stats = await handle.stats.remote()
+    assert stats.stopped_early == 1
+
+
+async def test_many_streams_are_sent_in_fewer_messages(deploy: Callable[..., Any]) -> None:
+    handle = deploy("loaded", max_ongoing_requests=32)
+
+    async def messages(count: int) -> float:
+        async def one(n: int) -> int:
+            model = ModelHandle(handle, "loaded")
+            return sum([1 async for _ in model.generate(call(str(n), words=30))])
+
+        return sum(await asyncio.gather(*(one(n) for n in range(count)))) / count
+
+    alone = await messages(1)
+    together = await messages(16)
+    assert alone >= 25
+    assert together < 0.75 * alone  # up to four tokens a message, fewer as the streams end
+
+
+async def test_replicas_follow_the_load(deploy: Callable[..., Any]) -> None:
+    from ray import serve
+
+    handle = deploy("elastic", min_replicas=1, max_replicas=2, target_ongoing_requests=2)
+    streams = await started(handle, "elastic", 8)
+
+    def running() -> int:
+        replicas = serve.status().applications["elastic"].deployments["elastic"].replica_states
+        return int(replicas.get("RUNNING", 0))
+
+    assert running() == 1
+    deadline = time.monotonic() + 60
+    while await asyncio.to_thread(running) < 2:
+        assert time.monotonic() < deadline, "no second replica came"
+        await asyncio.sleep(0.2)
+    await left(streams)
+
+
+async def test_a_replica_whose_engine_hangs_is_replaced(deploy: Callable[..., Any]) -> None:
+    handle = deploy("hanging", stall_timeout_s=0.5)
+    streams = await started(handle, "hanging", 1)
+    hung = await handle.hang.remote()
+    deadline = time.monotonic() + 60
+    while True:
+        assert time.monotonic() < deadline, "the replica was not replaced"
+        try:
+            if await asyncio.wait_for(handle.pid.remote(), timeout=5) != hung:
+                break
+        except Exception:  # noqa: BLE001, S110 - while it is replaced, anything
+            pass
+        await asyncio.sleep(0.2)
+    with pytest.raises((RequestError, StopAsyncIteration)):
+        async with asyncio.timeout(30):
+            while True:
+                await anext(streams[0])
+    (part, *_) = [part async for part in ModelHandle(handle, "hanging").generate(call("new", 1))]
+    assert part.data

@@ -1,0 +1,1 @@
+"""The running system, driven by the official `openai` client only."""

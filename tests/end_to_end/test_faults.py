@@ -1,0 +1,132 @@
+"""Parts are killed in the middle of work; the system recovers by itself and loses nothing.
+
+These run last: while a model replica comes back, nothing else could be tested.
+"""
+
+import io
+import os
+import signal
+import time
+from collections.abc import Callable
+from typing import Any
+
+import openai
+import psutil
+import pytest
+
+from cluster.launch.processes import cluster_id, marked_processes
+from tests.end_to_end.test_documents import MODEL, QUESTION, lighthouse, upload
+from tests.fixtures.system import System
+
+pytestmark = [pytest.mark.end_to_end]
+
+
+def kill(system: System, marker: str) -> int:
+    """Kill -9 the one process of this system whose command line holds `marker`."""
+    victims = [
+        process
+        for process in marked_processes(cluster_id(system.data_dir))
+        if marker in " ".join(_command(process))
+    ]
+    assert victims, f"no process {marker!r}"
+    os.kill(victims[0].pid, signal.SIGKILL)
+    return victims[0].pid
+
+
+def _command(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+def until(what: Callable[[], Any], timeout_s: float) -> Any:
+    """Ask until `what()` is true; API errors count as «not yet»."""
+    deadline = time.monotonic() + timeout_s
+    last: Exception | None = None
+    while time.monotonic() < deadline:
+        try:
+            if found := what():
+                return found
+        except openai.APIError as error:
+            last = error
+        time.sleep(0.25)
+    raise AssertionError(f"not within {timeout_s:.0f} s; last error: {last}")
+
+
+def queue(client: openai.OpenAI, store: str, count: int) -> dict[str, str]:
+    """Attach `count` documents in one batch; returns the fact of each by file id."""
+    facts: dict[str, str] = {}
+    for number in range(count):
+        word = f"Zephyr{number:03d}"
+        text = f"The password of room {number} is {word}. " * 40
+        made = client.files.create(
+            file=(f"room-{number}.txt", io.BytesIO(text.encode())), purpose="assistants"
+        )
+        facts[made.id] = word
+    client.vector_stores.file_batches.create(store, file_ids=list(facts))
+    return facts
+
+
+def all_completed(client: openai.OpenAI, store: str) -> bool:
+    counts = client.vector_stores.retrieve(store).file_counts
+    return counts.in_progress == 0 and counts.completed == counts.total
+
+
+@pytest.mark.parametrize(
+    "victim",
+    ["ServeReplica:everloop:Ingestor", "milvus", "ServeReplica:everloop:Embedder", "ParserWorker"],
+)
+def test_a_part_of_the_document_path_is_killed_at_work(
+    client: openai.OpenAI, system: System, store: str, victim: str
+) -> None:
+    before = upload(client, store, "lighthouse.pdf", lighthouse("QX-4417"))
+    facts = queue(client, store, 30)
+    until(lambda: client.vector_stores.retrieve(store).file_counts.completed >= 2, 60)
+    kill(system, victim)
+
+    until(lambda: all_completed(client, store), 180)
+
+    assert client.vector_stores.retrieve(store).file_counts.completed == len(facts) + 1
+    found = until(lambda: client.vector_stores.search(store, query=QUESTION).data, 60)
+    assert found[0].file_id == before.id
+    for file_id, word in list(facts.items())[::7]:
+        hits = client.vector_stores.search(store, query=f"password {word}").data
+        assert file_id in {hit.file_id for hit in hits}, f"{word} is lost"
+
+
+def test_a_killed_model_replica_comes_back(client: openai.OpenAI, system: System) -> None:
+    def ask() -> str | None:
+        answer = client.with_options(max_retries=0, timeout=60).chat.completions.create(
+            model=MODEL,
+            messages=[{"role": "user", "content": "Say hello."}],
+            max_tokens=4,
+        )
+        return answer.choices[0].message.content
+
+    assert ask()
+    kill(system, "ServeReplica:everloop:Model")
+    assert until(ask, 300)
+    orphans = [
+        process.pid
+        for process in marked_processes(cluster_id(system.data_dir))
+        if "EngineCore" in " ".join(_command(process))
+    ]
+    assert len(orphans) == 1, "the engine of the killed replica still runs"
+
+
+def test_the_command_line_asks_and_searches(system: System, client: openai.OpenAI) -> None:
+    """Last of all, on the recovered system: what a person types."""
+    client.vector_stores.create(name="cli")
+    page = system.data_dir / "note.md"
+    page.write_text("# Keys\n\nThe spare key hangs behind the green clock.\n")
+    done = system.everloop("ingest", str(page), "--store", "cli")
+    assert done.returncode == 0, done.stdout + done.stderr
+    again = system.everloop("ingest", str(page), "--store", "cli")
+    assert again.returncode == 0
+    asked = system.everloop("ask", "Where does the spare key hang?", "--store", "cli")
+    assert asked.returncode == 0, asked.stdout + asked.stderr
+    assert "green clock" in asked.stdout
+    assert "note.md" in asked.stdout
+    found = system.everloop("search", "spare key", "--store", "cli", "--json")
+    assert "green clock" in found.stdout

@@ -1,0 +1,90 @@
+"""A light engine that says words at a pace, behind the real replica.
+
+What it stands for, vLLM, is driven for real in tests/end_to_end.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+
+from deployments.errors import RequestError
+from deployments.model.messages import ModelCall
+
+__all__ = ["FakeEngine"]
+
+
+@dataclass
+class FakeEngine:
+    """Says `words` words, `pace_s` apart. `hangs` makes it fall silent; `fails_after` raises."""
+
+    words: int = 4
+    pace_s: float = 0.0
+    failure: Exception | None = None
+    """Raised after `fails_after` words."""
+    fails_after: int = 0
+    hangs: bool = False
+    killed: bool = False
+    running: set[str] = field(default_factory=set)
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+    aborted: list[str] = field(default_factory=list)
+
+    async def run(self, call: ModelCall) -> AsyncGenerator[bytes, None]:
+        """See `ChatEngine.run`."""
+        self.running.add(call.request_id)
+        self.begun.set()
+        words: list[str] = []
+        ended = False
+        try:
+            for number in range(int(call.body.get("words", self.words))):
+                if self.failure is not None and number == self.fails_after:
+                    ended = True
+                    raise self.failure
+                await self._step()
+                words.append(f"w{number}")
+                if call.body.get("stream"):
+                    yield _event({"choices": [{"index": 0, "delta": {"content": words[-1]}}]})
+            usage = {"prompt_tokens": 3, "completion_tokens": len(words)}
+            if call.body.get("stream"):
+                yield _event({"choices": [], "usage": usage})
+                yield b"data: [DONE]\n\n"
+            else:
+                message = {"role": "assistant", "content": " ".join(words)}
+                body = {"choices": [{"index": 0, "message": message}], "usage": usage}
+                yield json.dumps(body).encode()
+            ended = True
+        finally:
+            self.running.discard(call.request_id)
+            if not ended:
+                self.aborted.append(call.request_id)
+
+    async def check(self) -> None:
+        """See `ChatEngine.check`."""
+        if isinstance(self.failure, RequestError) or self.failure is None:
+            return
+        raise self.failure
+
+    async def answer(self) -> None:
+        """See `ChatEngine.answer`."""
+        await self._step()
+
+    async def probe(self) -> None:
+        """See `ChatEngine.probe`."""
+        await self._step()
+
+    def unfinished(self) -> int:
+        """See `ChatEngine.unfinished`."""
+        return len(self.running)
+
+    def kill(self) -> None:
+        """See `ChatEngine.kill`."""
+        self.killed = True
+
+    async def _step(self) -> None:
+        if self.hangs:
+            await asyncio.Event().wait()
+        await asyncio.sleep(self.pace_s)
+
+
+def _event(body: dict[str, object]) -> bytes:
+    return f"data: {json.dumps(body, separators=(',', ':'))}\n\n".encode()

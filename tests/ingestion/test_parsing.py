@@ -1,0 +1,150 @@
+"""Parsers in processes of their own: what hangs, dies or hoards costs its own file only."""
+
+import asyncio
+import os
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from cluster.storage import ByteStore
+from ingestion import parsing
+from ingestion.errors import DocumentError
+from ingestion.parsing import LocalParser, ParserDiedError, ParserPool, ParserWorker
+from ingestion.stored_text import dump_document, parse_document
+from tests.ingestion.documents import pdf
+
+TIMEOUT_S = 10.0  # a busy machine needs seconds for the good ones
+FILES = {
+    "good.md": b"# Bridges\n\nThe bridge opened in 1932. It carries eight lanes of traffic.\n",
+    "hangs.md": b"hang",
+    "dies.md": b"die",
+    "hoards.md": b"hoard",
+    "empty.md": b"",
+}
+
+
+class StubbornWorker(ParserWorker):
+    """A worker that does to itself what its file says, where a bad parser would."""
+
+    def parse(self, storage_key: str, filename: str) -> bytes:
+        match self._storage.read(storage_key):
+            case b"hang":
+                time.sleep(3600)
+            case b"die":
+                os._exit(1)
+        return super().parse(storage_key, filename)
+
+
+def hoard(storage: ByteStore, storage_key: str, filename: str) -> object:
+    return bytearray(16 * 1024**3)
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> ByteStore:
+    store = ByteStore(f"file://{tmp_path}")
+    for key, data in FILES.items():
+        store.put(key, [data])
+    return store
+
+
+@pytest.fixture(scope="module")
+def ray_cluster() -> Iterator[None]:
+    import ray
+    from ray import cloudpickle
+
+    # Not under pytest's folder: Ray's sockets allow a path of about 100 characters.
+    folder = tempfile.mkdtemp(prefix="everloop-ray-")
+    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import tests
+    ray.init(
+        address="local",
+        num_cpus=1,
+        include_dashboard=False,
+        _temp_dir=folder,
+        log_to_driver=False,
+        object_store_memory=80 * 1024**2,
+        namespace="parsing",
+    )
+    yield
+    ray.shutdown()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+async def pool(ray_cluster: None, storage: ByteStore) -> AsyncIterator[ParserPool]:
+    made = ParserPool(
+        storage.url, size=1, timeout_s=TIMEOUT_S, memory_mib=512, worker_class=StubbornWorker
+    )
+    made.start()
+    yield made
+    made.close()
+
+
+async def test_a_local_parser_reads_what_is_stored(storage: ByteStore) -> None:
+    document = await LocalParser(storage).parse("good.md", "good.md")
+    assert "eight lanes" in document.text
+
+
+async def test_a_stored_text_reads_back_as_it_was(storage: ByteStore) -> None:
+    storage.put("paper.pdf", [pdf([("Heading1", "Title"), ("BodyText", "Naïve café — ﬁne.")])])
+    document = await LocalParser(storage).parse("paper.pdf", "paper.pdf")
+    assert parse_document(dump_document(document)) == document
+
+
+@pytest.mark.integration
+async def test_a_file_is_parsed_in_another_process(pool: ParserPool) -> None:
+    document = await pool.parse("good.md", "good.md")
+    assert document.blocks[0].kind == "title"
+    with pytest.raises(DocumentError):
+        await pool.parse("empty.md", "empty.md")
+
+
+@pytest.mark.integration
+async def test_a_file_that_hangs_is_given_up_and_the_next_goes_on(pool: ParserPool) -> None:
+    with pytest.raises(DocumentError, match=rf"'hangs.md' took longer than {TIMEOUT_S:g} s"):
+        await pool.parse("hangs.md", "hangs.md")
+    assert (await pool.parse("good.md", "good.md")).blocks
+
+
+@pytest.mark.integration
+async def test_a_parser_that_dies_is_replaced(pool: ParserPool) -> None:
+    first, second = await asyncio.gather(
+        pool.parse("dies.md", "dies.md"), pool.parse("good.md", "good.md"), return_exceptions=True
+    )
+    assert isinstance(first, ParserDiedError)
+    assert not isinstance(second, BaseException)
+
+
+@pytest.mark.integration
+async def test_a_caller_that_gives_up_leaves_no_busy_parser(pool: ParserPool) -> None:
+    await pool.parse("good.md", "good.md")
+    task = asyncio.create_task(pool.parse("hangs.md", "hangs.md"))
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (await pool.parse("good.md", "good.md")).blocks
+
+
+@pytest.mark.integration
+async def test_a_file_that_hoards_memory_is_refused(ray_cluster: None, storage: ByteStore) -> None:
+    import ray
+
+    worker = ray.remote(num_cpus=0)(HoardingWorker).remote(storage.url, {}, 512)
+    with pytest.raises(DocumentError, match="more than 512 MiB"):
+        await worker.parse.remote("good.md", "good.md")
+    ray.kill(worker)
+
+
+class HoardingWorker(ParserWorker):
+    """A worker whose parser asks for 16 GiB."""
+
+    def parse(self, storage_key: str, filename: str) -> bytes:
+        parsing._limit_memory(self._memory_mib)
+        parsing._parse = hoard  # type: ignore[assignment]
+        return super().parse(storage_key, filename)

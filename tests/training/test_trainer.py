@@ -1,0 +1,165 @@
+"""The loop on a real local Ray: killed workers, other numbers of them, and a stop."""
+
+import json
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.training.tiny import chats, tiny_chat_folder
+from training.errors import DivergedError
+from training.in_process import train_in_process
+from training.on_cluster import shortage, train_on_cluster
+from training.preflight import PreparedRun, prepare_run
+from training.progress import News, StepDone
+from training.settings import TrainingSettings
+from training.trainer import build_trainer
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def place() -> Iterator[Path]:
+    """A folder with a tiny model, and a Ray to train on."""
+    import ray
+
+    # Not under pytest's folder: Ray's sockets allow a path of about 100 characters.
+    folder = Path(tempfile.mkdtemp(prefix="everloop-train-"))
+    tiny_chat_folder(folder / "model")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_AUTH_MODE", "disabled")
+        patch.setenv("PYTHONPATH", os.pathsep.join(["", str(Path(__file__).parents[2])]))
+        ray.init(
+            address="local",
+            num_cpus=2,
+            include_dashboard=False,
+            _temp_dir=str(folder / "ray"),
+            log_to_driver=False,
+            object_store_memory=128 * 1024**2,
+        )
+        yield folder
+        ray.shutdown()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def prepare(place: Path, name: str, **changes: Any) -> PreparedRun:
+    settings = TrainingSettings.model_validate(
+        {
+            "name": name,
+            "model": str(place / "model"),
+            "data": {"train": "data.jsonl", "validation_share": 0.2},
+            "batch": {"examples": 8, "max_tokens": 256, "row_tokens": 256},
+            "optimizer": {"learning_rate": 2e-3},
+            "epochs": 3,
+            "checkpoint_every": 2,
+            "workers": {"min": 1, "max": 1, "threads": 1},
+            "output": str(place / "runs"),
+            **changes,
+        }
+    )
+    return prepare_run(settings, place / "cache", read=lambda _path, _columns: chats(40))
+
+
+class Heard:
+    """What the driver was told. `at_step` runs once, when that step is heard of."""
+
+    def __init__(self, step: int = 0, at_step: Any = None) -> None:
+        self.losses: dict[int, float] = {}
+        self.workers: set[int] = set()
+        self.steps: list[int] = []
+        self.stopped = False
+        self._step, self._at_step = step, at_step
+
+    def __call__(self, news: News) -> None:
+        if isinstance(news, StepDone):
+            self.steps.append(news.step)
+            self.losses[news.step] = news.loss
+            self.workers.add(news.workers)
+            if news.step == self._step and self._at_step is not None:
+                self._at_step, act = None, self._at_step
+                act()
+
+    def stop(self) -> None:
+        self.stopped = True
+
+
+@pytest.fixture(scope="module")
+def expected(place: Path) -> dict[int, float]:
+    """Losses of the same run in this process, without a cluster."""
+    heard = Heard()
+    train_in_process(prepare(place, "alone"), heard, lambda: False)
+    assert len(heard.losses) == 12
+    return heard.losses
+
+
+def worker_processes() -> list[int]:
+    """Processes of this Ray that run a training worker."""
+    import psutil
+
+    return [
+        process.pid
+        for process in psutil.Process().children(recursive=True)
+        if "RayTrainWorker" in " ".join(process.cmdline())
+    ]
+
+
+def test_a_killed_worker_goes_on_from_its_last_checkpoint(
+    place: Path, expected: dict[int, float]
+) -> None:
+    def kill() -> None:
+        (worker,) = worker_processes()
+        os.kill(worker, signal.SIGKILL)
+
+    heard = Heard(5, kill)
+    outcome = train_on_cluster(prepare(place, "killed"), heard, lambda: False)
+    assert outcome.ending == "finished"
+    assert heard.steps.count(1) == 1
+    assert len(heard.steps) > len(set(heard.steps)), "no step was taken again: nothing died"
+    assert heard.losses == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.slow
+def test_a_run_that_was_stopped_goes_on_with_another_number_of_workers(
+    place: Path, expected: dict[int, float]
+) -> None:
+    first = Heard(5)
+    first._at_step = first.stop
+    outcome = train_on_cluster(prepare(place, "stopped"), first, lambda: first.stopped)
+    assert outcome.ending == "stopped"
+    state = json.loads((outcome.checkpoint / "state.json").read_text())["state"]
+    assert state["step"] == len(first.losses) < 12
+
+    second = Heard()
+    two = prepare(place, "stopped", workers={"min": 2, "max": 2, "threads": 1})
+    assert train_on_cluster(two, second, lambda: False).ending == "finished"
+    assert (first.workers, second.workers) == ({1}, {2})
+    assert min(second.losses) == state["step"] + 1
+    assert {**first.losses, **second.losses} == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_trainer_is_asked_for_what_the_settings_say(place: Path) -> None:
+    asked = {"min": 1, "max": 3, "cpus": 0.5, "max_failures": 7}
+    run = prepare(place, "asked", workers=asked, checkpoints_kept=4)
+    trainer = build_trainer(run.plan, run.workers, run.train, run.validation, None)
+    assert trainer.scaling_config.num_workers == (1, 3)
+    assert trainer.scaling_config.resources_per_worker == {"CPU": 0.5}
+    assert trainer.run_config.failure_config.max_failures == 7
+    assert trainer.run_config.checkpoint_config.num_to_keep == 4
+    assert trainer.run_config.storage_path == str(place / "runs")
+
+
+def test_a_run_that_has_no_room_says_what_is_free(place: Path) -> None:
+    wide = prepare(place, "wide", workers={"min": 2, "max": 2, "cpus": 3})
+    assert "asks for 6 CPU (2 x 3), and 2 of 2 are free" in str(shortage(wide))
+    assert shortage(prepare(place, "narrow", workers={"min": 2, "max": 2, "cpus": 1})) is None
+
+
+def test_an_error_of_the_loop_reaches_the_driver_as_it_is(place: Path) -> None:
+    changes = {"adapter": {"kind": "full"}, "optimizer": {"learning_rate": 1e30, "warmup_share": 0}}
+    with pytest.raises(DivergedError, match=r"Lower `optimizer\.learning_rate`"):
+        train_on_cluster(prepare(place, "diverged", **changes), Heard(), lambda: False)

@@ -1,0 +1,1 @@
+"""Files into examples: read, checked, looked at and curated."""

@@ -1,0 +1,240 @@
+"""Settings to a run that can work: everything that can be known before the cluster is asked."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cluster.models import ensure_model
+from training.adapters import ALL_LINEAR, AdapterPlan, check_targets
+from training.cursor import DataOrder, epoch_order
+from training.data.columns import Columns
+from training.data.reading import read_examples
+from training.errors import PlanError
+from training.examples import Example, PreferenceExample
+from training.loop import LoopPlan
+from training.settings import TrainingSettings
+from training.tokens import ExampleTokenizer, Sample, TokenCounts
+from training.tokens.table import SampleTable
+from training.trainer import RunPlan, WorkerPlan
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
+__all__ = ["PreparedRun", "prepare_run"]
+
+Reader = Callable[[Path, "Columns | None"], Sequence[Example]]
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedRun:
+    """A run, ready to be started."""
+
+    settings: TrainingSettings
+    model_folder: Path
+    plan: RunPlan
+    workers: WorkerPlan
+    train: SampleTable
+    validation: SampleTable
+    counts: TokenCounts
+    validation_counts: TokenCounts | None
+    modules: int
+    """Modules that the adapter sits on."""
+    steps: int
+
+
+def prepare_run(
+    settings: TrainingSettings,
+    cache_dir: Path,
+    *,
+    read: Reader = read_examples,
+    say: Callable[[str], None] = lambda _line: None,
+) -> PreparedRun:
+    """Resolve the model, read and tokenise the data, and check that they go together.
+
+    Raises ModelSourceError, DatasetError, ExampleError or PlanError; each says what to change.
+    """
+    folder = ensure_model(settings.model, cache_dir, progress=say)
+    adapter = _adapter(settings)
+    modules = check_targets(folder, adapter)
+    _check_context(settings, folder)
+    _check_hardware(settings)
+    say("tokenising")
+    tokenizer = ExampleTokenizer.load(folder, settings.chat_template)
+    train, counts = _tokenised(settings, tokenizer, read, settings.data.train)
+    validation: list[Sample] = []
+    validation_counts = None
+    if settings.data.validation is not None:
+        validation, validation_counts = _tokenised(
+            settings, tokenizer, read, settings.data.validation
+        )
+    elif settings.data.validation_share > 0:
+        train, validation = _split(train, settings)
+    table, held_out = SampleTable(train), SampleTable(validation)
+    loop = _loop(settings)
+    most = DataOrder(len(table), loop.batch, loop.epochs, loop.seed).steps
+    return PreparedRun(
+        settings=settings,
+        model_folder=folder,
+        plan=RunPlan(
+            model=settings.model,
+            cache_dir=cache_dir,
+            adapter=adapter,
+            loop=loop,
+            dpo_beta=settings.dpo_beta if settings.method == "dpo" else None,
+            precision=settings.precision,
+            checkpoint_activations=settings.checkpoint_activations,
+            threads=settings.workers.threads,
+            fingerprint=_fingerprint(settings, table),
+        ),
+        workers=_workers(settings),
+        train=table,
+        validation=held_out,
+        counts=counts,
+        validation_counts=validation_counts,
+        modules=modules,
+        steps=most if loop.max_steps is None else min(most, loop.max_steps),
+    )
+
+
+def _adapter(settings: TrainingSettings) -> AdapterPlan:
+    asked = settings.adapter
+    targets = asked.target_modules
+    return AdapterPlan(
+        kind=asked.kind,
+        rank=asked.rank,
+        alpha=2.0 * asked.rank if asked.alpha is None else asked.alpha,
+        dropout=asked.dropout,
+        targets=(targets,) if isinstance(targets, str) else (targets or (ALL_LINEAR,)),
+    )
+
+
+def _loop(settings: TrainingSettings) -> LoopPlan:
+    optimizer, batch, validation = settings.optimizer, settings.batch, settings.validation
+    return LoopPlan(
+        seed=settings.seed,
+        epochs=settings.epochs,
+        max_steps=settings.max_steps,
+        batch=batch.examples,
+        row_tokens=batch.row_tokens,
+        packing=batch.packing,
+        learning_rate=settings.learning_rate,
+        warmup_share=optimizer.warmup_share,
+        schedule=optimizer.schedule,
+        weight_decay=optimizer.weight_decay,
+        betas=(optimizer.beta1, optimizer.beta2),
+        max_gradient_norm=optimizer.max_gradient_norm,
+        validate_every=validation.every_steps,
+        checkpoint_every=settings.checkpoint_every,
+        patience=validation.patience,
+        min_improvement=validation.min_improvement,
+    )
+
+
+def _workers(settings: TrainingSettings) -> WorkerPlan:
+    asked = settings.workers
+    return WorkerPlan(
+        least=asked.min,
+        most=asked.max,
+        cpus=asked.cpus,
+        gpu=asked.gpu,
+        max_failures=asked.max_failures,
+        checkpoints_kept=settings.checkpoints_kept,
+        storage=str(settings.output.absolute()),
+        name=settings.name,
+    )
+
+
+def _check_context(settings: TrainingSettings, folder: Path) -> None:
+    from transformers import AutoConfig
+
+    config: PretrainedConfig = AutoConfig.from_pretrained(folder, local_files_only=True)
+    context = getattr(config, "max_position_embeddings", None)
+    if context is not None and settings.batch.max_tokens > context:
+        raise PlanError(
+            f"batch.max_tokens is {settings.batch.max_tokens}; {settings.model} has a context of "
+            f"{context} tokens.",
+            fix=f"Set it to {context} or less.",
+        )
+
+
+def _check_hardware(settings: TrainingSettings) -> None:
+    """Only what this process must have itself: a cluster's machines may differ from this one."""
+    if settings.workers.max or not settings.workers.gpu:
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        raise PlanError(
+            "workers.gpu is true and workers.max is 0, but torch finds no GPU in this process.",
+            fix="Set `workers.gpu: false`, or `workers.max: 1` to train on a cluster with GPUs.",
+        )
+
+
+def _tokenised(
+    settings: TrainingSettings, tokenizer: ExampleTokenizer, read: Reader, path: Path
+) -> tuple[list[Sample], TokenCounts]:
+    examples = read(path, settings.data.columns)
+    _check_kind(settings, examples, path)
+    samples, counts = tokenizer.all(examples, settings.batch.max_tokens)
+    if not samples:
+        cut = f" within the first {settings.batch.max_tokens}" if counts.truncated else ""
+        raise PlanError(
+            f"None of the {counts.examples} examples in {path} has a token to train on{cut}.",
+            fix=f"Raise `batch.max_tokens` (the longest example has {counts.longest})."
+            if counts.truncated
+            else "Give conversations with an assistant message whose weight is not 0.",
+        )
+    return samples, counts
+
+
+def _check_kind(settings: TrainingSettings, examples: Sequence[Example], path: Path) -> None:
+    kinds = Counter(isinstance(example, PreferenceExample) for example in examples)
+    if not examples:
+        raise PlanError(f"{path} holds no example.")
+    dpo = settings.method == "dpo"
+    if kinds[not dpo]:
+        wanted = "pairs to prefer between" if dpo else "conversations or completions"
+        raise PlanError(
+            f"method {settings.method} trains on {wanted}; {kinds[not dpo]} of the "
+            f"{len(examples)} examples in {path} are not.",
+            fix=f"Set `method: {'supervised' if dpo else 'dpo'}` or give other data.",
+        )
+
+
+def _split(samples: list[Sample], settings: TrainingSettings) -> tuple[list[Sample], list[Sample]]:
+    """Train and validation samples; which is which follows from the seed."""
+    kept = max(1, round(len(samples) * settings.data.validation_share))
+    if kept >= len(samples):
+        raise PlanError(
+            f"{settings.data.train} has {len(samples)} sample(s); with validation_share "
+            f"{settings.data.validation_share} none is left to train on.",
+            fix="Give more examples, or a smaller share.",
+        )
+    order = epoch_order(len(samples), settings.seed, -1)
+    held_out = set(order[:kept])
+    train = [sample for i, sample in enumerate(samples) if i not in held_out]
+    return train, [samples[i] for i in sorted(held_out)]
+
+
+def _fingerprint(settings: TrainingSettings, train: SampleTable) -> tuple[tuple[str, str], ...]:
+    """What decides the course of a run. The data's digest stands for everything that shapes it."""
+    shaping = settings.model_dump(
+        mode="json",
+        include={
+            "method": True,
+            "dpo_beta": True,
+            "adapter": True,
+            "epochs": True,
+            "max_steps": True,
+            "batch": {"examples"},
+            "optimizer": True,
+            "validation": True,
+            "seed": True,
+        },
+    )
+    digest = sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()
+    return (("model", settings.model), ("settings", digest), ("data", train.digest()))

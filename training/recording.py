@@ -1,0 +1,50 @@
+"""What a run leaves to look at: one JSON line per piece of news, and TensorBoard files."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from training.progress import News, StepDone
+
+__all__ = ["Recorder"]
+
+
+class Recorder:
+    """Appends to `metrics.jsonl` and `tensorboard/` in a run's folder.
+
+    After a worker died, steps since the last checkpoint are taken again: of lines with one step the
+    later one counts.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lines = (folder / "metrics.jsonl").open("a", encoding="utf-8", buffering=1)
+        self._board = SummaryWriter(str(folder / "tensorboard"))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._lines.close()
+        self._board.close()
+
+    def add(self, news: News) -> None:
+        """Write it down."""
+        kind = "train" if isinstance(news, StepDone) else "validation"
+        self._lines.write(json.dumps({"kind": kind, **asdict(news)}) + "\n")
+        values = {"loss": news.loss, "accuracy": news.accuracy}
+        if isinstance(news, StepDone):
+            values["learning_rate"] = news.learning_rate
+            values["gradient_norm"] = news.gradient_norm
+            values["tokens_per_s"] = news.tokens / news.seconds
+        for name, value in values.items():
+            self._board.add_scalar(f"{kind}/{name}", value, news.step)

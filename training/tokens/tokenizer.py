@@ -1,0 +1,180 @@
+"""Examples to samples, with one model's tokenizer and chat template."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from training.errors import ExampleError, PlanError
+from training.examples import ChatExample, Example, Message, PreferenceExample, TextExample
+from training.tokens.messages import template_messages
+from training.tokens.spans import Rendered, Span, render_turns
+from training.tokens.tokenized import Sample, Tokenized
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+__all__ = ["ExampleTokenizer", "TokenCounts"]
+
+
+@dataclass(slots=True)
+class TokenCounts:
+    """What became of the examples. `tokens` and `trained_tokens` are of the samples kept."""
+
+    examples: int = 0
+    samples: int = 0
+    tokens: int = 0
+    trained_tokens: int = 0
+    truncated: int = 0
+    """Samples that were cut at the longest length."""
+    without_loss: int = 0
+    """Samples left out, because no token of theirs carries loss (after the cut, if any)."""
+    longest: int = 0
+    """Tokens of the longest sample before any cut."""
+
+
+class ExampleTokenizer:
+    """Turns examples into samples. Each text is tokenised whole, never in pieces."""
+
+    def __init__(self, tokenizer: "PreTrainedTokenizerFast") -> None:
+        if not tokenizer.is_fast:
+            raise PlanError(
+                f"{type(tokenizer).__name__} cannot tell where in the text a token lies.",
+                fix="Use a model folder with a tokenizer.json.",
+            )
+        self._tokenizer = tokenizer
+        self._special = frozenset(tokenizer.all_special_ids) | frozenset(
+            number for number, token in tokenizer.added_tokens_decoder.items() if token.special
+        )
+
+    @classmethod
+    def load(cls, folder: Path, chat_template: Path | None = None) -> "ExampleTokenizer":
+        """The tokenizer of a model folder, with `chat_template` in place of its own if given."""
+        from transformers import AutoTokenizer
+
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        if chat_template is not None:
+            tokenizer.chat_template = chat_template.read_text()
+        return cls(tokenizer)
+
+    def all(
+        self, examples: Iterable[Example], longest: int | None = None
+    ) -> tuple[list[Sample], TokenCounts]:
+        """Every sample that carries loss within its first `longest` tokens, and the counts.
+
+        Raises ExampleError that says which example (from 1) fails.
+        """
+        samples: list[Sample] = []
+        counts = TokenCounts()
+        for number, example in enumerate(examples, start=1):
+            counts.examples += 1
+            try:
+                found = self.samples(example)
+            except ExampleError as error:
+                raise ExampleError(f"Example {number}: {error.message}", fix=error.fix) from error
+            for sample in found:
+                counts.longest = max(counts.longest, *map(len, sample))
+                if longest is not None and any(len(document) > longest for document in sample):
+                    counts.truncated += 1
+                    sample = tuple(document.first(longest) for document in sample)
+                if not all(document.trained_tokens for document in sample):
+                    counts.without_loss += 1
+                    continue
+                samples.append(sample)
+                counts.tokens += sum(map(len, sample))
+                counts.trained_tokens += sum(document.trained_tokens for document in sample)
+        counts.samples = len(samples)
+        return samples, counts
+
+    def samples(self, example: Example) -> tuple[Sample, ...]:
+        """The samples of one example: mostly one, several where the template rewrites turns.
+
+        A preference's sample is its chosen document and its rejected one.
+        """
+        if isinstance(example, PreferenceExample):
+            return (
+                (self._answer(example, example.chosen), self._answer(example, example.rejected)),
+            )
+        if isinstance(example, TextExample):
+            return ((self._completion(example),),)
+        return tuple((self._tokens(text),) for text in self._texts(example))
+
+    def _texts(self, example: ChatExample) -> tuple[Rendered, ...]:
+        messages = template_messages(example.messages)
+        return render_turns(self.render, messages, example.weights, example.tools)
+
+    def _answer(self, example: PreferenceExample, answer: Sequence[Message]) -> Tokenized:
+        """The conversation that ends with `answer`; loss on the answer's assistant turns."""
+        messages = (*example.messages, *answer)
+        asked = len(example.messages)
+        weights = tuple(
+            float(i >= asked and message["role"] == "assistant")
+            for i, message in enumerate(messages)
+        )
+        texts = self._texts(ChatExample(messages, weights, example.tools))
+        if len(texts) != 1:
+            raise ExampleError(
+                "An answer of several turns cannot be compared under a chat template that rewrites "
+                "earlier turns.",
+                fix="Give one assistant message as the preferred and as the other output.",
+            )
+        return self._tokens(texts[0])
+
+    def _completion(self, example: TextExample) -> Tokenized:
+        text = example.prompt + example.completion + (self._tokenizer.eos_token or "")
+        span = Span(len(example.prompt), len(text), 1.0)
+        return self._tokens(Rendered(text, (span,)), add_special_tokens=True)
+
+    def render(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        tools: Sequence[Mapping[str, Any]],
+        *,
+        generation_prompt: bool,
+    ) -> str:
+        """The conversation under the chat template. Raises ExampleError where it refuses."""
+        from jinja2 import TemplateError
+
+        try:
+            return str(
+                self._tokenizer.apply_chat_template(
+                    list(messages),
+                    tools=list(tools) or None,
+                    tokenize=False,
+                    add_generation_prompt=generation_prompt,
+                )
+            )
+        except (TemplateError, TypeError, ValueError) as error:
+            roles = ", ".join(str(message.get("role")) for message in messages) or "no message"
+            raise ExampleError(
+                f"The chat template refuses a conversation of {roles}: {error}",
+                fix="Change the conversation, or give a `chat_template` that takes it.",
+            ) from error
+
+    def _tokens(self, rendered: Rendered, *, add_special_tokens: bool = False) -> Tokenized:
+        encoded = self._tokenizer(
+            rendered.text, add_special_tokens=add_special_tokens, return_offsets_mapping=True
+        )
+        ids: list[int] = encoded["input_ids"]
+        loss = [0.0] * len(ids)
+        places: list[tuple[int, int]] = encoded["offset_mapping"]
+        for span in rendered.spans:
+            # A token that begins in the template's words is in part the template's: no loss on it.
+            inside = [
+                i
+                for i, (start, end) in enumerate(places)
+                if span.start <= start < span.end and start < end
+            ]
+            for i in self._without_tail(ids, inside):
+                loss[i] = span.weight
+        if loss:
+            loss[0] = 0.0
+        return Tokenized(tuple(ids), tuple(loss))
+
+    def _without_tail(self, ids: list[int], inside: list[int]) -> list[int]:
+        """`inside` through its end-of-turn token: the model stops there, and writes no newline."""
+        for count in range(len(inside), 0, -1):
+            if ids[inside[count - 1]] in self._special:
+                tail = self._tokenizer.decode([ids[i] for i in inside[count:]])
+                return inside[:count] if not tail.strip() else inside
+        return inside
