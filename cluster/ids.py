@@ -2,6 +2,7 @@
 
 import hashlib
 import secrets
+import threading
 import time
 from typing import Final
 
@@ -13,14 +14,31 @@ DEFAULT_PROJECT: Final = "proj_default"
 _SEPARATORS: Final = {"file": "-", "chatcmpl": "-", "cmpl": "-"}
 
 
-def new_id(prefix: str) -> str:
-    """Make an identifier of the time and 80 random bits: `new_id("vs")` → `vs_019…`.
+class _Clock:
+    """Microseconds since 1970 that grow with each reading, also within one microsecond."""
 
-    Identifiers of one prefix sort by their creation, which is what list pages order by: a page
-    can go on after an object that has been deleted meanwhile.
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._last = 0
+
+    def read(self) -> int:
+        with self._lock:
+            self._last = max(self._last + 1, time.time_ns() // 1000)
+            return self._last
+
+
+_clock: Final = _Clock()
+
+
+def new_id(prefix: str) -> str:
+    """Make an identifier of the time and 76 random bits: `new_id("vs")` → `vs_065…`.
+
+    Identifiers of one prefix sort by their creation (strictly within a process, to a microsecond
+    between processes), which is what list pages order by: a page can go on after an object that
+    has been deleted meanwhile.
     """
-    milliseconds = time.time_ns() // 1_000_000
-    return f"{prefix}{_SEPARATORS.get(prefix, '_')}{milliseconds:012x}{secrets.token_hex(10)}"
+    random = secrets.token_hex(10)[1:]
+    return f"{prefix}{_SEPARATORS.get(prefix, '_')}{_clock.read():013x}{random}"
 
 
 def content_id(prefix: str, *parts: str) -> str:
