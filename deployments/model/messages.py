@@ -7,6 +7,8 @@ JSON shape) and the replica builds vLLM's request objects.
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from cluster.adapters import AdapterFiles
+
 __all__ = ["ModelCall", "Part", "Usage"]
 
 
@@ -22,6 +24,8 @@ class ModelCall:
     request_id: str
     deadline_s: float = 300.0
     """Seconds from now after which the replica gives up."""
+    adapter: AdapterFiles | None = None
+    """What answers instead of the model's own weights; `body["model"]` names it."""
 
 
 @dataclass(frozen=True, slots=True)
