@@ -324,6 +324,8 @@ class Settings(BaseSettings):
     """Folder of converted models; shared between data folders."""
     models: tuple[ModelSettings, ...] = (ModelSettings(id="smollm2-135m-instruct"),)
     """Chat models; the first is the default."""
+    default_alias: str = Field(default="assistant", pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
+    """The alias that answers by the default model until it is moved."""
     embedding: EmbeddingSettings = EmbeddingSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
     grounding: GroundingSettings = GroundingSettings()

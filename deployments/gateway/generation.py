@@ -15,13 +15,13 @@ from fastapi import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from deployments.errors import InvalidRequest, NotFound, RequestError
+from deployments.errors import InvalidRequest, RequestError
+from deployments.gateway.directory import Target
 from deployments.gateway.request_context import current_trace, remaining_s, request_id
-from deployments.gateway.services import Services
 from deployments.gateway.tracing import CLIENT_CLOSED, TraceDraft
 from deployments.model.messages import ModelCall, Part, Usage
 
-__all__ = ["answer", "check_model", "model_call", "read_body"]
+__all__ = ["answer", "model_call", "read_body"]
 
 _STREAM_HEADERS: Final = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -48,23 +48,16 @@ async def read_body(request: Request) -> dict[str, Any]:
 
 
 def model_call(
-    request: Request, body: dict[str, Any], kind: Literal["chat", "completion"]
+    request: Request, body: dict[str, Any], kind: Literal["chat", "completion"], target: Target
 ) -> ModelCall:
-    """The call that carries `body` to a replica."""
+    """The call that carries `body` to a replica of `target`."""
     return ModelCall(
-        kind=kind, body=body, request_id=request_id(request), deadline_s=remaining_s(request)
+        kind=kind,
+        body={**body, "model": target.name},
+        request_id=request_id(request),
+        deadline_s=remaining_s(request),
+        adapter=target.adapter,
     )
-
-
-def check_model(services: Services, name: str) -> None:
-    """Raise NotFound for a model that is not served here."""
-    if name not in services.models:
-        known = ", ".join(services.models)
-        raise NotFound(
-            f"The model {name[:128]!r} does not exist here. Served are: {known}.",
-            param="model",
-            code="model_not_found",
-        )
 
 
 async def answer(

@@ -2,12 +2,14 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
 from fastapi import Request
 
 from cluster.records import now
 from cluster.settings import Settings
+from deployments.gateway.directory import ModelDirectory
 from deployments.ports import AnswerScorer, ChatModel, DocumentQueue, PassageSearch, TextEmbedder
 
 if TYPE_CHECKING:
@@ -41,6 +43,11 @@ class Services:
     """What `/readyz` asks besides the database and the byte store, by the part's name."""
     started_at: int = field(default_factory=now)
     """When this replica started, in seconds since the epoch."""
+
+    @cached_property
+    def directory(self) -> ModelDirectory:
+        """What model names stand for."""
+        return ModelDirectory(self.database, tuple(self.models), self.settings.default_alias)
 
 
 async def services(request: Request) -> Services:

@@ -48,6 +48,12 @@ class TraceDraft:
     started: float = field(default_factory=time.perf_counter)
     duration_ms: float | None = None
 
+    def answered_by(self, model: str, alias: str | None) -> None:
+        """Note which version answers, and the alias that led to it."""
+        self.model = model
+        if alias is not None:
+            self.body["alias"] = alias
+
     def finish(self, status: int | None = None) -> None:
         """Set the status and stop the clock, the first time it is called."""
         if status is not None:

@@ -10,6 +10,7 @@ from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
+from cluster.adapters import AdapterFiles
 from cluster.errors import EverloopError
 from cluster.ids import DEFAULT_PROJECT
 from cluster.settings import GroundingSettings
@@ -68,6 +69,7 @@ class AnswerRequest:
     """A question, grounded where `search` is given."""
 
     model: str
+    """Id of the served model."""
     messages: list[dict[str, Any]]
     search: FileSearch | None
     options: dict[str, Any]
@@ -75,6 +77,13 @@ class AnswerRequest:
     request_id: str
     deadline_s: float
     project_id: str = DEFAULT_PROJECT
+    adapter: AdapterFiles | None = None
+    """What answers on top of the model."""
+
+    @property
+    def answers(self) -> str:
+        """What the answer gives as its model."""
+        return self.model if self.adapter is None else self.adapter.id
 
     def with_messages(self, messages: list[dict[str, Any]]) -> "AnswerRequest":
         """Return the same request over other messages."""
@@ -141,9 +150,9 @@ class GroundedAnswerer:
                 param="model",
                 code="model_not_found",
             )
-        trace.model, trace.project_id = request.model, request.project_id
+        trace.model, trace.project_id = request.answers, request.project_id
         if request.search is None:
-            body = {**request.options, "model": request.model, "messages": request.messages}
+            body = {**request.options, "model": request.answers, "messages": request.messages}
             return PreparedAnswer(request, profile, body, is_json=_wants_json(request.options))
         return await self._ground(request, request.search, profile, trace)
 
@@ -166,18 +175,20 @@ class GroundedAnswerer:
                     self._conclude(prepared, trace, event)
                 yield event
 
-    async def chat(self, call: ModelCall, trace: TraceDraft) -> AsyncGenerator[Part, None]:
+    async def chat(
+        self, call: ModelCall, trace: TraceDraft, *, base: str
+    ) -> AsyncGenerator[Part, None]:
         """Answer a `/v1/chat/completions` body that has `file_search`, as a model would.
 
         Stands where `ChatModel.generate` does: for `stream: true` server-sent events, otherwise one
-        JSON body. Raises RequestError and, for a malformed `file_search`, FastAPI's
-        RequestValidationError, both before the first Part or in the middle. Closing it stops the
-        model.
+        JSON body. `base` is the served model that `call` goes to. Raises RequestError and, for a
+        malformed `file_search`, FastAPI's RequestValidationError, both before the first Part or in
+        the middle. Closing it stops the model.
         """
         body = call.body
-        model = str(body.get("model"))
         request = AnswerRequest(
-            model=model,
+            model=base,
+            adapter=call.adapter,
             messages=body.get("messages") or [],
             search=parse_file_search(body),
             options=chat_options(body),
@@ -188,9 +199,9 @@ class GroundedAnswerer:
         events = self.stream(prepared, trace)
         if body.get("stream"):
             include_usage = bool((body.get("stream_options") or {}).get("include_usage"))
-            parts = chat_stream(events, model, trace.id, include_usage=include_usage)
+            parts = chat_stream(events, request.answers, trace.id, include_usage=include_usage)
         else:
-            parts = chat_body(events, model, trace.id)
+            parts = chat_body(events, request.answers, trace.id)
         async with aclosing(parts):
             async for part in parts:
                 yield part
@@ -289,7 +300,7 @@ class GroundedAnswerer:
             body["max_tokens"] = self._settings.answer_tokens
         if not body.get("stop") and self._prompt.stop:
             body["stop"] = list(self._prompt.stop)
-        return {**body, "model": request.model, "messages": messages}
+        return {**body, "model": request.answers, "messages": messages}
 
     def _attributor(self, packing: Packing) -> Attributor:
         sources = [
@@ -397,7 +408,11 @@ class _Answering:
             self._warm = asyncio.get_running_loop().run_in_executor(None, attributor.warm_up)
         self._trace.timings_ms["before_model"] = _since(self._trace.started)
         pieces = generate_text(
-            profile.model, self._prepared.body, request.request_id, request.deadline_s
+            profile.model,
+            self._prepared.body,
+            request.request_id,
+            request.deadline_s,
+            request.adapter,
         )
         async with aclosing(pieces):
             async for piece in pieces:

@@ -6,6 +6,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
+from cluster.adapters import AdapterFiles
 from deployments.errors import DeadlineExceeded, InvalidRequest, RequestError, Unavailable
 from deployments.model.messages import ModelCall, Usage
 from deployments.ports import ChatModel
@@ -23,14 +24,18 @@ class Generated:
 
 
 async def generate_text(
-    model: ChatModel, body: dict[str, Any], request_id: str, deadline_s: float
+    model: ChatModel,
+    body: dict[str, Any],
+    request_id: str,
+    deadline_s: float,
+    adapter: AdapterFiles | None = None,
 ) -> AsyncGenerator[Generated, None]:
     """Run the chat `body` as a stream. Closing the generator stops the generation.
 
     Raises RequestError, before the first piece or in the middle.
     """
     streamed = {**body, "stream": True, "stream_options": {"include_usage": True}}
-    call = ModelCall("chat", streamed, request_id, deadline_s)
+    call = ModelCall("chat", streamed, request_id, deadline_s, adapter)
     async with aclosing(_closable(model, call)) as parts:
         async for data in parts:
             for event in data.decode().split("\n\n"):

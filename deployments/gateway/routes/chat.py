@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from deployments.errors import InvalidRequest
-from deployments.gateway.generation import answer, check_model, model_call, read_body
+from deployments.gateway.generation import answer, model_call, read_body
 from deployments.gateway.request_context import current_trace
 from deployments.gateway.services import Services, services
 from deployments.model.messages import Part
@@ -29,17 +29,18 @@ async def create_chat_completion(
     Takes OpenAI's body and streams its events. `file_search` is ours (`extra_body` of the client).
     """
     body = await read_body(request)
-    check_model(services, body["model"])
+    target = await services.directory.resolve(body["model"])
     messages = _messages(body)
     trace = current_trace(request)
     trace.route = "/v1/chat/completions"
-    trace.model = body["model"]
+    trace.answered_by(target.name, target.alias)
     trace.question = _last_question(messages)
+    call = model_call(request, body, "chat", target)
     parts: AsyncIterator[Part]
     if body.get("file_search") is not None:
-        parts = services.answerer.chat(model_call(request, body, "chat"), trace)
+        parts = services.answerer.chat(call, trace, base=target.base)
     else:
-        parts = services.models[body["model"]].generate(model_call(request, body, "chat"))
+        parts = services.models[target.base].generate(call)
     return await answer(request, parts, streamed=bool(body.get("stream")), read_answer=answer_text)
 
 

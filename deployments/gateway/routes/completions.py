@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from deployments.errors import InvalidRequest
-from deployments.gateway.generation import answer, check_model, model_call, read_body
+from deployments.gateway.generation import answer, model_call, read_body
 from deployments.gateway.request_context import current_trace
 from deployments.gateway.services import Services, services
 
@@ -22,7 +22,7 @@ async def create_completion(
 ) -> Response:
     """Continue a text. Takes OpenAI's body and streams its events."""
     body = await read_body(request)
-    check_model(services, body["model"])
+    target = await services.directory.resolve(body["model"])
     prompt = body.get("prompt")
     if not isinstance(prompt, str | list) or prompt == []:
         raise InvalidRequest(
@@ -32,9 +32,9 @@ async def create_completion(
         )
     trace = current_trace(request)
     trace.route = "/v1/completions"
-    trace.model = body["model"]
+    trace.answered_by(target.name, target.alias)
     trace.question = prompt if isinstance(prompt, str) else None
-    parts = services.models[body["model"]].generate(model_call(request, body, "completion"))
+    parts = services.models[target.base].generate(model_call(request, body, "completion", target))
     return await answer(
         request, parts, streamed=bool(body.get("stream")), read_answer=completion_text
     )

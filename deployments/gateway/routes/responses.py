@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, Response
 from cluster.ids import DEFAULT_PROJECT
 from cluster.records import ResponseRecord
 from deployments.errors import NotFound
-from deployments.gateway.generation import answer, check_model
+from deployments.gateway.generation import answer
 from deployments.gateway.grounding.answerer import AnswerRequest
 from deployments.gateway.objects import Deleted
 from deployments.gateway.request_context import current_trace, remaining_s, request_id
@@ -32,11 +32,14 @@ Parts = Annotated[Services, Depends(services)]
 @router.post("", summary="Create a response")
 async def create_response(request: Request, body: ResponseCreate, parts: Parts) -> Response:
     """Answer `input`; with the `file_search` tool from the documents of vector stores, cited."""
-    check_model(parts, body.model)
+    target = await parts.directory.resolve(body.model)
     trace = current_trace(request)
-    trace.route, trace.model = "/v1/responses", body.model
+    trace.route = "/v1/responses"
+    trace.answered_by(target.name, target.alias)
+    body = body.model_copy(update={"model": target.name})
     asked = AnswerRequest(
-        model=body.model,
+        model=target.base,
+        adapter=target.adapter,
         messages=[*await _earlier(parts, body.previous_response_id), *body.messages],
         search=body.search,
         options=body.options,

@@ -1,0 +1,159 @@
+"""What a model name stands for: a served model, an adapter version, or an alias of either.
+
+A name is resolved once for each request, so that a request is answered by one version from its
+first token to its last, whatever moves meanwhile.
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+from cluster.adapters import ADAPTER_PREFIX, AdapterFiles
+from cluster.ids import DEFAULT_PROJECT
+from cluster.records import Adapter, Alias
+from deployments.errors import NotFound
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from cluster.database import Database
+
+__all__ = ["ALIAS_TTL_S", "ModelDirectory", "Target"]
+
+ALIAS_TTL_S: Final = 0.25
+"""So long another gateway replica may still answer by what an alias meant before."""
+_ADAPTER_TTL_S: Final = 5.0
+_KEPT: Final = 512
+_SHOWN: Final = 8
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Who answers."""
+
+    base: str
+    """Id of the served model."""
+    adapter: AdapterFiles | None = None
+    alias: str | None = None
+    """The name that the client used, where it was an alias."""
+
+    @property
+    def name(self) -> str:
+        """What an answer gives as its `model`: the adapter version, else the served model."""
+        return self.base if self.adapter is None else self.adapter.id
+
+
+class ModelDirectory:
+    """Resolves names, with what was read kept for a moment."""
+
+    def __init__(
+        self,
+        database: "Database",
+        bases: Collection[str],
+        default_alias: str,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._database = database
+        self._bases = tuple(bases)
+        self._default_alias = default_alias
+        self._aliases: _Kept[str | None] = _Kept(ALIAS_TTL_S, clock)
+        self._adapters: _Kept[Adapter | None] = _Kept(_ADAPTER_TTL_S, clock)
+
+    async def resolve(self, name: str, param: str = "model") -> Target:
+        """Find who answers to `name`. Raises NotFound, also for an adapter without its model."""
+        if name in self._bases:
+            return Target(name)
+        if name.startswith(ADAPTER_PREFIX):
+            return await self._adapter(name, None, param)
+        target = await self._alias(name)
+        if target is None:
+            raise self._unknown(name, param)
+        if target in self._bases:
+            return Target(target, alias=name)
+        return await self._adapter(target, name, param)
+
+    def forget(self, alias: str) -> None:
+        """Read this alias anew when it is next asked for."""
+        self._aliases.drop(alias)
+
+    def forget_adapter(self, adapter_id: str) -> None:
+        """Read this adapter anew when it is next asked for."""
+        self._adapters.drop(adapter_id)
+
+    async def _alias(self, name: str) -> str | None:
+        known, target = self._aliases.get(name)
+        if not known:
+
+            def read(session: "Session") -> str | None:
+                row = session.get(Alias, (DEFAULT_PROJECT, name))
+                return None if row is None else row.target
+
+            target = await self._database.run(read, read_only=True)
+            if target is None and name == self._default_alias:
+                target = self._bases[0]
+            if target is not None:  # names that clients make up are not kept
+                self._aliases.put(name, target)
+        return target
+
+    async def _adapter(self, adapter_id: str, alias: str | None, param: str) -> Target:
+        known, row = self._adapters.get(adapter_id)
+        if not known:
+
+            def read(session: "Session") -> Adapter | None:
+                row = session.get(Adapter, adapter_id)
+                ours = row is not None and row.project_id == DEFAULT_PROJECT
+                return row if ours and row is not None and row.deleted_at is None else None
+
+            row = await self._database.run(read, read_only=True)
+            if row is not None:
+                self._adapters.put(adapter_id, row)
+        if row is None:
+            raise self._unknown(adapter_id, param)
+        if row.base not in self._bases:
+            raise NotFound(
+                f"The adapter {adapter_id[:256]} needs the model {row.base}, which is not served "
+                f"here. Served are: {', '.join(self._bases)}.",
+                param=param,
+                code="model_not_found",
+            )
+        return Target(row.base, AdapterFiles.of_json(row.files), alias)
+
+    def _unknown(self, name: str, param: str) -> NotFound:
+        known = ", ".join([*self._bases[:_SHOWN], self._default_alias])
+        return NotFound(
+            f"The model {name[:128]!r} does not exist here. There are: {known}; "
+            "`GET /v1/models` lists all, adapters and aliases too.",
+            param=param,
+            code="model_not_found",
+        )
+
+
+class _Kept(Generic[Item]):
+    """A bounded map whose items count for `ttl_s` seconds."""
+
+    def __init__(self, ttl_s: float, clock: Callable[[], float]) -> None:
+        self._ttl_s = ttl_s
+        self._clock = clock
+        self._items: OrderedDict[str, tuple[float, Item]] = OrderedDict()
+
+    def get(self, key: str) -> tuple[bool, Item | None]:
+        """Whether it is known, and what it is."""
+        found = self._items.get(key)
+        if found is None or self._clock() - found[0] >= self._ttl_s:
+            return False, None
+        return True, found[1]
+
+    def put(self, key: str, item: Item) -> None:
+        """Keep it; the oldest goes where there are too many."""
+        self._items[key] = (self._clock(), item)
+        self._items.move_to_end(key)
+        if len(self._items) > _KEPT:
+            self._items.popitem(last=False)
+
+    def drop(self, key: str) -> None:
+        """Forget it."""
+        self._items.pop(key, None)
