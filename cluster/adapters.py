@@ -19,6 +19,7 @@ from cluster.storage import CHUNK_BYTES, ByteStore
 
 __all__ = [
     "ADAPTER_PREFIX",
+    "SERVED_KINDS",
     "AdapterFile",
     "AdapterFiles",
     "adapter_name",
@@ -28,6 +29,9 @@ __all__ = [
 
 ADAPTER_PREFIX: Final = "ft:"
 """What the id of every adapter version begins with, and no model's or alias's name may."""
+
+SERVED_KINDS: Final = ("lora", "rslora", "qlora")
+"""Kinds of adapters that vLLM answers by, beside their base model."""
 
 _CONFIG: Final = "adapter_config.json"
 _WEIGHTS: Final = "adapter_model.safetensors"

@@ -11,7 +11,13 @@ __all__ = ["DEFAULT_PROJECT", "content_id", "new_id"]
 DEFAULT_PROJECT: Final = "proj_default"
 """The project every record belongs to until keys and projects exist."""
 
-_SEPARATORS: Final = {"file": "-", "chatcmpl": "-", "cmpl": "-"}
+_SEPARATORS: Final = {
+    "file": "-",
+    "chatcmpl": "-",
+    "cmpl": "-",
+    "ftjob": "-",
+    "ftevent": "-",
+}
 
 
 class _Clock:

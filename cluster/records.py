@@ -217,9 +217,12 @@ class FineTuningJob(Base):
     gate_id: Mapped[str | None] = mapped_column(String(64))
     adapter_id: Mapped[str | None] = mapped_column(String(256))
     trained_tokens: Mapped[int | None] = mapped_column(BigInteger)
+    result_files: Mapped[list[Any]] = mapped_column(Json, default=list)
     report: Mapped[dict[str, Any] | None] = mapped_column(Json)
     error: Mapped[dict[str, Any] | None] = mapped_column(Json)
     attempts: Mapped[int] = mapped_column(Integer, default=0)
+    crashes: Mapped[int] = mapped_column(Integer, default=0)
+    """Times in a row that it ended without a word."""
     submission: Mapped[str | None] = mapped_column(String(128))
     """Ray's id of the job that runs it."""
     lease_until: Mapped[int | None] = mapped_column(BigInteger)
@@ -254,6 +257,7 @@ class FineTuningCheckpoint(Base):
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     job_id: Mapped[str] = mapped_column(ForeignKey("fine_tuning_jobs.id"), index=True)
     project_id: Mapped[str] = mapped_column(String(64), default=DEFAULT_PROJECT)
+    adapter_id: Mapped[str] = mapped_column(String(256))
     step: Mapped[int] = mapped_column(Integer)
     metrics: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
     created_at: Mapped[int] = mapped_column(BigInteger, default=now)
@@ -312,6 +316,8 @@ class AliasMove(Base):
     """created, promoted (by a gate), override (by a person) or rollback."""
     reason: Mapped[str | None] = mapped_column(Text)
     gate_id: Mapped[str | None] = mapped_column(String(64))
+    undone: Mapped[int] = mapped_column(Integer, default=0)
+    """Of a rollback: how many moves it took back."""
     created_at: Mapped[int] = mapped_column(BigInteger, default=now)
 
 
@@ -338,6 +344,8 @@ class GateRun(Base):
     """Where in the byte store the readable page lies."""
     error: Mapped[dict[str, Any] | None] = mapped_column(Json)
     attempts: Mapped[int] = mapped_column(Integer, default=0)
+    crashes: Mapped[int] = mapped_column(Integer, default=0)
+    """Times in a row that it ended without a word."""
     submission: Mapped[str | None] = mapped_column(String(128))
     lease_until: Mapped[int | None] = mapped_column(BigInteger)
     created_at: Mapped[int] = mapped_column(BigInteger, default=now)

@@ -293,6 +293,28 @@ class EvaluationSettings(Section):
     """CPUs that Ray reserves for the Evaluator."""
 
 
+class TrainingQueueSettings(Section):
+    """Fine-tuning jobs and gate runs on this cluster."""
+
+    max_running: int = Field(default=1, ge=1)
+    """Jobs and gate runs that run at once; others wait."""
+    folder: Path | None = None
+    """Folder of runs and their checkpoints; every node reaches it. Null is under `data_dir`."""
+    max_crashes: int = Field(default=3, ge=0)
+    """Times that a job is started again after its process ended without a word."""
+    yield_above: float = Field(default=1.0, gt=0)
+    """Requests in a model's engines, as a share of what they take at once, from which training
+    gives its workers back."""
+    yield_after_s: float = Field(default=3.0, ge=0)
+    """So long the share must stand above."""
+    resume_below: float = Field(default=0.5, ge=0)
+    """The share under which training may have workers again."""
+    resume_after_s: float = Field(default=30.0, ge=0)
+    """So long the share must stand below."""
+    cpus_per_replica: float = Field(default=0.05, gt=0)
+    """CPUs that Ray reserves for the Trainer, which only starts and watches."""
+
+
 class TracingSettings(Section):
     """Traces of requests."""
 
@@ -337,6 +359,7 @@ class Settings(BaseSettings):
     milvus: MilvusSettings = MilvusSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     tracing: TracingSettings = TracingSettings()
+    training: TrainingQueueSettings = TrainingQueueSettings()
 
     @field_validator("data_dir", "cache_dir")
     @classmethod
@@ -365,6 +388,11 @@ class Settings(BaseSettings):
     def storage_url(self) -> str:
         """The bytes' fsspec URL."""
         return self.storage.url or f"file://{self.data_dir / 'files'}"
+
+    @property
+    def runs_folder(self) -> Path:
+        """Where fine-tuning jobs keep their checkpoints."""
+        return self.training.folder or self.data_dir / "runs"
 
     @property
     def milvus_uri(self) -> str:

@@ -3,6 +3,7 @@
 RequestError                  status, message, type, param, code: what the client is told
 ├── InvalidRequest            400, `param` names the field
 ├── NotFound                  404
+├── Conflict                  409
 ├── PayloadTooLarge           413
 ├── UnsupportedMedia          415
 ├── Unprocessable             422
@@ -16,6 +17,7 @@ from typing import ClassVar
 from cluster.errors import EverloopError
 
 __all__ = [
+    "Conflict",
     "DeadlineExceeded",
     "InvalidRequest",
     "NotFound",
@@ -84,6 +86,13 @@ class NotFound(RequestError):
     """No such object in this project."""
 
     status = 404
+    type = "invalid_request_error"
+
+
+class Conflict(RequestError):
+    """The object is not, or is no longer, as the request takes it to be."""
+
+    status = 409
     type = "invalid_request_error"
 
 

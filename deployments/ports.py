@@ -18,6 +18,7 @@ __all__ = [
     "EmbeddedTexts",
     "PassageSearch",
     "TextEmbedder",
+    "TrainingQueue",
 ]
 
 
@@ -88,4 +89,12 @@ class AnswerScorer(Protocol):
 
     async def submit(self, trace_id: str) -> bool:
         """Score this trace some time soon. False when its queue is full and it was dropped."""
+        ...
+
+
+class TrainingQueue(Protocol):
+    """The Trainer. Jobs and gate runs stand in the database; this only says that some changed."""
+
+    async def wake(self) -> None:
+        """Look now."""
         ...

@@ -8,6 +8,7 @@ TrainingError
 ├── DivergedError     the loss is no number any more
 ├── MemoryShortError  a step does not fit into memory
 ├── CheckpointError   a checkpoint is incomplete, damaged or of another run
+├── SupersededError   another process has taken the job over
 └── WorkersLostError  workers died more often than the run allows
 """
 
@@ -21,6 +22,7 @@ __all__ = [
     "ExampleError",
     "MemoryShortError",
     "PlanError",
+    "SupersededError",
     "TrainingError",
     "WorkersLostError",
 ]
@@ -56,6 +58,10 @@ class MemoryShortError(TrainingError):
 
 class CheckpointError(TrainingError):
     """A checkpoint is incomplete, damaged or of another run."""
+
+
+class SupersededError(TrainingError):
+    """Another process has taken the job over, or it has ended."""
 
 
 class WorkersLostError(TrainingError):

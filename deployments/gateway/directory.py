@@ -10,10 +10,10 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
-from cluster.adapters import ADAPTER_PREFIX, AdapterFiles
+from cluster.adapters import ADAPTER_PREFIX, SERVED_KINDS, AdapterFiles
 from cluster.ids import DEFAULT_PROJECT
 from cluster.records import Adapter, Alias
-from deployments.errors import NotFound
+from deployments.errors import InvalidRequest, NotFound
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["ALIAS_TTL_S", "ModelDirectory", "Target"]
 
 ALIAS_TTL_S: Final = 0.25
-"""So long another gateway replica may still answer by what an alias meant before."""
+"""So long a gateway replica may still answer by what an alias meant before."""
 _ADAPTER_TTL_S: Final = 5.0
 _KEPT: Final = 512
 _SHOWN: Final = 8
@@ -60,6 +60,7 @@ class ModelDirectory:
         self._database = database
         self._bases = tuple(bases)
         self._default_alias = default_alias
+        self._clock = clock
         self._aliases: _Kept[str | None] = _Kept(ALIAS_TTL_S, clock)
         self._adapters: _Kept[Adapter | None] = _Kept(_ADAPTER_TTL_S, clock)
 
@@ -87,6 +88,7 @@ class ModelDirectory:
     async def _alias(self, name: str) -> str | None:
         known, target = self._aliases.get(name)
         if not known:
+            asked = self._clock()
 
             def read(session: "Session") -> str | None:
                 row = session.get(Alias, (DEFAULT_PROJECT, name))
@@ -96,12 +98,13 @@ class ModelDirectory:
             if target is None and name == self._default_alias:
                 target = self._bases[0]
             if target is not None:  # names that clients make up are not kept
-                self._aliases.put(name, target)
+                self._aliases.put(name, target, asked)
         return target
 
     async def _adapter(self, adapter_id: str, alias: str | None, param: str) -> Target:
         known, row = self._adapters.get(adapter_id)
         if not known:
+            asked = self._clock()
 
             def read(session: "Session") -> Adapter | None:
                 row = session.get(Adapter, adapter_id)
@@ -110,9 +113,16 @@ class ModelDirectory:
 
             row = await self._database.run(read, read_only=True)
             if row is not None:
-                self._adapters.put(adapter_id, row)
+                self._adapters.put(adapter_id, row, asked)
         if row is None:
             raise self._unknown(adapter_id, param)
+        if row.kind not in SERVED_KINDS:
+            raise InvalidRequest(
+                f"The adapter {adapter_id[:256]} is of kind {row.kind}, which vLLM does not serve "
+                "beside its base. `everloop export` makes a model of it.",
+                param=param,
+                code="adapter_not_served",
+            )
         if row.base not in self._bases:
             raise NotFound(
                 f"The adapter {adapter_id[:256]} needs the model {row.base}, which is not served "
@@ -147,9 +157,9 @@ class _Kept(Generic[Item]):
             return False, None
         return True, found[1]
 
-    def put(self, key: str, item: Item) -> None:
-        """Keep it; the oldest goes where there are too many."""
-        self._items[key] = (self._clock(), item)
+    def put(self, key: str, item: Item, asked: float) -> None:
+        """Keep what was asked for at `asked`; the oldest goes where there are too many."""
+        self._items[key] = (asked, item)
         self._items.move_to_end(key)
         if len(self._items) > _KEPT:
             self._items.popitem(last=False)

@@ -1,16 +1,25 @@
 """What the gateway's routes work with; `request.app.state.services` holds one."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, cast
 
 from fastapi import Request
 
+from cluster.errors import EverloopError
 from cluster.records import now
 from cluster.settings import Settings
 from deployments.gateway.directory import ModelDirectory
-from deployments.ports import AnswerScorer, ChatModel, DocumentQueue, PassageSearch, TextEmbedder
+from deployments.ports import (
+    AnswerScorer,
+    ChatModel,
+    DocumentQueue,
+    PassageSearch,
+    TextEmbedder,
+    TrainingQueue,
+)
 
 if TYPE_CHECKING:
     from cluster.database import Database
@@ -39,6 +48,7 @@ class Services:
     evaluator: AnswerScorer
     traces: "TraceWriter"
     answerer: "GroundedAnswerer"
+    trainer: TrainingQueue | None = None
     checks: Mapping[str, Check] = field(default_factory=dict)
     """What `/readyz` asks besides the database and the byte store, by the part's name."""
     started_at: int = field(default_factory=now)
@@ -48,6 +58,12 @@ class Services:
     def directory(self) -> ModelDirectory:
         """What model names stand for."""
         return ModelDirectory(self.database, tuple(self.models), self.settings.default_alias)
+
+    async def wake_trainer(self) -> None:
+        """Say that jobs or gate runs changed. It looks by itself too, so a failure costs a moment."""
+        if self.trainer is not None:
+            with suppress(EverloopError):
+                await self.trainer.wake()
 
 
 async def services(request: Request) -> Services:

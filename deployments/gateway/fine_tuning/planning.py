@@ -1,0 +1,145 @@
+"""From a request for a fine-tuning job to the settings of its run, refused where it cannot work."""
+
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic import ValidationError
+
+from cluster.adapters import ADAPTER_PREFIX, SERVED_KINDS
+from cluster.settings import ModelSettings
+from deployments.errors import InvalidRequest
+from deployments.gateway.fine_tuning.bodies import DpoHyperparameters, JobCreate, Method
+
+if TYPE_CHECKING:
+    from training.settings import TrainingSettings
+
+__all__ = ["TRAINING_FILE", "VALIDATION_FILE", "planned_method", "planned_run"]
+
+TRAINING_FILE: Final = "training"
+VALIDATION_FILE: Final = "validation"
+"""Stand in the settings for files that the run fetches."""
+
+_SET_BY_THE_JOB: Final = frozenset({"name", "model", "method", "output", "seed"})
+
+
+def planned_method(body: JobCreate) -> Method:
+    """The method, also where it is given as OpenAI's older `hyperparameters`."""
+    if body.method is not None and body.hyperparameters is not None:
+        raise InvalidRequest(
+            "hyperparameters stands inside method; give one of the two.", param="hyperparameters"
+        )
+    if body.hyperparameters is not None:
+        given = {"hyperparameters": body.hyperparameters.model_dump()}
+        return Method.model_validate({"type": "supervised", "supervised": given})
+    return body.method or Method()
+
+
+def planned_run(body: JobCreate, job_id: str, model: ModelSettings) -> "TrainingSettings":
+    """The settings of the run. Raises InvalidRequest that names the field."""
+    from training.settings import TrainingSettings
+
+    if body.integrations:
+        raise InvalidRequest("integrations are not offered here; give none.", param="integrations")
+    method = planned_method(body)
+    asked = dict(body.training)
+    for name in sorted(_SET_BY_THE_JOB & asked.keys()):
+        raise InvalidRequest(f"training.{name} is set by the job itself.", param=f"training.{name}")
+    data = asked.get("data") or {}
+    if not isinstance(data, dict):
+        raise InvalidRequest("training.data must be an object.", param="training.data")
+    for name in ("train", "validation"):
+        if name in data:
+            raise InvalidRequest(
+                f"training.data.{name} is a path; a job takes {name}ing_file."
+                if name == "train"
+                else "training.data.validation is a path; a job takes validation_file.",
+                param=f"training.data.{name}",
+            )
+    tree: dict[str, Any] = {
+        **asked,
+        "name": job_id,
+        "model": model.source,
+        "method": method.type,
+        "data": {
+            **data,
+            "train": TRAINING_FILE,
+            **({"validation": VALIDATION_FILE} if body.validation_file else {}),
+        },
+    }
+    if body.seed is not None:
+        tree["seed"] = body.seed
+    try:
+        settings = TrainingSettings.model_validate(_with(tree, method))
+        multiplier = method.hyperparameters.learning_rate_multiplier
+        if multiplier != "auto":
+            rate = settings.learning_rate * multiplier
+            tree["optimizer"] = {**tree.get("optimizer", {}), "learning_rate": rate}
+            settings = TrainingSettings.model_validate(_with(tree, method))
+    except ValidationError as error:
+        raise _invalid(error) from None
+    _check_served(body, settings, model)
+    return settings
+
+
+def _with(tree: dict[str, Any], method: Method) -> dict[str, Any]:
+    """`tree` with the hyperparameters that are given."""
+    given = method.hyperparameters
+    out = dict(tree)
+    if given.n_epochs != "auto":
+        out["epochs"] = given.n_epochs
+    if given.batch_size != "auto":
+        out["batch"] = {**out.get("batch", {}), "examples": given.batch_size}
+    if isinstance(given, DpoHyperparameters) and given.beta != "auto":
+        out["dpo_beta"] = given.beta
+    return out
+
+
+def _check_served(body: JobCreate, settings: "TrainingSettings", model: ModelSettings) -> None:
+    """What the engine could not serve is known before it is trained."""
+    if body.model.startswith(ADAPTER_PREFIX):
+        raise InvalidRequest(
+            "model is an adapter; a job begins from a served model. Train on all the data anew.",
+            param="model",
+            code="invalid_value",
+        )
+    kind = settings.adapter.kind
+    if kind not in SERVED_KINDS:
+        if body.alias is not None:
+            raise InvalidRequest(
+                f"training.adapter.kind is {kind}, whose weights vLLM does not serve beside its "
+                f"base; allowed with an alias: {', '.join(SERVED_KINDS)}.",
+                param="training.adapter.kind",
+                code="invalid_value",
+            )
+    elif not model.max_adapters:
+        raise InvalidRequest(
+            f"The model {model.id} is served without adapters: its max_adapters is 0.",
+            param="model",
+            code="invalid_value",
+        )
+    elif settings.adapter.rank > model.max_adapter_rank:
+        raise InvalidRequest(
+            f"training.adapter.rank is {settings.adapter.rank}; {model.id} is served with adapters "
+            f"of rank {model.max_adapter_rank} at most (models.max_adapter_rank).",
+            param="training.adapter.rank",
+            code="invalid_value",
+        )
+    if (body.alias is None) != (body.evaluation_file is None):
+        missing = "evaluation_file" if body.alias else "alias"
+        raise InvalidRequest(
+            f"{missing} is required: the gate compares what the alias answers by with the adapter, "
+            "on the evaluation file.",
+            param=missing,
+            code="missing_parameter",
+        )
+    if body.gate is not None and body.alias is None:
+        raise InvalidRequest("gate needs alias and evaluation_file.", param="gate")
+
+
+def _invalid(error: ValidationError) -> InvalidRequest:
+    first = error.errors()[0]
+    path = ".".join(str(part) for part in first["loc"])
+    value = first.get("input")
+    shown = "" if isinstance(value, dict) or first["type"] == "missing" else f" is {value!r}"
+    message = first["msg"].removeprefix("Value error, ")
+    param = f"training.{path}" if path else "training"
+    return InvalidRequest(f"{param}{shown}: {message}", param=param, code="invalid_value")

@@ -1,0 +1,193 @@
+"""How an alias moves: in one transaction, from the version that was expected, into its history."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from cluster.ids import DEFAULT_PROJECT
+from cluster.records import Adapter, Alias, AliasMove, GateRun, now
+from deployments.errors import Conflict, InvalidRequest, NotFound
+
+__all__ = [
+    "Move",
+    "aliases_of",
+    "apply_move",
+    "check_gate",
+    "current_alias",
+    "delete_alias",
+    "live_adapter",
+    "rollback_target",
+]
+
+Kind = Literal["created", "promoted", "override", "rollback"]
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """What is wanted of an alias."""
+
+    alias: str
+    target: str
+    kind: Kind
+    reason: str | None = None
+    gate_id: str | None = None
+    expected: str | None = None
+    """What it must point at now; None is anything."""
+    undone: int = 0
+    """Of a rollback: moves that it takes back."""
+
+
+def current_alias(session: Session, name: str, default_alias: str, default: str) -> Alias | None:
+    """The alias as it stands; the default one exists also before it was ever moved."""
+    row = session.get(Alias, (DEFAULT_PROJECT, name))
+    if row is None and name == default_alias:
+        return Alias(
+            project_id=DEFAULT_PROJECT,
+            name=name,
+            target=default,
+            version=0,
+            created_at=0,
+            updated_at=0,
+        )
+    return row
+
+
+def apply_move(session: Session, move: Move, current: Alias | None) -> Alias:
+    """Point the alias at its target. Raises Conflict when it has moved meanwhile."""
+    source = None if current is None else current.target
+    if move.expected is not None and source != move.expected:
+        raise Conflict(
+            f"The alias {move.alias} points at {source}, not at {move.expected} any more.",
+            code="alias_moved",
+        )
+    at, version = now(), (0 if current is None else current.version) + 1
+    if current is None or current.version == 0:
+        row = Alias(
+            project_id=DEFAULT_PROJECT,
+            name=move.alias,
+            target=move.target,
+            version=version,
+            created_at=at,
+            updated_at=at,
+        )
+        session.add(row)
+        try:
+            session.flush()
+        except IntegrityError:
+            raise _moved(move.alias) from None
+    else:
+        found = session.execute(
+            update(Alias)
+            .where(
+                Alias.project_id == DEFAULT_PROJECT,
+                Alias.name == move.alias,
+                Alias.version == current.version,
+            )
+            .values(target=move.target, version=version, updated_at=at)
+        )
+        if not getattr(found, "rowcount", 0):
+            raise _moved(move.alias)
+        row = Alias(
+            project_id=DEFAULT_PROJECT,
+            name=move.alias,
+            target=move.target,
+            version=version,
+            created_at=current.created_at,
+            updated_at=at,
+        )
+    session.add(
+        AliasMove(
+            project_id=DEFAULT_PROJECT,
+            alias=move.alias,
+            version=version,
+            source=source,
+            target=move.target,
+            kind=move.kind,
+            reason=move.reason,
+            gate_id=move.gate_id,
+            undone=move.undone,
+            created_at=at,
+        )
+    )
+    if move.gate_id is not None and move.kind == "promoted":
+        session.execute(update(GateRun).where(GateRun.id == move.gate_id).values(promoted=True))
+    return row
+
+
+def check_gate(session: Session, move: Move) -> str:
+    """What the gate run that allows `move` was compared with.
+
+    Raises InvalidRequest unless it is whole, of this alias and adapter, and says to promote.
+    """
+    run = session.get(GateRun, move.gate_id)
+    if run is None or run.project_id != DEFAULT_PROJECT:
+        raise NotFound(f"There is no gate run {str(move.gate_id)[:64]!r}.", param="gate")
+    for field, wanted, found in (
+        ("alias", move.alias, run.alias),
+        ("adapter", move.target, run.adapter_id),
+        ("status", "completed", run.status),
+        ("verdict", "promote", run.verdict),
+    ):
+        if wanted != found:
+            raise InvalidRequest(
+                f"The gate run {run.id} does not allow this: its {field} is {found}, not {wanted}.",
+                param="gate",
+                code="gate_not_passed",
+            )
+    return str(run.champion)
+
+
+def rollback_target(session: Session, name: str, steps: int) -> str:
+    """What the alias pointed at before its last `steps` moves; those taken back do not count.
+
+    Raises InvalidRequest where it has not moved so often.
+    """
+    moves = session.scalars(
+        select(AliasMove)
+        .where(AliasMove.project_id == DEFAULT_PROJECT, AliasMove.alias == name)
+        .order_by(AliasMove.number)
+    )
+    before: list[str] = []
+    for move in moves:
+        if move.undone:
+            del before[-move.undone :]
+        elif move.source is not None:
+            before.append(move.source)
+    if len(before) < steps:
+        raise InvalidRequest(
+            f"The alias {name} has {len(before)} move(s) to take back, not {steps}.",
+            param="steps",
+            code="nothing_to_roll_back",
+        )
+    return before[-steps]
+
+
+def aliases_of(session: Session, target: str) -> list[str]:
+    """Aliases that point at `target`."""
+    return list(
+        session.scalars(
+            select(Alias.name).where(Alias.project_id == DEFAULT_PROJECT, Alias.target == target)
+        )
+    )
+
+
+def delete_alias(session: Session, name: str) -> bool:
+    """Forget an alias; its history stays. False where there was none."""
+    found: Any = session.execute(
+        delete(Alias).where(Alias.project_id == DEFAULT_PROJECT, Alias.name == name)
+    )
+    return bool(found.rowcount)
+
+
+def live_adapter(session: Session, adapter_id: str) -> Adapter | None:
+    """The adapter, unless it is deleted or another project's."""
+    row = session.get(Adapter, adapter_id)
+    ours = row is not None and row.project_id == DEFAULT_PROJECT and row.deleted_at is None
+    return row if ours else None
+
+
+def _moved(alias: str) -> Conflict:
+    return Conflict(f"The alias {alias} was moved at the same moment.", code="alias_moved")

@@ -1,0 +1,130 @@
+"""`/v1/adapters`: the adapter versions."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends, Query
+from fastapi.responses import StreamingResponse
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+from starlette.concurrency import iterate_in_threadpool
+
+from cluster.adapters import AdapterFiles
+from cluster.ids import DEFAULT_PROJECT
+from cluster.records import Adapter, now
+from deployments.errors import Conflict, NotFound
+from deployments.gateway.objects import Deleted
+from deployments.gateway.pages import Page, PageQuery, PageQueryDependency, take_page
+from deployments.gateway.registry.moves import aliases_of, live_adapter
+from deployments.gateway.registry.objects import AdapterObject
+from deployments.gateway.services import Services, services
+
+__all__ = ["delete_adapter", "router"]
+
+router = APIRouter(prefix="/v1/adapters", tags=["Adapters"])
+Parts = Annotated[Services, Depends(services)]
+_ID: Final = "{adapter_id}"
+
+
+@router.get("", summary="List adapters")
+async def list_adapters(
+    parts: Parts,
+    page: Annotated[PageQuery, Depends(PageQueryDependency)],
+    base_model: Annotated[str | None, Query(description="Only those on this model.")] = None,
+) -> Page[AdapterObject]:
+    """List adapter versions, newest first."""
+
+    def read(session: Session) -> Page[AdapterObject]:
+        query = select(Adapter).where(
+            Adapter.project_id == DEFAULT_PROJECT, Adapter.deleted_at.is_(None)
+        )
+        if base_model is not None:
+            query = query.where(Adapter.base == base_model)
+        place = {
+            name: _number(session, found)
+            for name, found in (("after", page.after), ("before", page.before))
+            if found is not None
+        }
+        rows, has_more = take_page(session, query, Adapter.number, page, **place)
+        found = [AdapterObject.of(row, aliases_of(session, row.id)) for row in rows]
+        return Page[AdapterObject].of(found, has_more=has_more)
+
+    return await parts.database.run(read, read_only=True)
+
+
+@router.get(f"/{_ID}", summary="Retrieve an adapter")
+async def retrieve_adapter(adapter_id: str, parts: Parts) -> AdapterObject:
+    """Describe one adapter version, and where it comes from."""
+
+    def read(session: Session) -> AdapterObject:
+        return AdapterObject.of(_find(session, adapter_id), aliases_of(session, adapter_id))
+
+    return await parts.database.run(read, read_only=True)
+
+
+@router.get(
+    f"/{_ID}/files/{{name}}",
+    summary="Retrieve an adapter's file",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"application/octet-stream": {}}}},
+)
+async def retrieve_adapter_file(adapter_id: str, name: str, parts: Parts) -> StreamingResponse:
+    """Send a file of the adapter, in peft's format, as it is stored."""
+    row = await parts.database.run(lambda session: _find(session, adapter_id), read_only=True)
+    stored = AdapterFiles.of_json(row.files)
+    wanted = next((file for file in stored.files if file.name == name), None)
+    if wanted is None:
+        names = ", ".join(file.name for file in stored.files)
+        raise NotFound(f"The adapter has no file {name[:128]!r}; it has {names}.", param="name")
+    source = await asyncio.to_thread(parts.storage.open, f"{stored.prefix}/{name}")
+
+    def pieces() -> Iterator[bytes]:
+        with source:
+            while piece := source.read(1024**2):
+                yield piece
+
+    return StreamingResponse(
+        iterate_in_threadpool(pieces()),
+        media_type="application/octet-stream",
+        headers={"content-length": str(wanted.bytes)},
+    )
+
+
+@router.delete(f"/{_ID}", summary="Delete an adapter")
+async def delete_adapter(adapter_id: str, parts: Parts) -> Deleted:
+    """Delete an adapter version that no alias points at. It answers no more from now on."""
+
+    def remove(session: Session) -> AdapterFiles:
+        row = _find(session, adapter_id)
+        used = aliases_of(session, adapter_id)
+        if used:
+            raise Conflict(
+                f"The adapter answers for the alias {', '.join(used)}. Move it first.",
+                param="adapter_id",
+                code="adapter_in_use",
+            )
+        row.deleted_at = now()
+        return AdapterFiles.of_json(row.files)
+
+    files = await parts.database.run(remove)
+    parts.directory.forget_adapter(adapter_id)
+    for file in files.files:
+        await asyncio.to_thread(parts.storage.delete, f"{files.prefix}/{file.name}")
+    return Deleted(id=adapter_id, object="adapter")
+
+
+def _find(session: Session, adapter_id: str) -> Adapter:
+    row = live_adapter(session, adapter_id)
+    if row is None:
+        raise NotFound(
+            f"No such adapter: {adapter_id[:256]}.", param="adapter_id", code="not_found"
+        )
+    return row
+
+
+def _number(session: Session, adapter_id: str) -> str:
+    row = session.get(Adapter, adapter_id)
+    if row is None or row.project_id != DEFAULT_PROJECT:
+        raise NotFound(f"No such adapter: {adapter_id[:256]}.", param="after", code="not_found")
+    return row.number

@@ -1,0 +1,260 @@
+"""`/v1/aliases`: names that clients call; moving one is a promotion, moving it back a rollback.
+
+The new version is loaded on every replica before the name moves, so nobody waits for it; requests
+that are under way are answered to their end by what they began with.
+"""
+
+import asyncio
+import time
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends
+from pydantic import Field
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from cluster.adapters import ADAPTER_PREFIX
+from cluster.ids import DEFAULT_PROJECT
+from cluster.records import Alias, AliasMove
+from deployments.errors import InvalidRequest, NotFound
+from deployments.gateway.bodies import Body, Text
+from deployments.gateway.directory import ALIAS_TTL_S
+from deployments.gateway.objects import Deleted
+from deployments.gateway.pages import Page, PageQuery, PageQueryDependency, take_page
+from deployments.gateway.registry.moves import (
+    Move,
+    apply_move,
+    check_gate,
+    current_alias,
+    delete_alias,
+    rollback_target,
+)
+from deployments.gateway.registry.objects import AliasMoveObject, AliasObject
+from deployments.gateway.services import Services, services
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/v1/aliases", tags=["Aliases"])
+Parts = Annotated[Services, Depends(services)]
+Name = Annotated[Text, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+Reason = Annotated[Text, Field(min_length=1, max_length=1000)]
+
+
+class AliasCreate(Body):
+    """Make an alias."""
+
+    name: Name
+    target: Annotated[Text, Field(min_length=1, max_length=256)]
+    """A served model's id. An adapter is reached by promoting it."""
+
+
+class Promotion(Body):
+    """Point an alias at another version."""
+
+    target: Annotated[Text, Field(min_length=1, max_length=256)]
+    """Id of an adapter, or of a served model."""
+    gate: Annotated[Text, Field(max_length=64)] | None = None
+    """The gate run that says to promote it."""
+    override: bool = False
+    """Move it without a gate's word; `reason` is then required and kept in the history."""
+    reason: Reason | None = None
+
+
+class Rollback(Body):
+    """Take moves of an alias back."""
+
+    steps: int = Field(default=1, ge=1, le=100)
+    reason: Reason | None = None
+
+
+class MovedAlias(AliasObject):
+    """An alias that was just moved."""
+
+    previous: str | None
+    replicas: int
+    """Replicas that had the version loaded before the alias moved."""
+    load_ms: float
+    """What that took."""
+
+
+@router.get("", summary="List aliases")
+async def list_aliases(parts: Parts) -> Page[AliasObject]:
+    """List all aliases; the default one exists before it was ever moved."""
+
+    def read(session: Session) -> list[Alias]:
+        rows = list(
+            session.scalars(
+                select(Alias).where(Alias.project_id == DEFAULT_PROJECT).order_by(Alias.name)
+            )
+        )
+        if all(row.name != parts.settings.default_alias for row in rows):
+            default = _current(session, parts, parts.settings.default_alias)
+            rows = [default, *rows] if default is not None else rows
+        return rows
+
+    rows = await parts.database.run(read, read_only=True)
+    return Page[AliasObject].of([AliasObject.of(row) for row in rows], has_more=False)
+
+
+@router.post("", summary="Create an alias")
+async def create_alias(body: AliasCreate, parts: Parts) -> AliasObject:
+    """Make a new name for a served model."""
+    _check_name(parts, body.name)
+    if body.target not in parts.models:
+        raise InvalidRequest(
+            f"target is {body.target[:128]!r}; a new alias points at a served model: "
+            f"{', '.join(parts.models)}. Promote an adapter to it afterwards.",
+            param="target",
+            code="invalid_value",
+        )
+
+    def make(session: Session) -> AliasObject:
+        if _current(session, parts, body.name) is not None:
+            raise InvalidRequest(
+                f"There is an alias {body.name} already; promote to move it.",
+                param="name",
+                code="alias_exists",
+            )
+        return AliasObject.of(apply_move(session, Move(body.name, body.target, "created"), None))
+
+    return await parts.database.run(make)
+
+
+@router.get("/{name}", summary="Retrieve an alias")
+async def retrieve_alias(name: str, parts: Parts) -> AliasObject:
+    """Say what an alias points at."""
+    return AliasObject.of(await _alias(parts, name))
+
+
+@router.delete("/{name}", summary="Delete an alias")
+async def remove_alias(name: str, parts: Parts) -> Deleted:
+    """Forget an alias; its history stays. The default one points at the first model again."""
+    if not await parts.database.run(lambda session: delete_alias(session, name)):
+        raise _missing(name)
+    await _settled(parts, name)
+    return Deleted(id=name, object="alias")
+
+
+@router.get("/{name}/history", summary="List an alias's moves")
+async def list_moves(
+    name: str, parts: Parts, page: Annotated[PageQuery, Depends(PageQueryDependency)]
+) -> Page[AliasMoveObject]:
+    """List what moved the alias, newest first. Nothing is ever taken out of it."""
+
+    def read(session: Session) -> Page[AliasMoveObject]:
+        query = select(AliasMove).where(
+            AliasMove.project_id == DEFAULT_PROJECT, AliasMove.alias == name
+        )
+        place = {
+            side: _version(found)
+            for side, found in (("after", page.after), ("before", page.before))
+            if found is not None
+        }
+        rows, has_more = take_page(session, query, AliasMove.version, page, **place)
+        return Page[AliasMoveObject].of(
+            [AliasMoveObject.of(row) for row in rows], has_more=has_more
+        )
+
+    return await parts.database.run(read, read_only=True)
+
+
+@router.post("/{name}/promote", summary="Promote a version")
+async def promote(name: str, body: Promotion, parts: Parts) -> MovedAlias:
+    """Load the version on every replica, then point the alias at it.
+
+    Moving to an adapter needs a gate run that says so, or a person's `override` with a reason.
+    """
+    _check_name(parts, name)
+    if body.gate is None and not (body.override and body.reason):
+        raise InvalidRequest(
+            "A move needs a gate run (`gate`) that says to promote, or `override: true` with a "
+            "`reason`.",
+            param="override" if body.gate is None else "reason",
+            code="gate_required",
+        )
+    kind = "promoted" if body.gate is not None else "override"
+    move = Move(name, body.target, kind, body.reason, body.gate)  # type: ignore[arg-type]
+    if body.gate is not None:
+        champion = await parts.database.run(
+            lambda session: check_gate(session, move), read_only=True
+        )
+        move = Move(name, body.target, "promoted", body.reason, body.gate, expected=champion)
+    return await _move(parts, move)
+
+
+@router.post("/{name}/rollback", summary="Roll an alias back")
+async def rollback(name: str, body: Rollback, parts: Parts) -> MovedAlias:
+    """Point the alias at what it pointed at before."""
+
+    def read(session: Session) -> Move:
+        current = _current(session, parts, name)
+        if current is None:
+            raise _missing(name)
+        target = rollback_target(session, name, body.steps)
+        return Move(
+            name, target, "rollback", body.reason, expected=current.target, undone=body.steps
+        )
+
+    return await _move(parts, await parts.database.run(read, read_only=True))
+
+
+async def _move(parts: Services, move: Move) -> MovedAlias:
+    target = await parts.directory.resolve(move.target, "target")
+    if target.alias is not None:
+        raise InvalidRequest(
+            f"target is the alias {target.alias}; an alias points at a model or an adapter.",
+            param="target",
+            code="invalid_value",
+        )
+    began, replicas = time.perf_counter(), 0
+    if target.adapter is not None:
+        replicas = await parts.models[target.base].prepare(target.adapter)
+    load_ms = (time.perf_counter() - began) * 1000
+
+    def flip(session: Session) -> tuple[AliasObject, str | None]:
+        current = _current(session, parts, move.alias)
+        before = None if current is None else current.target
+        return AliasObject.of(apply_move(session, move, current)), before
+
+    moved, previous = await parts.database.run(flip)
+    await _settled(parts, move.alias)
+    return MovedAlias(
+        **moved.model_dump(), previous=previous, replicas=replicas, load_ms=round(load_ms, 1)
+    )
+
+
+async def _settled(parts: Services, name: str) -> None:
+    """Return once no gateway replica answers by what the alias meant before."""
+    parts.directory.forget(name)
+    await asyncio.sleep(ALIAS_TTL_S)
+
+
+async def _alias(parts: Services, name: str) -> Alias:
+    row = await parts.database.run(lambda session: _current(session, parts, name), read_only=True)
+    if row is None:
+        raise _missing(name)
+    return row
+
+
+def _current(session: Session, parts: Services, name: str) -> Alias | None:
+    return current_alias(session, name, parts.settings.default_alias, next(iter(parts.models)))
+
+
+def _check_name(parts: Services, name: str) -> None:
+    if name in parts.models or name.startswith(ADAPTER_PREFIX):
+        raise InvalidRequest(
+            f"{name[:128]!r} is the name of a model, which no alias may have.",
+            param="name",
+            code="invalid_value",
+        )
+
+
+def _version(move_id: str) -> Any:
+    number = move_id.rpartition("@")[2]
+    if not number.isdigit():
+        raise InvalidRequest(f"No such move: {move_id[:128]}.", param="after", code="not_found")
+    return int(number)
+
+
+def _missing(name: str) -> NotFound:
+    return NotFound(f"No such alias: {name[:128]}.", param="name", code="not_found")

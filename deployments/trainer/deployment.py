@@ -1,0 +1,87 @@
+"""The Trainer's Serve shell. One replica; another beside it for a moment does no harm: rows are
+claimed one by one.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from cluster.settings import Settings
+
+if TYPE_CHECKING:
+    from ray.serve import Application
+
+    from deployments.model.messages import ModelLoad
+    from deployments.trainer.trainer import Trainer
+
+__all__ = ["TrainerReplica", "build_trainer_deployment"]
+
+_STUCK_S: Final = 120.0
+
+
+class TrainerReplica:
+    """Runs the loop, and is replaced when it ends or is stuck."""
+
+    async def __init__(  # type: ignore[misc]  # Serve awaits it
+        self, settings: Settings, models: Mapping[str, Any]
+    ) -> None:
+        from cluster.database import Database
+        from deployments.handles import ModelHandle
+        from deployments.trainer.submissions import RayJobs
+        from deployments.trainer.trainer import Trainer
+        from training.queue.ledger import Queue
+
+        self._models = {name: ModelHandle(handle, name) for name, handle in models.items()}
+        database = Database(settings.database_url, settings.database.pool_size)
+        self._trainer: Trainer = Trainer(
+            Queue(database), RayJobs(), self._loads, settings.training
+        )
+        self._task = asyncio.get_running_loop().create_task(self._trainer.run())
+
+    async def wake(self) -> None:
+        """Look for work now; see TrainingQueue."""
+        self._trainer.wake()
+
+    async def check_health(self) -> None:
+        """Raise when the loop ended or is stuck, so that Serve replaces the replica."""
+        if self._task.done():
+            raise RuntimeError("The Trainer's loop ended.") from self._task.exception()
+        if time.monotonic() - self._trainer.last_turn > _STUCK_S:
+            raise RuntimeError(f"The Trainer's loop has been stuck for {_STUCK_S:g} s.")
+
+    async def _loads(self) -> Mapping[str, "ModelLoad"]:
+        """The models' loads; one that does not answer is restarting, and is not pressed."""
+        from cluster.errors import EverloopError
+
+        found = {}
+        for name, model in self._models.items():
+            with contextlib.suppress(EverloopError):
+                found[name] = await model.load()
+        return found
+
+    async def __del__(self) -> None:
+        """Stop the loop; what runs goes on, and is found again by its lease."""
+        self._task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._task
+
+
+def build_trainer_deployment(
+    settings: Settings, models: Mapping[str, "Application"]
+) -> "Application":
+    """Bind the Trainer over the models whose load it watches."""
+    from ray import serve
+
+    return serve.deployment(
+        TrainerReplica,
+        name="Trainer",
+        num_replicas=1,
+        max_ongoing_requests=64,
+        max_queued_requests=256,
+        health_check_period_s=5,
+        health_check_timeout_s=20,
+        graceful_shutdown_timeout_s=5,
+        ray_actor_options={"num_cpus": settings.training.cpus_per_replica},
+    ).bind(settings, dict(models))

@@ -1,0 +1,82 @@
+"""Processes that run the work, as Ray jobs of this cluster. Blocking: call it in a thread."""
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+from cluster.errors import LaunchError
+from training.queue.ledger import Work
+
+if TYPE_CHECKING:
+    from ray.job_submission import JobSubmissionClient
+
+__all__ = ["RayJobs"]
+
+_MODULES: Final = {"job": "training.job", "gate": "training.gate.job"}
+_PASSED_ON: Final = "EVERLOOP_"
+_LOG_TAIL: Final = 1_500
+
+
+class RayJobs:
+    """`ray job submit`, from inside the cluster."""
+
+    def __init__(self) -> None:
+        self._known: JobSubmissionClient | None = None
+
+    def start(self, work: Work) -> None:
+        """Start the process of a claimed row. Starting it twice is starting it once."""
+        command = [
+            sys.executable,
+            *("-m", _MODULES[work.kind]),
+            *("--queued", work.id),
+            *("--attempt", str(work.attempts)),
+        ]
+        passed = {k: v for k, v in os.environ.items() if k.startswith(_PASSED_ON)}
+        try:
+            self._client.submit_job(
+                entrypoint=" ".join(command),
+                submission_id=work.submission,
+                runtime_env={"env_vars": passed},
+                metadata={"everloop": work.id},
+            )
+        except Exception as error:
+            if self.ended(work) is False:
+                return
+            self._known = None
+            raise LaunchError(f"The cluster did not take the job: {error}") from error
+
+    def ended(self, work: Work) -> bool | None:
+        """Whether its process has ended; None where the cluster does not know of it."""
+        try:
+            status = self._client.get_job_status(str(work.submission))
+        except Exception:  # noqa: BLE001 - whatever it was: the lease decides
+            self._known = None
+            return None
+        return bool(status.is_terminal())
+
+    def stop(self, work: Work) -> None:
+        """Stop its process, if there is one."""
+        try:
+            self._client.stop_job(str(work.submission))
+        except Exception:  # noqa: BLE001 - it may be gone; the row says what counts
+            self._known = None
+
+    def last_words(self, work: Work) -> str:
+        """The end of its log, or nothing."""
+        try:
+            log: Any = self._client.get_job_logs(str(work.submission))
+        except Exception:  # noqa: BLE001 - a log is a help, no more
+            return ""
+        return str(log)[-_LOG_TAIL:].strip()
+
+    @property
+    def _client(self) -> "JobSubmissionClient":
+        if self._known is None:
+            import ray
+            from ray.dashboard.utils import get_address_for_submission_client
+            from ray.job_submission import JobSubmissionClient
+
+            self._known = JobSubmissionClient(
+                get_address_for_submission_client(ray.get_runtime_context().gcs_address)
+            )
+        return self._known

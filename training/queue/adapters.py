@@ -1,0 +1,129 @@
+"""From a run's checkpoints to adapter versions in the registry."""
+
+import json
+import logging
+import re
+import shutil
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+
+from cluster.adapters import AdapterFiles, store_adapter
+from cluster.errors import EverloopError
+from cluster.ids import DEFAULT_PROJECT, new_id
+from cluster.manifest import sha256_of
+from cluster.records import Adapter, FineTuningCheckpoint, now
+from cluster.storage import ByteStore
+from training.checkpoint import export_checkpoint
+from training.trainer import checkpoint_folder
+
+__all__ = ["AdapterSource", "CheckpointShelf", "base_revision"]
+
+_log = logging.getLogger(__name__)
+_REPORTED: Final = re.compile(r"checkpoint_\d.*")
+_OF_A_MODEL: Final = (".safetensors", ".json", ".jinja", ".model", ".bin")
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterSource:
+    """What every adapter of a run has in common."""
+
+    job_id: str
+    base: str
+    """Id of the served model."""
+    source: str
+    """Where that model comes from."""
+    base_folder: Path
+    base_revision: str
+    kind: str
+    suffix: str | None
+    lineage: dict[str, Any] = field(default_factory=dict)
+
+
+class CheckpointShelf:
+    """Registers each checkpoint of a run once, as a version that can be asked for by its id."""
+
+    def __init__(self, store: ByteStore, folder: Path, source: AdapterSource) -> None:
+        self._store = store
+        self._folder = folder
+        self._source = source
+        self._seen: set[str] = set()
+
+    def look(self) -> list[Any]:
+        """Records of checkpoints that have come since the last look, whole ones only."""
+        found: list[Any] = []
+        for reported in sorted(self._folder.glob("checkpoint_*")):
+            if reported.name in self._seen or not _REPORTED.fullmatch(reported.name):
+                continue
+            place = checkpoint_folder(reported)
+            try:
+                found += self.records(place)
+            except (EverloopError, OSError, ValueError) as error:
+                # Still being copied, or already dropped for a newer one.
+                _log.debug("The checkpoint %s is not registered: %s", reported, error)
+                continue
+            self._seen.add(reported.name)
+        return found
+
+    def records(self, checkpoint: Path, **metrics: Any) -> list[Any]:
+        """The checkpoint's adapter and its place in the job. Raises where it is not whole."""
+        state = json.loads((checkpoint / "state.json").read_text())["state"]
+        work = self._folder / f".adapter-{new_id('part')}"
+        try:
+            export_checkpoint(
+                checkpoint,
+                work,
+                base=self._source.source,
+                base_folder=self._source.base_folder,
+            )
+            files = store_adapter(
+                self._store,
+                work,
+                base=self._source.base,
+                suffix=self._source.suffix,
+                project=DEFAULT_PROJECT,
+            )
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+        step = int(state["step"])
+        told = {"step": step, "tokens": state["tokens"], **metrics}
+        if state.get("best_loss") is not None:
+            told["full_valid_loss"] = state["best_loss"]
+        digest = sha256(f"{self._source.job_id}/{step}".encode()).hexdigest()[:32]
+        return [
+            self._adapter(files, told),
+            FineTuningCheckpoint(
+                id=f"ftckpt_{digest}",
+                job_id=self._source.job_id,
+                project_id=DEFAULT_PROJECT,
+                adapter_id=files.id,
+                step=step,
+                metrics=told,
+                created_at=now(),
+            ),
+        ]
+
+    def _adapter(self, files: AdapterFiles, metrics: dict[str, Any]) -> Adapter:
+        return Adapter(
+            id=files.id,
+            project_id=DEFAULT_PROJECT,
+            number=new_id("adapter"),
+            base=self._source.base,
+            base_revision=self._source.base_revision,
+            kind=self._source.kind,
+            files=files.as_json(),
+            bytes=files.bytes,
+            lineage={**self._source.lineage, "job": self._source.job_id, "step": metrics["step"]},
+            metrics=metrics,
+            created_at=now(),
+        )
+
+
+def base_revision(folder: Path) -> str:
+    """Digest of what makes a model: its weights, configuration, tokenizer and template."""
+    digest = sha256()
+    for path in sorted(folder.iterdir()):
+        if path.suffix in _OF_A_MODEL and not path.name.startswith("everloop-"):
+            digest.update(f"{path.name}\0{sha256_of(path)}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,273 @@
+"""A fine-tuning job in its own process: from its row to an adapter version, or to why not."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import version
+from types import FrameType
+from typing import Any, Final
+
+from cluster.database import Database
+from cluster.errors import EverloopError
+from cluster.ids import DEFAULT_PROJECT, new_id
+from cluster.records import FineTuningJob, GateRun, now
+from cluster.settings import Settings
+from cluster.storage import ByteStore
+from training.data.columns import Columns
+from training.errors import SupersededError
+from training.preflight import PreparedRun, prepare_run
+from training.progress import News
+from training.queue.adapters import AdapterSource, CheckpointShelf, base_revision
+from training.queue.curves import metrics_csv
+from training.queue.files import JobFiles
+from training.queue.ledger import Attempt, job_event
+from training.queue.reporting import Reporter
+from training.report import RunReport
+from training.running import run_training
+from training.settings import TrainingSettings
+from training.terminal import Terminal
+
+__all__ = ["run_queued_job"]
+
+_STATUS_OF: Final = {"cancel": "cancelled", "pause": "paused", "yield": "queued"}
+
+
+def run_queued_job(
+    settings: Settings, job_id: str, number: int, connect: Callable[[], None]
+) -> str:
+    """Run the job's attempt `number` to its end; answers the status that the job has then.
+
+    Raises SupersededError where another attempt counts. What the job did wrong is told in its row;
+    other errors are raised, and the queue starts the job again.
+    """
+    database = Database(settings.database_url, settings.database.pool_size)
+    try:
+        attempt = Attempt(database, "job", job_id, number)
+        row = attempt.begin()
+        assert isinstance(row, FineTuningJob)  # noqa: S101 - of this kind
+        store = ByteStore(settings.storage_url, settings.storage.options)
+        job = _Job(settings, attempt, row, JobFiles(database, store), store, connect)
+        try:
+            return job.run()
+        except SupersededError:
+            raise
+        except EverloopError as error:
+            attempt.write(
+                {
+                    "status": "failed",
+                    "error": {"code": _code(error), "message": str(error), "param": None},
+                    "finished_at": now(),
+                    "estimated_finish": None,
+                    "wish": None,
+                },
+                job_event(job_id, str(error), level="error"),
+            )
+            return "failed"
+    finally:
+        database.close()
+
+
+class _Job:
+    def __init__(
+        self,
+        settings: Settings,
+        attempt: Attempt,
+        row: FineTuningJob,
+        files: JobFiles,
+        store: ByteStore,
+        connect: Callable[[], None],
+    ) -> None:
+        self._settings = settings
+        self._attempt = attempt
+        self._row = row
+        self._files = files
+        self._store = store
+        self._connect = connect
+        self._folder = settings.runs_folder / row.id
+
+    def run(self) -> str:
+        training = self._training_settings()
+        shelf: list[CheckpointShelf] = []
+        reporter = Reporter(self._attempt, lambda: shelf[0].look() if shelf else [])
+        with reporter, _terminated(reporter):
+            reporter.say(f"Attempt {self._row.attempts}: reading the data.")
+            run = prepare_run(training, self._settings.cache_dir, say=print)
+            if training.workers.max:
+                self._connect()
+            source = self._source(run)
+            if training.adapter.kind != "full":
+                shelf.append(CheckpointShelf(self._store, training.folder, source))
+            report = run_training(
+                run, _Told(reporter), reporter.stopping, hear=reporter.hear
+            )
+        if reporter.superseded:
+            raise SupersededError(f"Another process runs {self._row.id} now.")
+        reporter.flush()
+        return self._end(run, report, reporter, shelf[0] if shelf else None)
+
+    def _training_settings(self) -> TrainingSettings:
+        """The row's, over files that lie in the run's folder."""
+        data = self._folder / "data"
+        settings = TrainingSettings.model_validate(self._row.settings)
+        changes: dict[str, Any] = {"train": self._files.fetch(self._row.training_file, data)}
+        if self._row.validation_file is not None:
+            changes["validation"] = self._files.fetch(self._row.validation_file, data)
+        if self._row.evaluation_file is not None:
+            changes["evaluation"] = self._files.fetch(self._row.evaluation_file, data)
+        mapping = self._files.record(self._row.training_file).meta.get("columns")
+        if settings.data.columns is None and mapping:
+            changes["columns"] = Columns.model_validate(mapping)
+        return settings.model_copy(
+            update={
+                "data": settings.data.model_copy(update=changes),
+                "output": self._settings.runs_folder,
+            }
+        )
+
+    def _source(self, run: PreparedRun) -> AdapterSource:
+        row = self._row
+        receipt = None if run.receipt is None else run.receipt.document
+        return AdapterSource(
+            job_id=row.id,
+            base=row.model,
+            source=run.settings.model,
+            base_folder=run.model_folder,
+            base_revision=base_revision(run.model_folder),
+            kind=run.settings.adapter.kind,
+            suffix=row.suffix,
+            lineage={
+                "training_file": self._files.lineage(row.training_file),
+                "validation_file": self._files.lineage(row.validation_file),
+                "evaluation_file": self._files.lineage(row.evaluation_file),
+                "receipt": receipt,
+                "settings": row.settings,
+                "fingerprint": dict(run.plan.fingerprint),
+                "code": {name: version(name) for name in ("everloop", "peft", "torch", "ray")},
+            },
+        )
+
+    def _end(
+        self,
+        run: PreparedRun,
+        report: RunReport,
+        reporter: Reporter,
+        shelf: CheckpointShelf | None,
+    ) -> str:
+        ending, job_id = report.outcome.ending, self._row.id
+        records: list[Any] = []
+        changes: dict[str, Any] = {"estimated_finish": None, "wish": None, "crashes": 0}
+        if shelf is not None:
+            last = report.document["last_step"] or {}
+            metrics = {"train_loss": last["loss"]} if "loss" in last else {}
+            records = shelf.records(report.outcome.checkpoint, **metrics)
+            adapter_id = records[0].id
+        else:
+            adapter_id = None
+        if ending == "stopped":
+            wish = reporter.wish or "cancel"
+            status = _STATUS_OF[wish]
+            changes |= {"status": status}
+            if wish == "yield":
+                changes |= {"not_before": now() + round(self._settings.training.resume_after_s)}
+            if wish == "cancel":
+                changes |= {"finished_at": now()}
+            at = "" if adapter_id is None else f"; its adapter is {adapter_id}"
+            records.append(job_event(job_id, f"{_SAID[wish]} at a checkpoint{at}."))
+            self._attempt.write(changes, *records)
+            return status
+        results = self._results(run)
+        gate = self._gate(adapter_id)
+        records += [*results, *gate]
+        done = "Succeeded" if adapter_id is None else f"Succeeded: {adapter_id}"
+        records.append(job_event(job_id, f"{done}."))
+        if gate:
+            records.append(
+                job_event(job_id, f"Queued the gate {gate[0].id} for {gate[0].alias}.")
+            )
+        changes |= {
+            "status": "succeeded",
+            "finished_at": now(),
+            "adapter_id": adapter_id,
+            "trained_tokens": run.counts.trained_tokens * run.settings.epochs,
+            "report": report.document,
+            "result_files": [row.id for row in results],
+            "gate_id": gate[0].id if gate else None,
+        }
+        self._attempt.write(changes, *records)
+        return "succeeded"
+
+    def _results(self, run: PreparedRun) -> list[Any]:
+        folder = run.settings.folder
+        kept = [
+            self._files.keep("step_metrics.csv", [metrics_csv(folder / "metrics.jsonl")])
+        ]
+        for name in ("report.html", "receipt.json"):
+            if (folder / name).is_file():
+                kept.append(self._files.keep(name, [(folder / name).read_bytes()]))
+        return kept
+
+    def _gate(self, adapter_id: str | None) -> list[GateRun]:
+        wanted: Mapping[str, Any] | None = self._row.gate
+        if wanted is None or adapter_id is None:
+            return []
+        return [
+            GateRun(
+                id=new_id("gate"),
+                project_id=DEFAULT_PROJECT,
+                status="queued",
+                alias=wanted["alias"],
+                adapter_id=adapter_id,
+                evaluation_file=str(self._row.evaluation_file),
+                settings=wanted["settings"],
+                job_id=self._row.id,
+                created_at=now(),
+            )
+        ]
+
+
+_SAID: Final = {
+    "cancel": "Cancelled",
+    "pause": "Paused",
+    "yield": "Gave its workers back to serving",
+}
+
+
+class _Told(Terminal):
+    """Says what a terminal would be told to the job's events too."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        super().__init__()
+        self._reporter = reporter
+
+    def say(self, line: str) -> None:
+        """Tell it both."""
+        super().say(line)
+        self._reporter.say(line)
+
+    def show(self, news: News) -> None:
+        """The reporter hears the news itself."""
+
+
+@contextmanager
+def _terminated(reporter: Reporter) -> Iterator[None]:
+    """SIGTERM, as `ray job stop` sends it, ends the run at a checkpoint."""
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        reporter.wish = reporter.wish or "cancel"
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, handle)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _code(error: EverloopError) -> str:
+    """`PlanError` → `plan_error`."""
+    name = type(error).__name__
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
+

@@ -1,0 +1,238 @@
+"""The queue in the records. Each transition is one transaction, fenced by the attempt's number.
+
+    queued ──claim──► running ──► succeeded | failed | cancelled | paused
+      ▲                  │
+      └── yield, crash ──┘
+
+A running row has a lease that its process renews. One whose lease has lapsed belongs to nobody, and
+whoever wrote under an older attempt may not write any more.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from sqlalchemy import func, select, update
+from sqlalchemy.orm import Session
+
+from cluster.database import Database
+from cluster.ids import new_id
+from cluster.records import Adapter, FineTuningEvent, FineTuningJob, GateRun, now
+from training.errors import SupersededError
+
+__all__ = ["LEASE_S", "START_LEASE_S", "Attempt", "Queue", "Wish", "Work"]
+
+LEASE_S: Final = 45
+START_LEASE_S: Final = 180
+"""From the claim to the process's first word: imports, and a cluster that may have to grow."""
+
+Wish = Literal["cancel", "pause", "yield"]
+Row = FineTuningJob | GateRun
+_KINDS: Final[dict[str, type[FineTuningJob] | type[GateRun]]] = {
+    "job": FineTuningJob,
+    "gate": GateRun,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A row that is not at its end."""
+
+    id: str
+    kind: Literal["job", "gate"]
+    status: str
+    attempts: int
+    crashes: int
+    wish: str | None
+    submission: str | None
+    lease_until: int
+    not_before: int
+
+
+class Queue:
+    """What whoever starts the work does with the rows. Blocking."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def open_work(self) -> list[Work]:
+        """Every row that waits or runs, oldest first, gate runs before jobs."""
+        with self._database.session(read_only=True) as session:
+            gates = session.scalars(
+                select(GateRun)
+                .where(GateRun.status.in_(("queued", "running")))
+                .order_by(GateRun.id)
+            )
+            jobs = session.scalars(
+                select(FineTuningJob)
+                .where(FineTuningJob.status.in_(("queued", "running")))
+                .order_by(FineTuningJob.id)
+            )
+            return [*(_work(row, "gate") for row in gates), *(_work(row, "job") for row in jobs)]
+
+    def claim(self, work: Work) -> Work | None:
+        """Take a queued row for one more attempt; None where somebody was faster."""
+        kind = _KINDS[work.kind]
+        at = now()
+        with self._database.session() as session:
+            found = session.execute(
+                update(kind)
+                .where(kind.id == work.id, kind.status == "queued", kind.attempts == work.attempts)
+                .values(
+                    status="running",
+                    attempts=work.attempts + 1,
+                    submission=f"{work.id}-{work.attempts + 1}",
+                    lease_until=at + START_LEASE_S,
+                    started_at=func.coalesce(kind.started_at, at),
+                )
+            )
+            if not getattr(found, "rowcount", 0):
+                return None
+            row = session.get(kind, work.id)
+            return None if row is None else _work(row, work.kind)
+
+    def put_back(self, work: Work, message: str, *, crashed: bool, pause_s: int) -> None:
+        """Queue a running row again: its process could not start or ended without a word."""
+        changes: dict[str, Any] = {"status": "queued", "lease_until": None, "submission": None}
+        if crashed:
+            changes["crashes"] = work.crashes + 1
+        if work.kind == "job":
+            changes["not_before"] = now() + pause_s
+        self._end(work, changes, message, "warn")
+
+    def give_up(self, work: Work, message: str, code: str) -> None:
+        """End a running row as failed."""
+        error = {"code": code, "message": message, "param": None}
+        self._end(
+            work, {"status": "failed", "error": error, "finished_at": now()}, message, "error"
+        )
+
+    def cancelled(self, work: Work, message: str) -> None:
+        """End a running row as cancelled, where its process did not do so itself."""
+        changes = {"status": "cancelled", "finished_at": now(), "wish": None}
+        self._end(work, changes if work.kind == "job" else _without(changes, "wish"), message)
+
+    def ask_to_yield(self, work: Work) -> None:
+        """Have a running job stop at a checkpoint and wait in the queue again."""
+        with self._database.session() as session:
+            found = session.execute(
+                update(FineTuningJob)
+                .where(
+                    FineTuningJob.id == work.id,
+                    FineTuningJob.status == "running",
+                    FineTuningJob.wish.is_(None),
+                )
+                .values(wish="yield")
+            )
+            if getattr(found, "rowcount", 0):
+                add_event(
+                    session, work.id, "Serving needs the machine: stopping at a checkpoint for now."
+                )
+
+    def _end(self, work: Work, changes: dict[str, Any], message: str, level: str = "info") -> None:
+        kind = _KINDS[work.kind]
+        with self._database.session() as session:
+            found = session.execute(
+                update(kind)
+                .where(kind.id == work.id, kind.status == "running", kind.attempts == work.attempts)
+                .values(**changes)
+            )
+            if getattr(found, "rowcount", 0) and work.kind == "job":
+                add_event(session, work.id, message, level=level)
+
+
+class Attempt:
+    """One attempt at one row, seen from the process that makes it. Blocking; safe in threads."""
+
+    def __init__(
+        self, database: Database, kind: Literal["job", "gate"], work_id: str, number: int
+    ) -> None:
+        self._database = database
+        self._kind = _KINDS[kind]
+        self.is_job = kind == "job"
+        self.id = work_id
+        self.number = number
+
+    def begin(self) -> Row:
+        """The row. Raises SupersededError unless this attempt is the one that counts."""
+        with self._database.session() as session:
+            row = self._row(session)
+            row.lease_until = now() + LEASE_S
+            return row
+
+    def renew(self) -> None:
+        """Keep the row for LEASE_S seconds more. Raises SupersededError."""
+        with self._database.session() as session:
+            self._row(session).lease_until = now() + LEASE_S
+
+    def wish(self) -> Wish | None:
+        """What somebody wants of the row now. Raises SupersededError."""
+        with self._database.session(read_only=True) as session:
+            row = session.get(self._kind, self.id)
+            self._check(row)
+            return getattr(row, "wish", None)
+
+    def write(self, changes: dict[str, Any], *records: Any) -> None:
+        """Change the row and add records, in one transaction. Raises SupersededError.
+
+        A record that is there already is replaced, but for an adapter version, which never changes.
+        """
+        with self._database.session() as session:
+            row = self._row(session)
+            for name, value in changes.items():
+                setattr(row, name, value)
+            for record in records:
+                known = session.get(Adapter, record.id) if isinstance(record, Adapter) else None
+                if known is None:
+                    session.merge(record)
+                else:
+                    known.deleted_at = None
+
+    def _row(self, session: Session) -> Row:
+        row = session.get(self._kind, self.id, with_for_update=True)
+        return self._check(row)
+
+    def _check(self, row: Row | None) -> Row:
+        if row is None or row.status != "running" or row.attempts != self.number:
+            state = "is gone" if row is None else f"is {row.status}, at attempt {row.attempts}"
+            raise SupersededError(f"Attempt {self.number} at {self.id} counts no more: it {state}.")
+        return row
+
+
+def add_event(
+    session: Session, job_id: str, message: str, *, level: str = "info", **data: Any
+) -> None:
+    """Add an event of a job."""
+    session.add(job_event(job_id, message, level=level, **data))
+
+
+def job_event(
+    job_id: str, message: str, *, level: str = "info", kind: str = "message", **data: Any
+) -> FineTuningEvent:
+    """An event of a job."""
+    return FineTuningEvent(
+        id=new_id("ftevent"),
+        job_id=job_id,
+        level=level,
+        type=kind,
+        message=message,
+        data=data,
+        created_at=now(),
+    )
+
+
+def _work(row: Row, kind: Literal["job", "gate"]) -> Work:
+    return Work(
+        id=row.id,
+        kind=kind,
+        status=row.status,
+        attempts=row.attempts,
+        crashes=row.crashes,
+        wish=getattr(row, "wish", None),
+        submission=row.submission,
+        lease_until=row.lease_until or 0,
+        not_before=getattr(row, "not_before", 0),
+    )
+
+
+def _without(changes: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in changes.items() if key != name}
