@@ -52,6 +52,8 @@ class StoredFile(Base):
     storage_key: Mapped[str] = mapped_column(String(1024))
     created_at: Mapped[int] = mapped_column(BigInteger, default=now, index=True)
     expires_at: Mapped[int | None] = mapped_column(BigInteger)
+    meta: Mapped[dict[str, Any]] = mapped_column(Json, default=dict, server_default="{}")
+    """Of a training file: `dataset` (its counts), and `columns` where a mapping was given."""
 
 
 class VectorStore(Base):

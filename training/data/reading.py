@@ -66,8 +66,9 @@ def read_dataset(
     *,
     keep_rows: bool = True,
     problems_kept: int = PROBLEMS_KEPT,
+    name: str | None = None,
 ) -> ReadDataset:
-    """Read all of `source`: a path, or a binary stream that can seek.
+    """Read all of `source`: a path, or a binary stream that can seek, called `name`.
 
     `columns` maps those of a table; without it they have the names of the parts. `keep_rows` false
     only checks and counts, in little memory. Raises DatasetError where the file cannot be opened;
@@ -75,14 +76,15 @@ def read_dataset(
     """
     rows: list[Row] = []
     problems, tally = ProblemList(problems_kept), Tally()
-    for item in scan_dataset(source, format, columns):
+    name = name or _name(source)
+    for item in scan_dataset(source, format, columns, name=name):
         if isinstance(item, Problem):
             problems.add(item)
             continue
         tally.add(item.example)
         if keep_rows:
             rows.append(item)
-    return ReadDataset(_name(source), rows, problems.kept, problems.more, tally.summary)
+    return ReadDataset(name, rows, problems.kept, problems.more, tally.summary)
 
 
 def read_examples(path: Path, columns: Columns | None = None) -> list[Example]:
@@ -91,7 +93,11 @@ def read_examples(path: Path, columns: Columns | None = None) -> list[Example]:
 
 
 def scan_dataset(
-    source: Path | BinaryIO, format: Format | None = None, columns: Columns | None = None
+    source: Path | BinaryIO,
+    format: Format | None = None,
+    columns: Columns | None = None,
+    *,
+    name: str | None = None,
 ) -> Iterator[Row | Problem]:
     """The rows and problems of `source` in order, one by one; otherwise as `read_dataset`."""
     with _opened(source) as stream:
@@ -104,7 +110,7 @@ def scan_dataset(
         if not head.strip():
             yield Problem(WHOLE_FILE, "", "is empty.")
             return
-        found = format or _table_format(head, _name(source), columns)
+        found = format or _table_format(head, name or _name(source), columns)
         yield from _scan(stream, found, columns)
 
 
