@@ -21,7 +21,7 @@ from training.data.tables import csv_rows, parquet_rows
 from training.errors import DatasetError
 from training.examples import Example
 
-__all__ = ["Format", "ReadDataset", "read_dataset", "read_examples", "scan_dataset"]
+__all__ = ["Format", "ReadDataset", "read_dataset", "read_examples", "read_rows", "scan_dataset"]
 
 Format = Literal["chat", "preference", "completion", "csv", "parquet"]
 """The first three are JSON Lines in one form."""
@@ -53,10 +53,14 @@ class ReadDataset:
 
     def examples(self) -> list[Example]:
         """All examples. Raises DatasetError that lists the first problems, if there is any."""
+        return [row.example for row in self.sound_rows()]
+
+    def sound_rows(self) -> Sequence[Row]:
+        """All rows. Raises DatasetError that lists the first problems, if there is any."""
         if self.problems:
             hidden = len(self.problems[_SHOWN:]) + self.more_problems
             raise refusal(self.name, self.problems[:_SHOWN], hidden)
-        return [row.example for row in self.rows]
+        return self.rows
 
 
 def read_dataset(
@@ -90,6 +94,11 @@ def read_dataset(
 def read_examples(path: Path, columns: Columns | None = None) -> list[Example]:
     """The examples of a file without a fault. Raises DatasetError that lists the first ones."""
     return read_dataset(path, None, columns).examples()
+
+
+def read_rows(path: Path, columns: Columns | None = None) -> list[Row]:
+    """As `read_examples`, with the lines that they begin on."""
+    return list(read_dataset(path, None, columns).sound_rows())
 
 
 def scan_dataset(
