@@ -38,6 +38,7 @@ from training.preflight import PreparedRun, prepare_run
 from training.progress import News, Outcome
 from training.recording import Recorder
 from training.report import RunReport
+from training.report_page import write_page
 from training.settings import read_settings
 from training.terminal import Terminal
 
@@ -116,6 +117,7 @@ def run_job(
     report.finish(target, time.monotonic() - started)
     path = settings.folder / "report.json"
     path.write_text(json.dumps(report.document, indent=1) + "\n")
+    write_page(settings.folder, report.document)
     return report
 
 

@@ -61,6 +61,9 @@ def test_a_run_leaves_an_adapter_a_report_and_its_metrics(
     assert [v["step"] for v in report["validations"]] == [4, 8, 12]
     assert report["tokens_per_s"] > 0
     assert any((run / "tensorboard").iterdir())
+    page = (run / "report.html").read_text()
+    assert page.count("<svg") == 2
+    assert "32 to train on, 8 to validate" in page
 
     base = AutoModelForCausalLM.from_pretrained(folder)
     ids = torch.arange(9)[None]
