@@ -60,7 +60,7 @@ class StoredFile(Base):
     created_at: Mapped[int] = mapped_column(BigInteger, default=now, index=True)
     expires_at: Mapped[int | None] = mapped_column(BigInteger)
     meta: Mapped[dict[str, Any]] = mapped_column(Json, default=dict, server_default="{}")
-    """Of training data: the mapping of its columns, and what its validation counted."""
+    """Of a training file: `dataset` (its counts), and `columns` where a mapping was given."""
 
 
 class VectorStore(Base):

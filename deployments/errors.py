@@ -2,6 +2,7 @@
 
 RequestError                  status, message, type, param, code: what the client is told
 ├── InvalidRequest            400, `param` names the field
+│   └── InvalidDataset        400, with every problem of a training file in `problems`
 ├── NotFound                  404
 ├── Conflict                  409
 ├── PayloadTooLarge           413
@@ -12,13 +13,15 @@ RequestError                  status, message, type, param, code: what the clien
 └── DeadlineExceeded          504
 """
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 from cluster.errors import EverloopError
 
 __all__ = [
     "Conflict",
     "DeadlineExceeded",
+    "InvalidDataset",
     "InvalidRequest",
     "NotFound",
     "Overloaded",
@@ -49,7 +52,7 @@ class RequestError(EverloopError):
         self.code = code
         self.retry_after_s = retry_after_s
 
-    def body(self) -> dict[str, dict[str, str | None]]:
+    def body(self) -> dict[str, dict[str, Any]]:
         """OpenAI's error body."""
         return {
             "error": {
@@ -80,6 +83,25 @@ class InvalidRequest(RequestError):
 
     status = 400
     type = "invalid_request_error"
+
+
+class InvalidDataset(InvalidRequest):
+    """A training file has problems. The body lists them as `line`, `field` and `message`."""
+
+    def __init__(self, message: str, problems: Sequence[dict[str, Any]], more: int) -> None:
+        super().__init__(message, param="file", code="invalid_training_file")
+        self.problems = tuple(problems)
+        self.more = more
+        """Problems beyond those that are listed."""
+
+    def body(self) -> dict[str, dict[str, Any]]:
+        """OpenAI's error body, with `problems` and `more_problems`."""
+        error = super().body()["error"]
+        return {"error": {**error, "problems": self.problems, "more_problems": self.more}}
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Survive pickling between replicas."""
+        return (InvalidDataset, (self.message, self.problems, self.more))
 
 
 class NotFound(RequestError):

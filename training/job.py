@@ -7,7 +7,8 @@ Everything that can be wrong with settings, model and data is said before the cl
 first Ctrl-C ends the run with a checkpoint; the same command goes on from there. In `output/name`:
 
     adapter/        what was trained, in peft's format (`model/` where all weights were)
-    report.json     what it was trained on and with, and what came out
+    receipt.json    what curation did to the data, where it is on
+    report.json     what it was trained on and with, and what came out;  report.html  to read
     metrics.jsonl   a line per step and validation;  tensorboard/  the same, drawn
     checkpoint…     where the run goes on
 
@@ -37,6 +38,7 @@ from training.preflight import PreparedRun, prepare_run
 from training.progress import News, Outcome
 from training.recording import Recorder
 from training.report import RunReport
+from training.report_page import write_page
 from training.settings import read_settings
 from training.terminal import Terminal
 
@@ -61,7 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stop = threading.Event()
     try:
         settings, here = read_settings(options.config), load_settings()
-        run = prepare_run(settings, here.cache_dir, say=terminal.say)
+        run = prepare_run(
+            settings, here.cache_dir, say=terminal.say, connect=lambda: _connect(here)
+        )
         if settings.workers.max:
             _connect(here)
     except EverloopError as error:
@@ -89,6 +93,9 @@ def run_job(
     settings = run.settings
     started = time.monotonic()
     terminal.say(_plan(run))
+    if run.receipt is not None:
+        settings.folder.mkdir(parents=True, exist_ok=True)
+        (settings.folder / "receipt.json").write_text(run.receipt.json, encoding="utf-8")
     if settings.workers.max and (lacking := shortage(run)) is not None:
         terminal.say(lacking)
     with Recorder(settings.folder) as recorder, terminal.progress(run.steps):
@@ -110,12 +117,14 @@ def run_job(
     report.finish(target, time.monotonic() - started)
     path = settings.folder / "report.json"
     path.write_text(json.dumps(report.document, indent=1) + "\n")
+    write_page(settings.folder, report.document)
     return report
 
 
 def _plan(run: PreparedRun) -> str:
     counts, settings = run.counts, run.settings
-    words = [
+    words = [] if run.receipt is None else [f"curated: {run.receipt.outcome}"]
+    words += [
         f"{settings.name}: {len(run.train)} samples to train on, {len(run.validation)} to validate",
         f"{counts.tokens} tokens, {counts.trained_tokens} of them with loss",
         f"{run.steps} steps",

@@ -1,7 +1,6 @@
 """Settings to a run that can work: everything that can be known before the cluster is asked."""
 
 import json
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -11,13 +10,13 @@ from typing import TYPE_CHECKING
 from cluster.models import ensure_model
 from training.adapters import ALL_LINEAR, AdapterPlan, check_targets
 from training.cursor import DataOrder, epoch_order
-from training.data.columns import Columns
-from training.data.reading import read_examples
+from training.data.curation.receipt import Receipt
+from training.data.rows import Row
+from training.dataset import Reader, read_run
 from training.errors import PlanError
-from training.examples import Example, PreferenceExample
 from training.loop import LoopPlan
 from training.settings import TrainingSettings
-from training.tokens import ExampleTokenizer, Sample, TokenCounts
+from training.tokens import ExampleTokenizer, Sample, TokenCounter, TokenCounts
 from training.tokens.table import SampleTable
 from training.trainer import RunPlan, WorkerPlan
 
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
 __all__ = ["PreparedRun", "prepare_run"]
-
-Reader = Callable[[Path, "Columns | None"], Sequence[Example]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,32 +41,39 @@ class PreparedRun:
     modules: int
     """Modules that the adapter sits on."""
     steps: int
+    receipt: Receipt | None = None
+    """Of the data's curation, where it is on."""
 
 
 def prepare_run(
     settings: TrainingSettings,
     cache_dir: Path,
     *,
-    read: Reader = read_examples,
+    read: Reader | None = None,
     say: Callable[[str], None] = lambda _line: None,
+    connect: Callable[[], None] = lambda: None,
 ) -> PreparedRun:
-    """Resolve the model, read and tokenise the data, and check that they go together.
+    """Resolve the model, read, curate and tokenise the data, and check that they go together.
 
-    Raises ModelSourceError, DatasetError, ExampleError or PlanError; each says what to change.
+    `read` gives examples in place of files' rows; `connect` joins the cluster, where the data is
+    large enough to be curated there. Raises ModelSourceError, DatasetError, CurationError,
+    ExampleError or PlanError; each says what to change.
     """
     folder = ensure_model(settings.model, cache_dir, progress=say)
     adapter = _adapter(settings)
     modules = check_targets(folder, adapter)
     _check_context(settings, folder)
     _check_hardware(settings)
+    counter = TokenCounter(settings.model, cache_dir, settings.chat_template)
+    rows = read_run(settings, counter, read=read, say=say, connect=connect)
     say("tokenising")
     tokenizer = ExampleTokenizer.load(folder, settings.chat_template)
-    train, counts = _tokenised(settings, tokenizer, read, settings.data.train)
+    train, counts = _tokenised(settings, tokenizer, rows.train, settings.data.train)
     validation: list[Sample] = []
     validation_counts = None
-    if settings.data.validation is not None:
+    if rows.validation:
         validation, validation_counts = _tokenised(
-            settings, tokenizer, read, settings.data.validation
+            settings, tokenizer, rows.validation, settings.data.validation or settings.data.train
         )
     elif settings.data.validation_share > 0:
         train, validation = _split(train, settings)
@@ -97,6 +101,7 @@ def prepare_run(
         validation_counts=validation_counts,
         modules=modules,
         steps=most if loop.max_steps is None else min(most, loop.max_steps),
+        receipt=rows.receipt,
     )
 
 
@@ -175,11 +180,11 @@ def _check_hardware(settings: TrainingSettings) -> None:
 
 
 def _tokenised(
-    settings: TrainingSettings, tokenizer: ExampleTokenizer, read: Reader, path: Path
+    settings: TrainingSettings, tokenizer: ExampleTokenizer, rows: Sequence[Row], path: Path
 ) -> tuple[list[Sample], TokenCounts]:
-    examples = read(path, settings.data.columns)
-    _check_kind(settings, examples, path)
-    samples, counts = tokenizer.all(examples, settings.batch.max_tokens)
+    samples, counts = tokenizer.all(
+        [row.example for row in rows], settings.batch.max_tokens, [row.line for row in rows]
+    )
     if not samples:
         cut = f" within the first {settings.batch.max_tokens}" if counts.truncated else ""
         raise PlanError(
@@ -189,20 +194,6 @@ def _tokenised(
             else "Give conversations with an assistant message whose weight is not 0.",
         )
     return samples, counts
-
-
-def _check_kind(settings: TrainingSettings, examples: Sequence[Example], path: Path) -> None:
-    kinds = Counter(isinstance(example, PreferenceExample) for example in examples)
-    if not examples:
-        raise PlanError(f"{path} holds no example.")
-    dpo = settings.method == "dpo"
-    if kinds[not dpo]:
-        wanted = "pairs to prefer between" if dpo else "conversations or completions"
-        raise PlanError(
-            f"method {settings.method} trains on {wanted}; {kinds[not dpo]} of the "
-            f"{len(examples)} examples in {path} are not.",
-            fix=f"Set `method: {'supervised' if dpo else 'dpo'}` or give other data.",
-        )
 
 
 def _split(samples: list[Sample], settings: TrainingSettings) -> tuple[list[Sample], list[Sample]]:

@@ -6,9 +6,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from training.progress import News, StepDone
+from training.progress import News, StepDone, Validated
 
-__all__ = ["Recorder"]
+__all__ = ["Recorder", "read_metrics"]
 
 
 class Recorder:
@@ -48,3 +48,22 @@ class Recorder:
             values["tokens_per_s"] = news.tokens / news.seconds
         for name, value in values.items():
             self._board.add_scalar(f"{kind}/{name}", value, news.step)
+
+
+def read_metrics(path: Path) -> tuple[list[StepDone], list[Validated]]:
+    """The steps and validations of a run, in order, each as it was taken last.
+
+    A line that a killed job left half is passed over.
+    """
+    steps: dict[int, StepDone] = {}
+    validations: dict[int, Validated] = {}
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            found = json.loads(line)
+        except ValueError:
+            continue
+        if found.pop("kind") == "train":
+            steps[found["step"]] = StepDone(**found)
+        else:
+            validations[found["step"]] = Validated(**found)
+    return [steps[at] for at in sorted(steps)], [validations[at] for at in sorted(validations)]

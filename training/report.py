@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
+from training.data.curation.receipt import Receipt
 from training.errors import TrainingError
 from training.preflight import PreparedRun
 from training.progress import News, Outcome, StepDone, Validated
@@ -75,6 +76,7 @@ class RunReport:
             "best_validation_loss": min((v["loss"] for v in validations), default=None),
             "tokens_per_s": round(self.tokens_per_s, 2),
             "seconds": round(self._seconds, 2),
+            "curation": _curation(run.receipt),
             "data": asdict(run.counts),
             "validation_data": asdict(run.validation_counts) if run.validation_counts else None,
             "samples": {"train": len(run.train), "validation": len(run.validation)},
@@ -94,6 +96,8 @@ class RunReport:
         done = self.document
         last = done["last_step"]
         lines = [f"{done['name']}: {done['ending'].replace('_', ' ')}, in {done['seconds']} s"]
+        if self._run.receipt is not None:
+            lines.append(f"curated: {self._run.receipt.outcome}")
         if last:
             lines.append(f"step {last['step']} of {done['steps']}, {done['tokens_per_s']} tokens/s")
             lines.append(f"loss {self._losses[0]:.4f} {curve(self._losses)} {last['loss']:.4f}")
@@ -113,6 +117,30 @@ def curve(values: Sequence[float], width: int = 48) -> str:
     low, high = min(means), max(means)
     steps = (len(_BARS) - 1) / (high - low) if high > low else 0.0
     return "".join(_BARS[round((mean - low) * steps)] for mean in means)
+
+
+def _curation(receipt: Receipt | None) -> dict[str, Any] | None:
+    """The receipt's counts; the whole of it lies in `receipt.json`."""
+    if receipt is None:
+        return None
+    stages = [
+        {
+            "stage": stage.stage,
+            "rows_in": stage.rows_in,
+            "rows_out": stage.rows_out,
+            "removed": dict(stage.removed),
+            "changed": stage.changed,
+            "found": dict(stage.found),
+        }
+        for stage in receipt.stages
+    ]
+    return {
+        "rows": receipt.rows,
+        "train_rows": receipt.train_rows,
+        "validation_rows": receipt.validation_rows,
+        "stages": stages,
+        "receipt_sha256": receipt.sha256,
+    }
 
 
 def _version(package: str) -> str | None:

@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from cluster.settings import Section
 from training.data.columns import Columns
+from training.data.settings import CurationSettings
 from training.errors import PlanError
 
 if TYPE_CHECKING:
@@ -51,6 +52,32 @@ class DataSettings(Section):
     """Share of `train` kept for validation, where no file is given; 0 validates nothing."""
     columns: Columns | None = None
     """Which columns of a table hold what; null takes those with the usual names."""
+    curation: CurationSettings | None = None
+    """Stages that remove, mask and hold out rows of `train`; `{}` is all defaults, null none. It
+    splits rows off for validation itself, unless `validation` is given."""
+    evaluation: Path | None = None
+    """What the gate will ask: curation removes rows that hold a question of it."""
+    bulk_rows: int | None = Field(default=100_000, ge=1)
+    """From so many rows on, a run on a cluster is curated by its workers; null never does that."""
+
+    @model_validator(mode="after")
+    def _curated(self) -> Self:
+        if self.curation is not None and self.validation_share > 0:
+            raise ValueError(
+                "validation_share goes without curation; set curation.split.validation_share"
+            )
+        if self.evaluation is not None and (
+            self.curation is None or self.curation.decontamination is None
+        ):
+            raise ValueError("evaluation needs curation, and curation.decontamination not null")
+        return self
+
+    @property
+    def validated(self) -> bool:
+        """Whether there will be rows to validate with."""
+        if self.validation is not None or self.validation_share > 0:
+            return True
+        return self.curation is not None and self.curation.split.validation_share > 0
 
 
 class AdapterSettings(Section):
@@ -181,8 +208,7 @@ class TrainingSettings(Section):
             raise ValueError(
                 "method dpo needs an adapter: its reference is the model without the adapter"
             )
-        validated = self.data.validation is not None or self.data.validation_share > 0
-        if self.validation.patience is not None and not validated:
+        if self.validation.patience is not None and not self.data.validated:
             raise ValueError(
                 "validation.patience needs data.validation or data.validation_share above 0"
             )
@@ -235,7 +261,10 @@ def _beside(settings: TrainingSettings, folder: Path) -> TrainingSettings:
     data = settings.data
     changes: dict[str, Any] = {
         "data": data.model_copy(
-            update={"train": absolute(data.train), "validation": absolute(data.validation)}
+            update={
+                name: absolute(getattr(data, name))
+                for name in ("train", "validation", "evaluation")
+            }
         ),
         "chat_template": absolute(settings.chat_template),
         "output": absolute(settings.output),

@@ -49,6 +49,26 @@ class Deleted(BaseModel):
     deleted: bool = True
 
 
+class DatasetObject(BaseModel):
+    """What a training file holds. It was read whole, and nothing in it is wrong."""
+
+    rows: int
+    form: Literal["chat", "preference", "completion"]
+    messages: int
+    characters: int
+    columns: dict[str, Any] | None = None
+    """Which columns of a table hold what, where that was given."""
+
+    @classmethod
+    def of(cls, meta: dict[str, Any]) -> "DatasetObject | None":
+        """Make it from a file's `meta`; None where the file is none to train on."""
+        if "dataset" not in meta:
+            return None
+        counts = meta["dataset"]
+        (form,) = counts["by_kind"]
+        return cls(**{**counts, "form": form}, columns=meta.get("columns"))
+
+
 class FileObject(BaseModel):
     """An uploaded file."""
 
@@ -70,6 +90,8 @@ class FileObject(BaseModel):
     purpose: str
     status: Literal["uploaded", "processed", "error"] = "processed"
     status_details: str | None = None
+    dataset: DatasetObject | None = None
+    """Of a training file."""
 
     @classmethod
     def of(cls, row: StoredFile) -> "FileObject":
@@ -81,6 +103,7 @@ class FileObject(BaseModel):
             expires_at=row.expires_at,
             filename=row.filename,
             purpose=row.purpose,
+            dataset=DatasetObject.of(row.meta),
         )
 
 

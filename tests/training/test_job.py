@@ -61,6 +61,9 @@ def test_a_run_leaves_an_adapter_a_report_and_its_metrics(
     assert [v["step"] for v in report["validations"]] == [4, 8, 12]
     assert report["tokens_per_s"] > 0
     assert any((run / "tensorboard").iterdir())
+    page = (run / "report.html").read_text()
+    assert page.count("<svg") == 2
+    assert "32 to train on, 8 to validate" in page
 
     base = AutoModelForCausalLM.from_pretrained(folder)
     ids = torch.arange(9)[None]
@@ -69,6 +72,28 @@ def test_a_run_leaves_an_adapter_a_report_and_its_metrics(
     assert not torch.allclose(before, trained, atol=1e-2)
     adapter = json.loads((run / "adapter" / "adapter_config.json").read_text())
     assert adapter["base_model_name_or_path"] == str(folder)
+
+
+def test_a_curated_run_leaves_its_receipt_and_says_its_counts(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    curation = {"lengths": {"max_characters": 19}, "split": {"validation_share": 0.2}}
+    path = config(folder, tmp_path, data={"train": "data.jsonl", "curation": curation}, epochs=1)
+    rows = (tmp_path / "data.jsonl").read_text().splitlines()
+    (tmp_path / "data.jsonl").write_text("\n".join([*rows, rows[3]]))
+    assert job.main(["--config", path]) == 0
+    run = tmp_path / "runs" / "sums"
+    receipt = json.loads((run / "receipt.json").read_text())
+    report = json.loads((run / "report.json").read_text())
+    out, err = capsys.readouterr()
+    kept = receipt["train_rows"]
+    assert report["curation"]["rows"] == receipt["rows"] == 41
+    assert report["samples"] == {"train": kept, "validation": receipt["validation_rows"]}
+    assert 0 < kept < 40
+    for text in (err, out):
+        said = " ".join(text.split())
+        assert "curated: 41 rows, 1 removed by exact duplicates" in said
+        assert f"{kept} to train on" in said
 
 
 def test_all_weights_are_written_as_a_model_folder(folder: Path, tmp_path: Path) -> None:

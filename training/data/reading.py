@@ -21,7 +21,7 @@ from training.data.tables import csv_rows, parquet_rows
 from training.errors import DatasetError
 from training.examples import Example
 
-__all__ = ["Format", "ReadDataset", "read_dataset", "read_examples", "scan_dataset"]
+__all__ = ["Format", "ReadDataset", "read_dataset", "read_examples", "read_rows", "scan_dataset"]
 
 Format = Literal["chat", "preference", "completion", "csv", "parquet"]
 """The first three are JSON Lines in one form."""
@@ -53,10 +53,14 @@ class ReadDataset:
 
     def examples(self) -> list[Example]:
         """All examples. Raises DatasetError that lists the first problems, if there is any."""
+        return [row.example for row in self.sound_rows()]
+
+    def sound_rows(self) -> Sequence[Row]:
+        """All rows. Raises DatasetError that lists the first problems, if there is any."""
         if self.problems:
             hidden = len(self.problems[_SHOWN:]) + self.more_problems
             raise refusal(self.name, self.problems[:_SHOWN], hidden)
-        return [row.example for row in self.rows]
+        return self.rows
 
 
 def read_dataset(
@@ -66,8 +70,9 @@ def read_dataset(
     *,
     keep_rows: bool = True,
     problems_kept: int = PROBLEMS_KEPT,
+    name: str | None = None,
 ) -> ReadDataset:
-    """Read all of `source`: a path, or a binary stream that can seek.
+    """Read all of `source`: a path, or a binary stream that can seek, called `name`.
 
     `columns` maps those of a table; without it they have the names of the parts. `keep_rows` false
     only checks and counts, in little memory. Raises DatasetError where the file cannot be opened;
@@ -75,14 +80,15 @@ def read_dataset(
     """
     rows: list[Row] = []
     problems, tally = ProblemList(problems_kept), Tally()
-    for item in scan_dataset(source, format, columns):
+    name = name or _name(source)
+    for item in scan_dataset(source, format, columns, name=name):
         if isinstance(item, Problem):
             problems.add(item)
             continue
         tally.add(item.example)
         if keep_rows:
             rows.append(item)
-    return ReadDataset(_name(source), rows, problems.kept, problems.more, tally.summary)
+    return ReadDataset(name, rows, problems.kept, problems.more, tally.summary)
 
 
 def read_examples(path: Path, columns: Columns | None = None) -> list[Example]:
@@ -90,8 +96,17 @@ def read_examples(path: Path, columns: Columns | None = None) -> list[Example]:
     return read_dataset(path, None, columns).examples()
 
 
+def read_rows(path: Path, columns: Columns | None = None) -> list[Row]:
+    """As `read_examples`, with the lines that they begin on."""
+    return list(read_dataset(path, None, columns).sound_rows())
+
+
 def scan_dataset(
-    source: Path | BinaryIO, format: Format | None = None, columns: Columns | None = None
+    source: Path | BinaryIO,
+    format: Format | None = None,
+    columns: Columns | None = None,
+    *,
+    name: str | None = None,
 ) -> Iterator[Row | Problem]:
     """The rows and problems of `source` in order, one by one; otherwise as `read_dataset`."""
     with _opened(source) as stream:
@@ -104,7 +119,7 @@ def scan_dataset(
         if not head.strip():
             yield Problem(WHOLE_FILE, "", "is empty.")
             return
-        found = format or _table_format(head, _name(source), columns)
+        found = format or _table_format(head, name or _name(source), columns)
         yield from _scan(stream, found, columns)
 
 

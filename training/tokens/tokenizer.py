@@ -48,21 +48,26 @@ class ExampleTokenizer:
         )
 
     @classmethod
-    def load(cls, folder: Path, chat_template: Path | None = None) -> "ExampleTokenizer":
-        """The tokenizer of a model folder, with `chat_template` in place of its own if given."""
+    def load(cls, folder: Path, chat_template: Path | str | None = None) -> "ExampleTokenizer":
+        """The tokenizer of a model folder; `chat_template`, a file or text, in place of its own."""
         from transformers import AutoTokenizer
 
         tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        if isinstance(chat_template, Path):
+            chat_template = chat_template.read_text()
         if chat_template is not None:
-            tokenizer.chat_template = chat_template.read_text()
+            tokenizer.chat_template = chat_template
         return cls(tokenizer)
 
     def all(
-        self, examples: Iterable[Example], longest: int | None = None
+        self,
+        examples: Iterable[Example],
+        longest: int | None = None,
+        lines: Sequence[int] | None = None,
     ) -> tuple[list[Sample], TokenCounts]:
         """Every sample that carries loss within its first `longest` tokens, and the counts.
 
-        Raises ExampleError that says which example (from 1) fails.
+        Raises ExampleError that says which example fails, by its line, else its number from 1.
         """
         samples: list[Sample] = []
         counts = TokenCounts()
@@ -71,7 +76,8 @@ class ExampleTokenizer:
             try:
                 found = self.samples(example)
             except ExampleError as error:
-                raise ExampleError(f"Example {number}: {error.message}", fix=error.fix) from error
+                place = f"Example {number}" if lines is None else f"Line {lines[number - 1]}"
+                raise ExampleError(f"{place}: {error.message}", fix=error.fix) from error
             for sample in found:
                 counts.longest = max(counts.longest, *map(len, sample))
                 if longest is not None and any(len(document) > longest for document in sample):

@@ -24,6 +24,7 @@ from deployments.gateway.objects import Deleted, FileObject
 from deployments.gateway.pages import Page, PageQuery, PageQueryDependency, take_page
 from deployments.gateway.purging import purge_soon
 from deployments.gateway.services import Services, services
+from deployments.gateway.training_files import PURPOSE, check_training_file, columns_of
 
 __all__ = ["router"]
 
@@ -42,10 +43,15 @@ async def create_file(
     file: Annotated[UploadFile, File(description="The bytes, with their file name.")],
     purpose: Annotated[str, Form(description=f"One of {', '.join(_PURPOSES)}.")],
 ) -> FileObject:
-    """Store a file. It is there, whole and on the disk, when this answers."""
+    """Store a file. It is there, whole and on the disk, when this answers.
+
+    One for `fine-tune` is read to its end first: every problem is told, by line, and none is kept.
+    A CSV or Parquet file whose columns have names of its own comes with `columns`.
+    """
     _check_purpose(purpose)
     filename = _filename(file.filename)
-    expires_in = _expiry(dict(await request.form()))
+    form = dict(await request.form())
+    expires_in, columns = _expiry(form), columns_of(form, purpose)
     limit = parts.settings.ingestion.max_file_bytes
     if file.size is not None and file.size > limit:
         raise PayloadTooLarge(
@@ -53,6 +59,9 @@ async def create_file(
             param="file",
             code="file_too_large",
         )
+    meta: dict[str, Any] = {}
+    if purpose == PURPOSE:
+        meta = await asyncio.to_thread(check_training_file, file.file, filename, columns)
     file_id = new_id("file")
     key = f"{DEFAULT_PROJECT}/{file_id}"
     stored = await asyncio.to_thread(parts.storage.put, key, _pieces(file.file))
@@ -67,6 +76,7 @@ async def create_file(
         storage_key=key,
         created_at=created_at,
         expires_at=created_at + expires_in if expires_in is not None else None,
+        meta=meta,
     )
     made = FileObject.of(row)
     try:

@@ -69,6 +69,21 @@ class Receipt:
         return json.dumps(self.document, indent=1, ensure_ascii=False) + "\n"
 
     @property
+    def outcome(self) -> str:
+        """In a line: rows in, what each stage removed or changed, rows out."""
+        words = [f"{self.rows:,} rows"]
+        for stage in self.stages:
+            name = stage.stage.replace("_", " ")
+            if stage.rows_out < stage.rows_in:
+                words.append(f"{stage.rows_in - stage.rows_out:,} removed by {name}")
+            if stage.changed:
+                words.append(f"{stage.changed:,} changed by {name}")
+        words.append(f"{self.train_rows:,} to train on")
+        if self.validation_rows:
+            words.append(f"{self.validation_rows:,} to validate")
+        return ", ".join(words)
+
+    @property
     def sha256(self) -> str:
         """Of the document; the order of keys does not matter."""
         return hashlib.sha256(json.dumps(self.document, sort_keys=True).encode()).hexdigest()

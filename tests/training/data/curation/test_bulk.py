@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 from tests.training.data.samples import chat, completions, jsonl, said
+from tests.training.tiny import tiny_chat_folder
 from training.data.curation.bulk import MarkRows, curate_bulk, dataset_of, rows_of
 from training.data.curation.frames import NO_FRAME
 from training.data.curation.marking import MarkerPlan
 from training.data.curation.pipeline import curate
 from training.data.reading import read_dataset
-from training.data.records import dump_example
+from training.data.records import dump_example, record_of
 from training.data.rows import Row
 from training.data.settings import (
     CurationSettings,
@@ -23,7 +24,10 @@ from training.data.settings import (
     PersonalDataSettings,
     SplitSettings,
 )
+from training.dataset import RunRows, read_run
 from training.examples import TextExample
+from training.settings import TrainingSettings
+from training.tokens import TokenCounter
 
 
 @pytest.fixture
@@ -49,6 +53,41 @@ def ray_here() -> Iterator[None]:
         yield
         ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.mark.integration
+def test_a_run_is_curated_by_the_clusters_workers_as_in_this_process(
+    ray_here: None, tmp_path: Path
+) -> None:
+    model = tiny_chat_folder(tmp_path / "model")
+    (tmp_path / "train.jsonl").write_bytes(
+        jsonl(*(record_of(row.example) for row in _rows())).getvalue()
+    )
+    connected = []
+
+    def rows(workers: int, bulk_rows: int) -> RunRows:
+        settings = TrainingSettings.model_validate(
+            {
+                "name": "run",
+                "model": str(model),
+                "data": {
+                    "train": str(tmp_path / "train.jsonl"),
+                    "curation": {"lengths": {"min_tokens": 20}},
+                    "bulk_rows": bulk_rows,
+                },
+                "workers": {"min": workers, "max": workers},
+            }
+        )
+        counter = TokenCounter(settings.model, tmp_path)
+        return read_run(settings, counter, connect=lambda: connected.append(bulk_rows))
+
+    here = rows(1, bulk_rows=1_000)
+    assert here.receipt is not None
+    assert here.receipt.stages[0].removed == {"fewer than 20 tokens": 1}
+    assert rows(0, bulk_rows=5) == here
+    assert connected == []
+    assert rows(1, bulk_rows=5) == here
+    assert connected == [5]
 
 
 def _rows() -> list[Row]:
