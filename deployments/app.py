@@ -17,7 +17,7 @@ __all__ = ["build_app"]
 
 
 def build_app(settings: Settings) -> "Application":
-    """Compose Gateway → (Retriever → Embedder, Ingestor → Embedder, Evaluator → Embedder, Models).
+    """Compose Gateway → (Retriever → Embedder, Ingestor → Embedder, Evaluator → Embedder, Trainer → Models, Models).
 
     Model folders are resolved here, once; what is missing is fetched. Raises ModelSourceError.
     """
@@ -27,6 +27,7 @@ def build_app(settings: Settings) -> "Application":
     from deployments.ingestor.deployment import build_ingestor
     from deployments.model.deployment import build_model_deployment
     from deployments.retriever.deployment import build_retriever
+    from deployments.trainer.deployment import build_trainer_deployment
 
     def folder(source: str) -> Path:
         return ensure_model(source, settings.cache_dir)
@@ -58,5 +59,6 @@ def build_app(settings: Settings) -> "Application":
         retriever=retriever,
         ingestor=ingestor,
         evaluator=evaluator,
+        trainer=build_trainer_deployment(settings, models),
         models=models,
     )

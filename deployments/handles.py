@@ -28,6 +28,7 @@ __all__ = [
     "IngestorHandle",
     "ModelHandle",
     "RetrieverHandle",
+    "TrainerHandle",
     "translated",
 ]
 
@@ -146,6 +147,16 @@ class EvaluatorHandle(_Part):
     async def submit(self, trace_id: str) -> bool:
         """Have a trace scored; see AnswerScorer."""
         return bool(await self._call("submit", _NOTICE_TIMEOUT_S, trace_id))
+
+
+class TrainerHandle(_Part):
+    """The Trainer as a TrainingQueue."""
+
+    name = "The Trainer"
+
+    async def wake(self) -> None:
+        """Say that there is work; see TrainingQueue."""
+        await self._call("wake", _NOTICE_TIMEOUT_S)
 
 
 class ModelHandle(_Part):

@@ -2,6 +2,7 @@
 
     python -m training.job --config job.yaml [--json]
     ray job submit -- python -m training.job --config job.yaml
+    python -m training.job --queued ftjob-… --attempt 1    (how the Trainer starts a job)
 
 Everything that can be wrong with settings, model and data is said before the cluster is asked. The
 first Ctrl-C ends the run with a checkpoint; the same command goes on from there. In `output/name`:
@@ -21,7 +22,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,19 +30,13 @@ from typing import Any, Final
 
 from cluster.errors import EverloopError
 from cluster.settings import Settings, load_settings
-from training.checkpoint import export_checkpoint
 from training.errors import PlanError
-from training.in_process import train_in_process
-from training.on_cluster import shortage, train_on_cluster
-from training.preflight import PreparedRun, prepare_run
-from training.progress import News, Outcome
-from training.recording import Recorder
-from training.report import RunReport
-from training.report_page import write_page
+from training.preflight import prepare_run
+from training.running import run_training
 from training.settings import read_settings
 from training.terminal import Terminal
 
-__all__ = ["main", "run_job"]
+__all__ = ["main"]
 
 _FAILED: Final = 1
 _CANNOT_BEGIN: Final = 2
@@ -56,13 +50,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--config", required=True, type=Path, help="YAML file of the run")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--config", type=Path, help="YAML file of the run")
+    what.add_argument("--queued", metavar="ID", help="a fine-tuning job of the running service")
+    parser.add_argument("--attempt", type=int, default=1, help="number of the job's attempt")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     options = parser.parse_args(arguments)
+    if options.queued is not None:
+        return _run_queued(options.queued, options.attempt)
+    return _run_config(options.config, as_json=options.json)
+
+
+def _run_queued(job_id: str, attempt: int) -> int:
+    from training.queue.jobs import run_queued_job
+
+    settings = load_settings()
+    try:
+        status = run_queued_job(settings, job_id, attempt, lambda: _connect(settings))
+    except EverloopError as error:
+        print(error, file=sys.stderr)
+        return _CANNOT_BEGIN
+    print(f"{job_id} is {status}")
+    return _FAILED if status == "failed" else 0
+
+
+def _run_config(config: Path, *, as_json: bool) -> int:
     terminal = Terminal()
     stop = threading.Event()
     try:
-        settings, here = read_settings(options.config), load_settings()
+        settings, here = read_settings(config), load_settings()
         run = prepare_run(
             settings, here.cache_dir, say=terminal.say, connect=lambda: _connect(here)
         )
@@ -75,66 +91,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _INTERRUPTED
     try:
         with _interrupts(stop, terminal.say):
-            report = run_job(run, terminal, stop.is_set)
+            report = run_training(run, terminal, stop.is_set)
     except EverloopError as error:
         print(error, file=sys.stderr)
         return _FAILED
     except KeyboardInterrupt:
         print("Interrupted twice: the last checkpoint stands, and no more.", file=sys.stderr)
         return _INTERRUPTED
-    print(json.dumps(report.document, indent=1) if options.json else report.text)
+    print(json.dumps(report.document, indent=1) if as_json else report.text)
     return _INTERRUPTED if report.outcome.ending == "stopped" else 0
-
-
-def run_job(
-    run: PreparedRun, terminal: Terminal, stopping: Callable[[], bool] = lambda: False
-) -> RunReport:
-    """Train, export and report. Raises TrainingError; checkpoints written by then stand."""
-    settings = run.settings
-    started = time.monotonic()
-    terminal.say(_plan(run))
-    if run.receipt is not None:
-        settings.folder.mkdir(parents=True, exist_ok=True)
-        (settings.folder / "receipt.json").write_text(run.receipt.json, encoding="utf-8")
-    if settings.workers.max and (lacking := shortage(run)) is not None:
-        terminal.say(lacking)
-    with Recorder(settings.folder) as recorder, terminal.progress(run.steps):
-        report = RunReport(run)
-
-        def hear(news: News) -> None:
-            recorder.add(news)
-            report.add(news)
-            terminal.show(news)
-
-        train: Callable[..., Outcome] = (
-            train_on_cluster if settings.workers.max else train_in_process
-        )
-        report.outcome = train(run, hear, stopping)
-    target = settings.folder / ("model" if settings.adapter.kind == "full" else "adapter")
-    export_checkpoint(
-        report.outcome.checkpoint, target, base=settings.model, base_folder=run.model_folder
-    )
-    report.finish(target, time.monotonic() - started)
-    path = settings.folder / "report.json"
-    path.write_text(json.dumps(report.document, indent=1) + "\n")
-    write_page(settings.folder, report.document)
-    return report
-
-
-def _plan(run: PreparedRun) -> str:
-    counts, settings = run.counts, run.settings
-    words = [] if run.receipt is None else [f"curated: {run.receipt.outcome}"]
-    words += [
-        f"{settings.name}: {len(run.train)} samples to train on, {len(run.validation)} to validate",
-        f"{counts.tokens} tokens, {counts.trained_tokens} of them with loss",
-        f"{run.steps} steps",
-        f"{settings.adapter.kind} on {run.modules} modules",
-    ]
-    if counts.truncated:
-        words.append(f"{counts.truncated} cut at {settings.batch.max_tokens} tokens")
-    if counts.without_loss:
-        words.append(f"{counts.without_loss} left out, having no token to train on")
-    return "; ".join(words)
 
 
 def _connect(settings: Settings) -> None:

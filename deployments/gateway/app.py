@@ -10,11 +10,15 @@ from fastapi_offline import FastAPIOffline
 from deployments.gateway.error_bodies import install_error_handlers
 from deployments.gateway.middleware import BodyRules, Deadline, RequestIdentity
 from deployments.gateway.routes import (
+    adapters,
+    aliases,
     chat,
     completions,
     embeddings,
     file_batches,
     files,
+    fine_tuning,
+    gate_runs,
     health,
     metrics,
     models,
@@ -41,6 +45,10 @@ _ROUTES = (
     search,
     vector_store_files,
     file_batches,
+    fine_tuning,
+    adapters,
+    aliases,
+    gate_runs,
     traces,
     health,
     metrics,

@@ -24,6 +24,7 @@ class GatewayReplica:
         retriever: Any,
         ingestor: Any,
         evaluator: Any,
+        trainer: Any,
         models: dict[str, Any],
     ) -> None:
         from cluster.database import Database
@@ -39,6 +40,7 @@ class GatewayReplica:
             IngestorHandle,
             ModelHandle,
             RetrieverHandle,
+            TrainerHandle,
         )
         from deployments.prompts import PromptLibrary
 
@@ -49,7 +51,7 @@ class GatewayReplica:
         )
         embedding = EmbedderHandle(embedder, retry_after_s=retry)
         scorer = EvaluatorHandle(evaluator, retry_after_s=retry)
-        checks = deployment_checks([embedder, retriever, ingestor, *models.values()])
+        checks = deployment_checks([embedder, retriever, ingestor, trainer, *models.values()])
         chat = {
             name: ModelHandle(
                 handle,
@@ -92,6 +94,7 @@ class GatewayReplica:
                 settings=settings.grounding,
                 sample_rate=settings.evaluation.sample_rate,
             ),
+            trainer=TrainerHandle(trainer, retry_after_s=retry),
             checks={"milvus": search.check, **checks},
         )
 
@@ -110,6 +113,7 @@ def build_gateway(
     retriever: "Application",
     ingestor: "Application",
     evaluator: "Application",
+    trainer: "Application",
     models: Mapping[str, "Application"],
 ) -> "Application":
     """Bind the ingress; every other deployment hangs below it."""
@@ -129,5 +133,6 @@ def build_gateway(
         retriever,
         ingestor,
         evaluator,
+        trainer,
         dict(models),
     )

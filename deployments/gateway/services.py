@@ -60,7 +60,7 @@ class Services:
         return ModelDirectory(self.database, tuple(self.models), self.settings.default_alias)
 
     async def wake_trainer(self) -> None:
-        """Say that jobs or gate runs changed. It looks by itself too, so a failure costs a moment."""
+        """Say that jobs or gate runs changed. It looks by itself too: a failure costs a moment."""
         if self.trainer is not None:
             with suppress(EverloopError):
                 await self.trainer.wake()

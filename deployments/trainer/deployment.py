@@ -1,5 +1,6 @@
-"""The Trainer's Serve shell. One replica; another beside it for a moment does no harm: rows are
-claimed one by one.
+"""The Trainer's Serve shell.
+
+One replica; another beside it for a moment does no harm: rows are claimed one by one.
 """
 
 import asyncio
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from ray.serve import Application
 
     from deployments.model.messages import ModelLoad
-    from deployments.trainer.trainer import Trainer
 
 __all__ = ["TrainerReplica", "build_trainer_deployment"]
 
@@ -35,9 +35,7 @@ class TrainerReplica:
 
         self._models = {name: ModelHandle(handle, name) for name, handle in models.items()}
         database = Database(settings.database_url, settings.database.pool_size)
-        self._trainer: Trainer = Trainer(
-            Queue(database), RayJobs(), self._loads, settings.training
-        )
+        self._trainer: Trainer = Trainer(Queue(database), RayJobs(), self._loads, settings.training)
         self._task = asyncio.get_running_loop().create_task(self._trainer.run())
 
     async def wake(self) -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RayJobs"]
 
-_MODULES: Final = {"job": "training.job", "gate": "training.gate.job"}
+_MODULES: Final = {"job": "training.job", "gate": "training.queue.gate_job"}
 _PASSED_ON: Final = "EVERLOOP_"
 _LOG_TAIL: Final = 1_500
 

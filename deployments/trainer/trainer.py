@@ -147,7 +147,9 @@ class Trainer:
             self._queue.ask_to_yield(work)
         elif step.action == "stop":
             self._processes.stop(work)
-            self._queue.cancelled(work, "Cancelled; what was done since the last checkpoint is lost.")
+            self._queue.cancelled(
+                work, "Cancelled; what was done since the last checkpoint is lost."
+            )
         elif step.action == "restart":
             self._processes.stop(work)
             self._queue.put_back(

@@ -46,7 +46,9 @@ class JobFiles:
         with part.open("wb") as file:
             file.writelines(self._store.chunks(row.storage_key))
         if sha256_of(part) != row.sha256:
-            raise StorageError(f"The bytes of {file_id} in {self._store.url} are not those uploaded.")
+            raise StorageError(
+                f"The bytes of {file_id} in {self._store.url} are not those uploaded."
+            )
         part.replace(path)
         return path
 

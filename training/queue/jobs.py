@@ -98,9 +98,7 @@ class _Job:
             source = self._source(run)
             if training.adapter.kind != "full":
                 shelf.append(CheckpointShelf(self._store, training.folder, source))
-            report = run_training(
-                run, _Told(reporter), reporter.stopping, hear=reporter.hear
-            )
+            report = run_training(run, _Told(reporter), reporter.stopping, hear=reporter.hear)
         if reporter.superseded:
             raise SupersededError(f"Another process runs {self._row.id} now.")
         reporter.flush()
@@ -113,7 +111,7 @@ class _Job:
         changes: dict[str, Any] = {"train": self._files.fetch(self._row.training_file, data)}
         if self._row.validation_file is not None:
             changes["validation"] = self._files.fetch(self._row.validation_file, data)
-        if self._row.evaluation_file is not None:
+        if settings.data.evaluation is not None and self._row.evaluation_file is not None:
             changes["evaluation"] = self._files.fetch(self._row.evaluation_file, data)
         mapping = self._files.record(self._row.training_file).meta.get("columns")
         if settings.data.columns is None and mapping:
@@ -182,9 +180,7 @@ class _Job:
         done = "Succeeded" if adapter_id is None else f"Succeeded: {adapter_id}"
         records.append(job_event(job_id, f"{done}."))
         if gate:
-            records.append(
-                job_event(job_id, f"Queued the gate {gate[0].id} for {gate[0].alias}.")
-            )
+            records.append(job_event(job_id, f"Queued the gate {gate[0].id} for {gate[0].alias}."))
         changes |= {
             "status": "succeeded",
             "finished_at": now(),
@@ -199,9 +195,7 @@ class _Job:
 
     def _results(self, run: PreparedRun) -> list[Any]:
         folder = run.settings.folder
-        kept = [
-            self._files.keep("step_metrics.csv", [metrics_csv(folder / "metrics.jsonl")])
-        ]
+        kept = [self._files.keep("step_metrics.csv", [metrics_csv(folder / "metrics.jsonl")])]
         for name in ("report.html", "receipt.json"):
             if (folder / name).is_file():
                 kept.append(self._files.keep(name, [(folder / name).read_bytes()]))
@@ -270,4 +264,3 @@ def _code(error: EverloopError) -> str:
     """`PlanError` → `plan_error`."""
     name = type(error).__name__
     return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
-

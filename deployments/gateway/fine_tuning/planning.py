@@ -16,7 +16,20 @@ __all__ = ["TRAINING_FILE", "VALIDATION_FILE", "planned_method", "planned_run"]
 
 TRAINING_FILE: Final = "training"
 VALIDATION_FILE: Final = "validation"
+EVALUATION_FILE: Final = "evaluation"
 """Stand in the settings for files that the run fetches."""
+
+_FILES: Final = {
+    "train": "training_file",
+    "validation": "validation_file",
+    "evaluation": "evaluation_file",
+}
+_DECONTAMINATION_ONLY: Final[dict[str, Any]] = {
+    "exact_duplicates": False,
+    "near_duplicates": {"remove": False},
+    "split": {"validation_share": 0},
+}
+"""What curation does to a job that the gate follows, unless the job says otherwise."""
 
 _SET_BY_THE_JOB: Final = frozenset({"name", "model", "method", "output", "seed"})
 
@@ -46,14 +59,14 @@ def planned_run(body: JobCreate, job_id: str, model: ModelSettings) -> "Training
     data = asked.get("data") or {}
     if not isinstance(data, dict):
         raise InvalidRequest("training.data must be an object.", param="training.data")
-    for name in ("train", "validation"):
+    for name, field in _FILES.items():
         if name in data:
             raise InvalidRequest(
-                f"training.data.{name} is a path; a job takes {name}ing_file."
-                if name == "train"
-                else "training.data.validation is a path; a job takes validation_file.",
+                f"training.data.{name} is a path; a job takes {field}.",
                 param=f"training.data.{name}",
             )
+    if body.evaluation_file is not None:
+        data = {"curation": _DECONTAMINATION_ONLY, **data}
     tree: dict[str, Any] = {
         **asked,
         "name": job_id,
@@ -63,6 +76,7 @@ def planned_run(body: JobCreate, job_id: str, model: ModelSettings) -> "Training
             **data,
             "train": TRAINING_FILE,
             **({"validation": VALIDATION_FILE} if body.validation_file else {}),
+            **({"evaluation": EVALUATION_FILE} if _decontaminated(body, data) else {}),
         },
     }
     if body.seed is not None:
@@ -78,6 +92,13 @@ def planned_run(body: JobCreate, job_id: str, model: ModelSettings) -> "Training
         raise _invalid(error) from None
     _check_served(body, settings, model)
     return settings
+
+
+def _decontaminated(body: JobCreate, data: dict[str, Any]) -> bool:
+    curation = data.get("curation")
+    if body.evaluation_file is None or not isinstance(curation, dict):
+        return False
+    return curation.get("decontamination", {}) is not None
 
 
 def _with(tree: dict[str, Any], method: Method) -> dict[str, Any]:

@@ -1,0 +1,198 @@
+"""A gate run in its own process: from its row to a verdict, and to the promotion that it allows.
+
+    python -m training.queue.gate_job --queued gate_… --attempt 1    (how the Trainer starts one)
+
+Exit status: 0 a verdict was reached, 1 it could not be, 2 another attempt counts.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import Any, Final
+
+from cluster.adapters import AdapterFiles, fetch_adapter
+from cluster.client import openai_client, translated_errors
+from cluster.database import Database
+from cluster.errors import EverloopError
+from cluster.ids import DEFAULT_PROJECT
+from cluster.models import ensure_model
+from cluster.records import Adapter, GateRun, now
+from cluster.settings import Settings, load_settings
+from cluster.storage import ByteStore
+from training.errors import GateError, SupersededError
+from training.gate.gate import run_gate
+from training.gate.http_service import HttpService
+from training.gate.report import Contender, GateReport
+from training.gate.settings import GateSettings
+from training.queue.files import JobFiles
+from training.queue.ledger import Attempt, job_event
+from training.queue.reporting import Reporter
+
+__all__ = ["main", "run_queued_gate"]
+
+_FAILED: Final = 1
+_SUPERSEDED: Final = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; the module's docstring lists the exit statuses."""
+    parser = argparse.ArgumentParser(
+        prog="training.queue.gate_job",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--queued", metavar="ID", required=True, help="a gate run of the service")
+    parser.add_argument("--attempt", type=int, default=1, help="number of its attempt")
+    options = parser.parse_args(arguments)
+    try:
+        verdict = run_queued_gate(load_settings(), options.queued, options.attempt)
+    except SupersededError as error:
+        print(error, file=sys.stderr)
+        return _SUPERSEDED
+    except EverloopError as error:
+        print(error, file=sys.stderr)
+        return _FAILED
+    print(f"{options.queued}: {verdict}")
+    return 0
+
+
+def run_queued_gate(settings: Settings, gate_id: str, number: int) -> str:
+    """Run attempt `number` of a gate run; answers its verdict.
+
+    Raises SupersededError where another attempt counts; any other EverloopError is in the row too.
+    """
+    database = Database(settings.database_url, settings.database.pool_size)
+    try:
+        attempt = Attempt(database, "gate", gate_id, number)
+        row = attempt.begin()
+        assert isinstance(row, GateRun)  # noqa: S101 - of this kind
+        gate = _Gate(settings, database, attempt, row)
+        try:
+            return gate.run()
+        except SupersededError:
+            raise
+        except EverloopError as error:
+            attempt.write(
+                {
+                    "status": "failed",
+                    "error": {"code": "gate_failed", "message": str(error), "param": None},
+                    "finished_at": now(),
+                },
+                *gate.told(f"The gate {gate_id} failed: {error}", "error"),
+            )
+            raise
+    finally:
+        database.close()
+
+
+class _Gate:
+    def __init__(
+        self, settings: Settings, database: Database, attempt: Attempt, row: GateRun
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._attempt = attempt
+        self._row = row
+        self._store = ByteStore(settings.storage_url, settings.storage.options)
+        self._folder = settings.runs_folder / "gates" / row.id
+
+    def run(self) -> str:
+        row, settings = self._row, self._settings
+        adapter = self._adapter()
+        base = next((model for model in settings.models if model.id == adapter.base), None)
+        if base is None:
+            raise GateError(
+                f"The adapter {adapter.id} needs the model {adapter.base}, which is not served.",
+                fix=f"Served are: {', '.join(model.id for model in settings.models)}.",
+            )
+        fetch_adapter(self._store, AdapterFiles.of_json(adapter.files), self._folder / "adapter")
+        files = JobFiles(self._database, self._store)
+        data = files.fetch(row.evaluation_file, self._folder)
+        champion = self._champion()
+        self._attempt.write({"champion": champion})
+        plan = GateSettings.model_validate(row.settings)
+        with Reporter(self._attempt) as reporter:
+
+            def say(line: str) -> None:
+                print(line, flush=True)
+                if reporter.superseded:
+                    raise SupersededError(f"Another process runs {row.id} now.")
+
+            report = run_gate(
+                Contender(model=adapter.id),
+                Contender(model=champion),
+                data,
+                plan,
+                HttpService(
+                    settings.base_url, retries=plan.retries, timeout_s=plan.request_timeout_s
+                ),
+                ensure_model(base.source, settings.cache_dir),
+                self._folder / "adapter",
+                say,
+            )
+        self._write(report)
+        outcome = report.verdict.outcome
+        if outcome == "promote":
+            self._promote()
+        return outcome
+
+    def told(self, message: str, level: str = "info") -> list[Any]:
+        """An event for the job that asked for the gate, if one did."""
+        job_id = self._row.job_id
+        return [] if job_id is None else [job_event(job_id, message, level=level)]
+
+    def _adapter(self) -> Adapter:
+        with self._database.session(read_only=True) as session:
+            row = session.get(Adapter, self._row.adapter_id)
+        if row is None or row.deleted_at is not None:
+            raise GateError(f"The adapter {self._row.adapter_id} does not exist any more.")
+        return row
+
+    def _champion(self) -> str:
+        """What the alias answers by now."""
+        url = self._settings.base_url
+        with translated_errors(url), openai_client(url) as client:
+            found: Any = client.get(f"/aliases/{self._row.alias}", cast_to=object)
+        return str(found["target"])
+
+    def _write(self, report: GateReport) -> None:
+        key = f"{DEFAULT_PROJECT}/gates/{self._row.id}.html"
+        self._store.put(key, [report.page().encode()])
+        verdict = report.verdict
+        self._attempt.write(
+            {
+                "status": "completed",
+                "verdict": verdict.outcome,
+                "report": report.model_dump(mode="json"),
+                "page_key": key,
+                "finished_at": now(),
+            },
+            *self.told(f"The gate says {verdict.outcome}: {verdict.reasons[0]}"),
+        )
+
+    def _promote(self) -> None:
+        """Move the alias. Where that fails, the verdict stands and the row says why."""
+        row, url = self._row, self._settings.base_url
+        body = {"target": row.adapter_id, "gate": row.id}
+        try:
+            with translated_errors(url), openai_client(url) as client:
+                client.post(f"/aliases/{row.alias}/promote", body=body, cast_to=object)
+        except EverloopError as error:
+            self._note({"code": "promotion_failed", "message": str(error), "param": None})
+            print(f"not promoted: {error}", file=sys.stderr)
+            return
+        with self._database.session() as session:
+            for event in self.told(f"The alias {row.alias} answers by {row.adapter_id} now."):
+                session.add(event)
+
+    def _note(self, error: dict[str, Any]) -> None:
+        with self._database.session() as session:
+            row = session.get(GateRun, self._row.id)
+            if row is not None:
+                row.error = error
+            for event in self.told(f"Not promoted: {error['message']}", "warn"):
+                session.add(event)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
