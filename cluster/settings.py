@@ -91,6 +91,11 @@ class ModelSettings(Section):
     """An engine with work and without progress for this long is hung, and is replaced."""
     coalesce_ms: float = Field(default=500.0, ge=0)
     """Longest time for which later tokens wait for others under load; 0 sends each at once."""
+    max_adapters: int = Field(default=4, ge=0)
+    """LoRA adapters that a replica holds at once; further ones take the place of the least recently
+    used. 0 serves the model's own weights only."""
+    max_adapter_rank: Literal[8, 16, 32, 64, 128, 256, 320, 512] = 16
+    """Largest LoRA rank that can be served. Every place for an adapter takes memory for it."""
     tool_call_parser: str | None = "hermes"
     """vLLM's tool parser, or null to switch tools off."""
     chat_template: str | None = None

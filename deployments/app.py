@@ -25,7 +25,7 @@ def build_app(settings: Settings) -> "Application":
     from deployments.evaluator.deployment import build_evaluator
     from deployments.gateway.deployment import build_gateway
     from deployments.ingestor.deployment import build_ingestor
-    from deployments.model.deployment import build_model_deployment
+    from deployments.model.deployment import AdapterPlace, build_model_deployment
     from deployments.retriever.deployment import build_retriever
     from deployments.trainer.deployment import build_trainer_deployment
 
@@ -49,8 +49,12 @@ def build_app(settings: Settings) -> "Application":
     )
     ingestor = build_ingestor(settings, embedding_path, embedder)
     evaluator = build_evaluator(settings, embedder)
+    adapters = AdapterPlace(
+        settings.storage_url, settings.storage.options, settings.data_dir / "adapters"
+    )
     models = {
-        model.id: build_model_deployment(model, model_paths[model.id]) for model in settings.models
+        model.id: build_model_deployment(model, model_paths[model.id], adapters)
+        for model in settings.models
     }
     return build_gateway(
         settings,

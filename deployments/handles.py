@@ -13,9 +13,10 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from cluster.adapters import AdapterFiles
 from cluster.errors import EverloopError
 from deployments.errors import DeadlineExceeded, Overloaded, Unavailable
-from deployments.model.messages import ModelCall, Part
+from deployments.model.messages import ModelCall, ModelLoad, Part
 from deployments.ports import EmbeddedTexts
 from deployments.retriever.messages import SearchRequest, SearchResult
 
@@ -36,6 +37,8 @@ _EMBED_TIMEOUT_S: Final = 120.0
 _NOTICE_TIMEOUT_S: Final = 5.0
 _PURGE_TIMEOUT_S: Final = 30.0
 _CHECK_TIMEOUT_S: Final = 5.0
+_PREPARE_TIMEOUT_S: Final = 120.0
+_LOAD_TIMEOUT_S: Final = 5.0
 
 
 class _Part:
@@ -62,6 +65,25 @@ class _Part:
             raise
         except Exception as error:
             raise translated(error, self.name, self._retry_after_s) from error
+
+    async def _call_all(self, method: str, timeout_s: float, *args: Any) -> list[Any]:
+        """What each running replica answered; raises the first error once all have ended."""
+        from ray.serve.exceptions import DeploymentUnavailableError
+
+        try:
+            answers = await self._handle.broadcast(method, *args).results_async(
+                timeout_s=timeout_s, return_exceptions=True
+            )
+        except DeploymentUnavailableError:
+            return []
+        except TimeoutError as error:
+            raise DeadlineExceeded(
+                f"{self.name} did not answer within {timeout_s:g} s.", code="part_too_slow"
+            ) from error
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise translated(answer, self.name, self._retry_after_s) from answer
+        return list(answers)
 
 
 class EmbedderHandle(_Part):
@@ -200,6 +222,20 @@ class ModelHandle(_Part):
         finally:
             if not ended:
                 response.cancel()
+
+    async def prepare(self, adapter: AdapterFiles) -> int:
+        """Load `adapter` on every replica; see ChatModel."""
+        return len(await self._call_all("prepare", _PREPARE_TIMEOUT_S, adapter))
+
+    async def load(self) -> ModelLoad:
+        """How busy the replicas are; see ChatModel."""
+        all_stats = await self._call_all("stats", _LOAD_TIMEOUT_S)
+        return ModelLoad(
+            replicas=len(all_stats),
+            running=sum(stats.running for stats in all_stats),
+            unfinished=sum(stats.unfinished for stats in all_stats),
+            capacity=sum(stats.capacity for stats in all_stats),
+        )
 
     async def _first(self, response: AsyncIterator[Part]) -> Part | None:
         first = asyncio.ensure_future(anext(response, None))

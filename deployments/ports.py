@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from deployments.model.messages import ModelCall, Part
+from cluster.adapters import AdapterFiles
+from deployments.model.messages import ModelCall, ModelLoad, Part
 from deployments.retriever.messages import SearchRequest, SearchResult
 
 __all__ = [
@@ -69,6 +70,18 @@ class ChatModel(Protocol):
 
     def generate(self, call: ModelCall) -> AsyncIterator[Part]:
         """Run `call`. Closing the iterator stops the generation."""
+        ...
+
+    async def prepare(self, adapter: AdapterFiles) -> int:
+        """Load `adapter` on every replica that runs now; returns how many there are.
+
+        Raises what the first of those that failed did, once all have ended. A replica that starts
+        later loads it when it is first called.
+        """
+        ...
+
+    async def load(self) -> ModelLoad:
+        """How busy its replicas are."""
         ...
 
 

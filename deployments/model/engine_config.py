@@ -38,6 +38,14 @@ def engine_arguments(settings: ModelSettings, path: Path) -> dict[str, Any]:
         "max_num_seqs": settings.max_ongoing_requests,
         "generation_config": "vllm",
     }
+    if settings.max_adapters:
+        arguments |= {
+            "enable_lora": True,
+            # Equal, so that vLLM never puts out an adapter by itself: `adapter_cache.py` does.
+            "max_loras": settings.max_adapters,
+            "max_cpu_loras": settings.max_adapters,
+            "max_lora_rank": settings.max_adapter_rank,
+        }
     if settings.tool_call_parser:
         arguments |= {
             "enable_auto_tool_choice": True,

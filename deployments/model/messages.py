@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from cluster.adapters import AdapterFiles
 
-__all__ = ["ModelCall", "Part", "Usage"]
+__all__ = ["ModelCall", "ModelLoad", "Part", "Usage"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,21 @@ class ModelCall:
     deadline_s: float = 300.0
     """Seconds from now after which the replica gives up."""
     adapter: AdapterFiles | None = None
-    """What answers instead of the model's own weights; `body["model"]` names it."""
+    """What answers instead of the model's own weights; the answer's `model` is then its id."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelLoad:
+    """How busy a model's replicas are together."""
+
+    replicas: int = 0
+    """That run."""
+    running: int = 0
+    """Calls in flight."""
+    unfinished: int = 0
+    """Requests that the engines hold, running and waiting."""
+    capacity: int = 0
+    """Calls that they take at once."""
 
 
 @dataclass(frozen=True, slots=True)

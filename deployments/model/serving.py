@@ -4,11 +4,13 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from deployments.errors import DeadlineExceeded, RequestError, Unavailable
+from cluster.adapters import AdapterFiles
+from deployments.errors import DeadlineExceeded, InvalidRequest, RequestError, Unavailable
+from deployments.model.adapter_cache import AdapterCache
 from deployments.model.coalescing import coalesced, tokens_a_message
 from deployments.model.messages import ModelCall, Part, Usage
 
@@ -25,7 +27,7 @@ class ChatEngine(Protocol):
         """Server-sent events, one per token, or one JSON body where the call does not stream.
 
         A stream always tells its usage in the event before `[DONE]`. Raises RequestError. Closing
-        the iterator aborts the generation.
+        the iterator aborts the generation. The adapter that `call` names is loaded until then.
         """
         ...
 
@@ -63,20 +65,41 @@ class ReplicaStats:
     failed: int = 0
     stopped_early: int = 0
     """Generations that ended because the client went or the deadline passed."""
+    capacity: int = 0
+    """Calls that it takes at once."""
+    adapters: tuple[str, ...] = ()
+    """Ids of the adapters that are loaded."""
 
 
 class ChatServing:
     """Runs calls on an engine."""
 
-    def __init__(self, engine: ChatEngine, coalesce_ms: float) -> None:
+    def __init__(
+        self, engine: ChatEngine, coalesce_ms: float, adapters: AdapterCache | None = None
+    ) -> None:
         self._engine = engine
         self._coalesce_ms = coalesce_ms
+        self._adapters = adapters
         self._stats = ReplicaStats()
 
     def stats(self) -> ReplicaStats:
         """What was done so far."""
         self._stats.unfinished = self._engine.unfinished()
         return self._stats
+
+    def adapter(
+        self, adapter: AdapterFiles | None, wait_s: float
+    ) -> AbstractAsyncContextManager[None]:
+        """Holds an adapter in the engine; see `AdapterCache.use`."""
+        if adapter is None:
+            return nullcontext()
+        if self._adapters is None:
+            raise InvalidRequest(
+                f"Adapter {adapter.id} cannot be used: `max_adapters` of its model is 0.",
+                param="model",
+                code="adapters_off",
+            )
+        return self._adapters.use(adapter, wait_s)
 
     async def generate(self, call: ModelCall) -> AsyncGenerator[Part, None]:
         """Run `call`; see `deployments.ports.ChatModel.generate`."""
@@ -130,8 +153,10 @@ class ChatServing:
     async def _outputs(self, call: ModelCall) -> AsyncGenerator[bytes, None]:
         """The engine's outputs, until the deadline."""
         due = asyncio.get_running_loop().time() + call.deadline_s
-        outputs = self._engine.run(call)
-        async with aclosing(outputs):
+        async with (
+            self.adapter(call.adapter, call.deadline_s),
+            aclosing(self._engine.run(call)) as outputs,
+        ):
             while True:
                 try:
                     async with asyncio.timeout_at(due) as clock:

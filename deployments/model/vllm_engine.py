@@ -10,7 +10,8 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any, Final
 
-from deployments.errors import InvalidRequest, RequestError
+from cluster.adapters import ADAPTER_PREFIX
+from deployments.errors import InvalidRequest, NotFound, RequestError
 from deployments.model.failures import (
     context_overflow,
     engine_error,
@@ -100,7 +101,7 @@ class VllmChatEngine:
         from vllm.exceptions import VLLMClientError
 
         kind = ChatCompletionRequest if call.kind == "chat" else CompletionRequest
-        body = {**call.body, "request_id": call.request_id}
+        body = {**call.body, "model": _model_name(call), "request_id": call.request_id}
         if body.get("stream"):
             body["stream_options"] = _with_usage(body.get("stream_options"))
         try:
@@ -147,6 +148,17 @@ class VllmChatEngine:
         prompt = call.body["prompt"]
         prompts = [prompt] if isinstance(prompt, str) or _is_tokens(prompt) else prompt
         return max(len(tokenizer.encode(p)) if isinstance(p, str) else len(p) for p in prompts)
+
+
+def _model_name(call: ModelCall) -> str | None:
+    """What vLLM chooses the weights by, and puts into the answer."""
+    if call.adapter is not None:
+        return call.adapter.id
+    name = call.body.get("model")
+    if isinstance(name, str) and name.startswith(ADAPTER_PREFIX):
+        # It may be loaded for others; without its files it may go at any moment.
+        raise NotFound(f"There is no adapter {name}.", param="model", code="model_not_found")
+    return name
 
 
 def _is_tokens(prompt: Any) -> bool:

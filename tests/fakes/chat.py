@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from cluster.adapters import AdapterFiles
 from deployments.errors import RequestError
-from deployments.model.messages import ModelCall, Part, Usage
+from deployments.model.messages import ModelCall, ModelLoad, Part, Usage
 from deployments.retriever.messages import RetrievedPassage, SearchRequest, SearchResult
 
 
@@ -46,6 +47,12 @@ class ScriptedModel:
             ended = True
         finally:
             self.stopped += not ended
+
+    async def prepare(self, adapter: AdapterFiles) -> int:
+        return 1
+
+    async def load(self) -> ModelLoad:
+        return ModelLoad(replicas=1, capacity=8)
 
     @staticmethod
     def _event(choices: list[dict[str, Any]], **more: Any) -> bytes:

@@ -7,11 +7,48 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from deployments.errors import RequestError
 from deployments.model.messages import ModelCall
 
-__all__ = ["FakeEngine"]
+__all__ = ["FakeAdapters", "FakeEngine"]
+
+
+@dataclass
+class FakeAdapters:
+    """Where an engine's adapters would be. `go` can be cleared to hold loading up."""
+
+    most: int = 100
+    refusal: Exception | None = None
+    loaded: list[str] = field(default_factory=list)
+    did: list[str] = field(default_factory=list)
+    """`+id` and `-id`, in the order of coming."""
+    folders: dict[str, Path] = field(default_factory=dict)
+    go: asyncio.Event = field(default_factory=asyncio.Event)
+    begun: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.go.set()
+
+    async def load(self, adapter_id: str, folder: Path) -> None:
+        """See `AdapterEngine.load`."""
+        self.begun.set()
+        await self.go.wait()
+        if self.refusal is not None:
+            raise self.refusal
+        assert adapter_id not in self.loaded
+        assert len(self.loaded) < self.most, "more adapters than the engine has places"
+        assert (folder / "adapter_model.safetensors").is_file()
+        self.loaded.append(adapter_id)
+        self.did.append(f"+{adapter_id}")
+        self.folders[adapter_id] = folder
+
+    async def unload(self, adapter_id: str) -> None:
+        """See `AdapterEngine.unload`."""
+        assert self.folders[adapter_id].is_dir()
+        self.loaded.remove(adapter_id)
+        self.did.append(f"-{adapter_id}")
 
 
 @dataclass

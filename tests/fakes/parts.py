@@ -15,11 +15,12 @@ from typing import Literal
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from cluster.adapters import AdapterFiles
 from cluster.database import Database
 from cluster.records import VectorStoreFile, now
 from cluster.storage import ByteStore
 from deployments.errors import InvalidRequest, RequestError
-from deployments.model.messages import ModelCall, Part, Usage
+from deployments.model.messages import ModelCall, ModelLoad, Part, Usage
 from deployments.ports import EmbeddedTexts
 from deployments.retriever.messages import RetrievedPassage, SearchRequest, SearchResult
 
@@ -175,6 +176,7 @@ class FakeModel:
     answer: str = "The sky is blue."
     failure: RequestError | None = None
     calls: list[ModelCall] = field(default_factory=list)
+    prepared: list[str] = field(default_factory=list)
     running: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def generate(self, call: ModelCall) -> AsyncIterator[Part]:
@@ -186,6 +188,15 @@ class FakeModel:
             yield Part(data=self.answer.encode(), usage=Usage(3, len(_words(self.answer))))
         finally:
             self.running.clear()
+
+    async def prepare(self, adapter: AdapterFiles) -> int:
+        if self.failure is not None:
+            raise self.failure
+        self.prepared.append(adapter.id)
+        return 1
+
+    async def load(self) -> ModelLoad:
+        return ModelLoad(replicas=1, running=int(self.running.is_set()), capacity=8)
 
 
 @dataclass
