@@ -17,7 +17,7 @@ __all__ = ["build_app"]
 
 
 def build_app(settings: Settings) -> "Application":
-    """Compose Gateway → (Retriever → Embedder, Ingestor → Embedder, Evaluator → Embedder, Trainer → Models, Models).
+    """Compose the Gateway over Retriever, Ingestor, Evaluator, Trainer, Embedder and Models.
 
     Model folders are resolved here, once; what is missing is fetched. Raises ModelSourceError.
     """

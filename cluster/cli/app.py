@@ -5,6 +5,8 @@ from typing import Annotated
 import typer
 
 from cluster.cli.exits import guarded
+from cluster.cli.improvement import COMMANDS
+from cluster.cli.options import AsJson, BaseUrl, Store
 
 __all__ = ["app"]
 
@@ -18,13 +20,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to standard output.")]
-BaseUrl = Annotated[
-    str | None,
-    typer.Option("--base-url", help="Where Everloop answers; by default as the settings say."),
-]
-Store = Annotated[str, typer.Option("--store", help="Name or id of a vector store.")]
 
 
 @app.command()
@@ -121,3 +116,7 @@ def search(
 
     run_search(query, store, limit, base_url, as_json=as_json)
     return None
+
+
+for _command in COMMANDS:
+    app.command()(_command)

@@ -9,7 +9,7 @@ whoever wrote under an older attempt may not write any more.
 """
 
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
@@ -87,7 +87,7 @@ class Queue:
             )
             if not getattr(found, "rowcount", 0):
                 return None
-            row = session.get(kind, work.id)
+            row = cast("Row | None", session.get(kind, work.id))
             return None if row is None else _work(row, work.kind)
 
     def put_back(self, work: Work, message: str, *, crashed: bool, pause_s: int) -> None:
@@ -167,7 +167,7 @@ class Attempt:
     def wish(self) -> Wish | None:
         """What somebody wants of the row now. Raises SupersededError."""
         with self._database.session(read_only=True) as session:
-            row = session.get(self._kind, self.id)
+            row = cast("Row | None", session.get(self._kind, self.id))
             self._check(row)
             return getattr(row, "wish", None)
 
@@ -188,7 +188,7 @@ class Attempt:
                     known.deleted_at = None
 
     def _row(self, session: Session) -> Row:
-        row = session.get(self._kind, self.id, with_for_update=True)
+        row = cast("Row | None", session.get(self._kind, self.id, with_for_update=True))
         return self._check(row)
 
     def _check(self, row: Row | None) -> Row:

@@ -1,0 +1,219 @@
+"""`everloop train`: upload, start a job, and follow it to its end."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from cluster.cli.exits import FAILED
+from cluster.client import openai_client, translated_errors
+from cluster.errors import SettingsError
+from cluster.settings import load_settings
+
+if TYPE_CHECKING:
+    from openai import OpenAI
+
+__all__ = ["TrainRequest", "follow_job", "run_train", "run_watch"]
+
+_POLL_S: Final = 1.0
+_ENDED: Final = frozenset({"succeeded", "failed", "cancelled", "paused"})
+_GATE_ENDED: Final = frozenset({"completed", "failed", "cancelled"})
+
+
+class TrainRequest:
+    """What the command line asks for."""
+
+    def __init__(
+        self,
+        data: Path,
+        *,
+        validation: Path | None = None,
+        evaluation: Path | None = None,
+        model: str | None = None,
+        method: str = "supervised",
+        epochs: int | None = None,
+        suffix: str | None = None,
+        alias: str | None = None,
+        config: Path | None = None,
+        seed: int | None = None,
+        columns: str | None = None,
+    ) -> None:
+        self.data = data
+        self.validation = validation
+        self.evaluation = evaluation
+        self.model = model
+        self.method = method
+        self.epochs = epochs
+        self.suffix = suffix
+        self.alias = alias
+        self.config = config
+        self.seed = seed
+        self.columns = columns
+
+    def body(self, files: dict[str, str], model: str) -> dict[str, Any]:
+        """The body of `POST /v1/fine_tuning/jobs`."""
+        tree = _read_config(self.config)
+        hyperparameters = {} if self.epochs is None else {"n_epochs": self.epochs}
+        body: dict[str, Any] = {
+            "model": model,
+            "method": {"type": self.method, self.method: {"hyperparameters": hyperparameters}},
+            "training": tree.pop("training", {}),
+            **tree,
+            **files,
+        }
+        for name in ("suffix", "alias", "seed"):
+            if (value := getattr(self, name)) is not None:
+                body[name] = value
+        return body
+
+
+def run_train(
+    request: TrainRequest, base_url: str | None, *, follow: bool, as_json: bool
+) -> int | None:
+    """Upload the files, make the job, and follow it unless told not to."""
+    url = base_url or load_settings().base_url
+    console = Console(stderr=True)
+    with translated_errors(url), openai_client(url) as client:
+        files = {
+            field: _upload(client, path, request.columns, console)
+            for field, path in (
+                ("training_file", request.data),
+                ("validation_file", request.validation),
+                ("evaluation_file", request.evaluation),
+            )
+            if path is not None
+        }
+        model = request.model or next(iter(client.models.list())).id
+        job: Any = client.post("/fine_tuning/jobs", body=request.body(files, model), cast_to=object)
+        console.print(f"Job {job['id']} on {job['model']}.", highlight=False)
+        if not follow:
+            print(json.dumps(job, indent=2) if as_json else job["id"])
+            return None
+        return follow_job(client, job["id"], console, as_json=as_json)
+
+
+def run_watch(job_id: str, base_url: str | None, *, as_json: bool) -> int | None:
+    """Follow a job that is there."""
+    url = base_url or load_settings().base_url
+    with translated_errors(url), openai_client(url) as client:
+        return follow_job(client, job_id, Console(stderr=True), as_json=as_json)
+
+
+def follow_job(client: "OpenAI", job_id: str, console: Console, *, as_json: bool) -> int | None:
+    """Show what a job tells until it and its gate have ended. Ctrl-C leaves it running."""
+    try:
+        job = _watch(client, job_id, console)
+        gate = _watch_gate(client, job["gate_run"], console) if job.get("gate_run") else None
+    except KeyboardInterrupt:
+        console.print(
+            f"\nThe job goes on. `everloop jobs {job_id}` follows it again; "
+            f"`everloop jobs {job_id} --cancel` ends it at a checkpoint."
+        )
+        raise
+    if as_json:
+        print(json.dumps({"job": job, "gate_run": gate}, indent=2, ensure_ascii=False))
+    else:
+        _conclude(job, gate)
+    good = job["status"] == "succeeded" and (gate is None or gate["status"] == "completed")
+    return None if good else FAILED
+
+
+def _watch(client: "OpenAI", job_id: str, console: Console) -> dict[str, Any]:
+    seen: str | None = None
+    columns = (
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("loss {task.fields[loss]}  {task.fields[rate]} tokens/s"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("", total=None, loss="-", rate="-", visible=False)
+        while True:
+            job: Any = client.get(f"/fine_tuning/jobs/{job_id}", cast_to=object)
+            for event in _events(client, job_id, seen):
+                seen = event["id"]
+                data = event["data"]
+                if event["type"] == "message":
+                    progress.console.print(event["message"], highlight=False, markup=False)
+                elif "train_loss" in data:
+                    progress.update(
+                        task,
+                        completed=data["step"],
+                        total=data["total_steps"],
+                        loss=f"{data['train_loss']:.4f}",
+                        rate=f"{data.get('tokens_per_second') or 0:.0f}",
+                        visible=True,
+                    )
+                else:
+                    progress.console.print(event["message"], highlight=False, markup=False)
+            if job["status"] in _ENDED:
+                return dict(job)
+            time.sleep(_POLL_S)
+
+
+def _events(client: "OpenAI", job_id: str, after: str | None) -> Iterator[dict[str, Any]]:
+    """Events since `after`, oldest first."""
+    while True:
+        query: dict[str, Any] = {"order": "asc", "limit": 100}
+        if after is not None:
+            query["after"] = after
+        page: Any = client.get(
+            f"/fine_tuning/jobs/{job_id}/events", cast_to=object, options={"params": query}
+        )
+        yield from page["data"]
+        if not page["has_more"]:
+            return
+        after = page["last_id"]
+
+
+def _watch_gate(client: "OpenAI", gate_id: str, console: Console) -> dict[str, Any]:
+    with console.status(f"gate {gate_id}"):
+        while True:
+            gate: Any = client.get(f"/gate_runs/{gate_id}", cast_to=object)
+            if gate["status"] in _GATE_ENDED:
+                return dict(gate)
+            time.sleep(_POLL_S)
+
+
+def _conclude(job: dict[str, Any], gate: dict[str, Any] | None) -> None:
+    print(f"{job['status']}: {job['fine_tuned_model'] or (job['error'] or {}).get('message', '')}")
+    if gate is None:
+        return
+    if gate["status"] != "completed":
+        print(f"gate {gate['status']}: {(gate['error'] or {}).get('message', '')}")
+        return
+    print(f"gate: {gate['verdict']}")
+    for reason in ((gate["report"] or {}).get("verdict") or {}).get("reasons", []):
+        print(f"  {reason}")
+    for check in ((gate["report"] or {}).get("verdict") or {}).get("checks", []):
+        print(f"  {check['result']:<12} {check['reason']}")
+    answers = "answers by it now" if gate["promoted"] else "is as it was"
+    print(f"{gate['alias']} {answers}. The whole report: everloop gate {gate['id']}")
+
+
+def _upload(client: "OpenAI", path: Path, columns: str | None, console: Console) -> str:
+    if not path.is_file():
+        raise SettingsError(f"There is no file {path}.", fix="Check the path.")
+    extra = {} if columns is None else {"columns": columns}
+    with path.open("rb") as file:
+        made = client.files.create(file=file, purpose="fine-tune", extra_body=extra)
+    console.print(f"Uploaded {path} as {made.id}.", highlight=False)
+    return made.id
+
+
+def _read_config(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    import yaml
+
+    try:
+        tree = yaml.safe_load(path.read_text()) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise SettingsError(f"{path} cannot be read as YAML: {error}.") from error
+    if not isinstance(tree, dict):
+        raise SettingsError(f"{path} holds a {type(tree).__name__}, not a mapping.")
+    return tree

@@ -1,0 +1,172 @@
+"""What stands of the improvement path, and its moves, as tables and JSON."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from cluster.client import openai_client, translated_errors
+from cluster.settings import load_settings
+
+__all__ = [
+    "run_adapters",
+    "run_aliases",
+    "run_gate_page",
+    "run_jobs",
+    "run_promote",
+    "run_rollback",
+    "run_wish",
+]
+
+_MIB: Final = 1024**2
+
+
+def run_jobs(base_url: str | None, *, as_json: bool) -> None:
+    """List the fine-tuning jobs, newest first."""
+    found = _get(base_url, "/fine_tuning/jobs?limit=100")
+    if as_json:
+        _print(found)
+        return
+    table = Table("job", "status", "model", "adapter", "made", box=None, pad_edge=False)
+    for job in found["data"]:
+        adapter = job["fine_tuned_model"] or "-"
+        table.add_row(job["id"], job["status"], job["model"], adapter, _time(job["created_at"]))
+    _show(table, found["data"], "No job was made yet: `everloop train FILE` makes one.")
+
+
+def run_wish(job_id: str, wish: str, base_url: str | None, *, as_json: bool) -> None:
+    """Cancel, pause or resume a job."""
+    job = _post(base_url, f"/fine_tuning/jobs/{job_id}/{wish}", {})
+    if as_json:
+        _print(job)
+    else:
+        print(f"{job['id']} is {job['status']}")
+
+
+def run_adapters(base_url: str | None, *, as_json: bool) -> None:
+    """List the adapter versions, newest first."""
+    found = _get(base_url, "/adapters?limit=100")
+    if as_json:
+        _print(found)
+        return
+    table = Table("adapter", "kind", "MiB", "job", "aliases", "made", box=None, pad_edge=False)
+    for row in found["data"]:
+        table.add_row(
+            row["id"],
+            row["kind"],
+            f"{row['bytes'] / _MIB:.1f}",
+            str(row["lineage"].get("job", "-")),
+            ", ".join(row["aliases"]) or "-",
+            _time(row["created_at"]),
+        )
+    _show(table, found["data"], "No adapter yet: `everloop train FILE` makes one.")
+
+
+def run_aliases(name: str | None, base_url: str | None, *, as_json: bool) -> None:
+    """List what the aliases point at, or how one of them moved."""
+    path = "/aliases" if name is None else f"/aliases/{name}/history?limit=100"
+    found = _get(base_url, path)
+    if as_json:
+        _print(found)
+        return
+    if name is None:
+        table = Table("alias", "answers by", "moves", "since", box=None, pad_edge=False)
+        for row in found["data"]:
+            since = _time(row["updated_at"]) if row["version"] else "-"
+            table.add_row(row["id"], row["target"], str(row["version"]), since)
+    else:
+        table = Table("move", "how", "from", "to", "why", "at", box=None, pad_edge=False)
+        for row in found["data"]:
+            table.add_row(
+                str(row["version"]),
+                row["kind"],
+                row["source"] or "-",
+                row["target"],
+                Text(row["reason"] or row["gate"] or "-"),
+                _time(row["created_at"]),
+            )
+    _show(table, found["data"], f"{name} has not moved.")
+
+
+def run_promote(
+    target: str,
+    alias: str,
+    gate: str | None,
+    reason: str | None,
+    base_url: str | None,
+    *,
+    override: bool,
+    as_json: bool,
+) -> None:
+    """Point an alias at another version."""
+    body: dict[str, Any] = {"target": target, "override": override}
+    body |= {} if gate is None else {"gate": gate}
+    body |= {} if reason is None else {"reason": reason}
+    _moved(_post(base_url, f"/aliases/{alias}/promote", body), as_json=as_json)
+
+
+def run_rollback(
+    alias: str, steps: int, reason: str | None, base_url: str | None, *, as_json: bool
+) -> None:
+    """Point an alias at what it pointed at before."""
+    body: dict[str, Any] = {"steps": steps} | ({} if reason is None else {"reason": reason})
+    _moved(_post(base_url, f"/aliases/{alias}/rollback", body), as_json=as_json)
+
+
+def run_gate_page(gate_id: str, page: Path | None, base_url: str | None, *, as_json: bool) -> None:
+    """Show a gate run's verdict and reasons, or save its page."""
+    run = _get(base_url, f"/gate_runs/{gate_id}")
+    if page is not None:
+        url = base_url or load_settings().base_url
+        with translated_errors(url), openai_client(url) as client:
+            page.write_text(client.get(f"/gate_runs/{gate_id}/page", cast_to=str))
+    if as_json:
+        _print(run)
+        return
+    print(f"{run['id']}: {run['status']}, {run['adapter']} against {run['champion'] or '-'}")
+    verdict = (run["report"] or {}).get("verdict") or {}
+    if run["verdict"]:
+        print(f"verdict: {run['verdict']}{', promoted' if run['promoted'] else ''}")
+    for check in verdict.get("checks", []):
+        print(f"  {check['result']:<12} {check['reason']}")
+    if run["error"]:
+        print(f"error: {run['error']['message']}")
+    if page is not None:
+        print(f"page: {page}")
+
+
+def _moved(alias: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        _print(alias)
+        return
+    print(f"{alias['id']} answers by {alias['target']} (was {alias['previous'] or 'nothing'})")
+    if alias["replicas"]:
+        print(f"loaded on {alias['replicas']} replica(s) before, in {alias['load_ms']:.0f} ms")
+
+
+def _get(base_url: str | None, path: str) -> Any:
+    url = base_url or load_settings().base_url
+    with translated_errors(url), openai_client(url) as client:
+        return client.get(path, cast_to=object)
+
+
+def _post(base_url: str | None, path: str, body: dict[str, Any]) -> Any:
+    url = base_url or load_settings().base_url
+    with translated_errors(url), openai_client(url) as client:
+        return client.post(path, body=body, cast_to=object)
+
+
+def _show(table: Table, rows: list[Any], otherwise: str) -> None:
+    Console().print(table if rows else otherwise, highlight=False)
+
+
+def _print(value: Any) -> None:
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def _time(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")
