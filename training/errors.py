@@ -8,6 +8,7 @@ TrainingError
 ├── DivergedError     the loss is no number any more
 ├── MemoryShortError  a step does not fit into memory
 ├── CheckpointError   a checkpoint is incomplete, damaged or of another run
+├── GateError         the gate cannot compare what it was given
 └── WorkersLostError  workers died more often than the run allows
 """
 
@@ -19,6 +20,7 @@ __all__ = [
     "DatasetError",
     "DivergedError",
     "ExampleError",
+    "GateError",
     "MemoryShortError",
     "PlanError",
     "TrainingError",
@@ -56,6 +58,10 @@ class MemoryShortError(TrainingError):
 
 class CheckpointError(TrainingError):
     """A checkpoint is incomplete, damaged or of another run."""
+
+
+class GateError(TrainingError):
+    """The gate cannot compare what it was given."""
 
 
 class WorkersLostError(TrainingError):
