@@ -9,6 +9,9 @@ TrainingError
 ├── MemoryShortError  a step does not fit into memory
 ├── CheckpointError   a checkpoint is incomplete, damaged or of another run
 ├── SupersededError   another process has taken the job over
+
+
+├── GateError         the gate cannot compare what it was given
 └── WorkersLostError  workers died more often than the run allows
 """
 
@@ -20,6 +23,7 @@ __all__ = [
     "DatasetError",
     "DivergedError",
     "ExampleError",
+    "GateError",
     "MemoryShortError",
     "PlanError",
     "SupersededError",
@@ -62,6 +66,10 @@ class CheckpointError(TrainingError):
 
 class SupersededError(TrainingError):
     """Another process has taken the job over, or it has ended."""
+
+
+class GateError(TrainingError):
+    """The gate cannot compare what it was given."""
 
 
 class WorkersLostError(TrainingError):

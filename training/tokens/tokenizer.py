@@ -131,6 +131,17 @@ class ExampleTokenizer:
         span = Span(len(example.prompt), len(text), 1.0)
         return self._tokens(Rendered(text, (span,)), add_special_tokens=True)
 
+    def prompt_ids(
+        self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] = ()
+    ) -> tuple[int, ...]:
+        """What the model is given to answer the conversation. Raises ExampleError as `render`."""
+        text = self.render(template_messages(messages), tools, generation_prompt=True)
+        return self._tokens(Rendered(text, ())).input_ids
+
+    def text_of(self, ids: Sequence[int]) -> str:
+        """The text of tokens, special ones included."""
+        return str(self._tokenizer.decode(list(ids)))
+
     def render(
         self,
         messages: Sequence[Mapping[str, Any]],

@@ -1,0 +1,184 @@
+"""Two sides on the same items: is the difference real, how large, and what could have been seen.
+
+All functions are pure; the bootstrap is seeded. Binary scores are compared by McNemar's exact test
+(McNemar 1947), which is the binomial test of the discordant pairs; others by Wilcoxon's signed-rank
+test (1945) on the pairs that differ. The interval is Efron's BCa (1987).
+"""
+
+import math
+from collections.abc import Sequence
+from statistics import NormalDist, fmean, stdev
+from typing import Final, Literal
+
+from training.gate.evidence import Comparison, Interval, TestName
+from training.gate.metrics import Metric
+
+__all__ = ["compare", "detectable_difference", "interval_of", "one_sided_worse", "two_sided"]
+
+POWER: Final = 0.8
+_ROUNDING: Final = 1e-12
+"""Differences that are smaller are none: sums of equal log-probabilities in another order."""
+_ENTRIES: Final = 2_000_000
+"""Numbers that the bootstrap holds at once."""
+_WILCOXON: Final = math.pi / 3
+"""Items that Wilcoxon's test needs over the t-test's for normal differences."""
+
+Direction = Literal["better", "worse", "level"]
+
+
+def compare(
+    candidate: Sequence[float],
+    champion: Sequence[float],
+    metric: Metric,
+    *,
+    alpha: float,
+    resamples: int,
+    seed: int,
+) -> Comparison:
+    """Compare scores, pair by pair. Raises ValueError for none, or for unequal numbers."""
+    differences = _differences(candidate, champion)
+    p_value, direction = two_sided(differences, metric.binary)
+    detectable = detectable_difference(differences, metric.binary, alpha)
+    test: TestName = "McNemar, exact" if metric.binary else "Wilcoxon signed-rank"
+    return Comparison(
+        metric=metric.name,
+        unit=metric.unit,
+        test=test,
+        items=len(differences),
+        candidate=fmean(candidate),
+        champion=fmean(champion),
+        difference=fmean(differences),
+        interval=interval_of(differences, alpha=alpha, resamples=resamples, seed=seed),
+        p_value=p_value,
+        direction=direction,
+        candidate_ahead=sum(d > 0 for d in differences),
+        champion_ahead=sum(d < 0 for d in differences),
+        detectable=detectable,
+        power=_in_words(differences, detectable, metric.binary),
+    )
+
+
+def two_sided(differences: Sequence[float], binary: bool) -> tuple[float, Direction]:
+    """The p-value of «no difference», and which way the test leans. Without a difference 1."""
+    from scipy import stats
+
+    ahead, behind = sum(d > 0 for d in differences), sum(d < 0 for d in differences)
+    if not ahead + behind:
+        return 1.0, "level"
+    if binary:
+        return float(stats.binomtest(ahead, ahead + behind).pvalue), _direction(ahead - behind)
+    moved = [d for d in differences if d]
+    ranks = stats.rankdata([abs(d) for d in moved])
+    lean = sum(math.copysign(rank, d) for rank, d in zip(ranks, moved, strict=True))
+    return float(stats.wilcoxon(moved).pvalue), _direction(lean)
+
+
+def one_sided_worse(differences: Sequence[float], binary: bool) -> float:
+    """The p-value of «not worse» against «worse»; 1 without a difference."""
+    from scipy import stats
+
+    moved = [d for d in differences if d]
+    if not moved:
+        return 1.0
+    if binary:
+        ahead = sum(d > 0 for d in moved)
+        return float(stats.binomtest(ahead, len(moved), alternative="less").pvalue)
+    return float(stats.wilcoxon(moved, alternative="less").pvalue)
+
+
+def interval_of(
+    differences: Sequence[float], *, alpha: float, resamples: int, seed: int
+) -> Interval | None:
+    """BCa interval of the mean difference; None under two items.
+
+    The percentile interval stands in where BCa's bias correction is infinite.
+    """
+    if len(differences) < 2:
+        return None
+    if max(differences) - min(differences) <= _ROUNDING:
+        middle = fmean(differences)
+        return Interval(low=middle, high=middle, method="degenerate")
+    methods: tuple[Literal["BCa", "percentile"], ...] = ("BCa", "percentile")
+    for method in methods:
+        low, high = _bootstrap(differences, method, alpha, resamples, seed)
+        if math.isfinite(low) and math.isfinite(high):
+            return Interval(low=low, high=high, method=method)
+    return None
+
+
+def _bootstrap(
+    differences: Sequence[float], method: str, alpha: float, resamples: int, seed: int
+) -> tuple[float, float]:
+    import warnings
+
+    import numpy as np
+    from scipy import stats
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
+        found = stats.bootstrap(
+            (np.asarray(differences, dtype=float),),
+            np.mean,
+            vectorized=True,
+            n_resamples=resamples,
+            batch=max(1, _ENTRIES // len(differences)),
+            confidence_level=1 - alpha,
+            method=method,
+            rng=np.random.default_rng(seed),
+        ).confidence_interval
+    return float(found.low), float(found.high)
+
+
+def detectable_difference(differences: Sequence[float], binary: bool, alpha: float) -> float | None:
+    """The smallest true mean difference that this many such items show with probability 0.8.
+
+    Binary: Connor's formula (Biometrics 1987) solved for the difference, with the share of
+    discordant pairs that was seen, and at least the one from which the exact test can reject at
+    all. Others: from the differences' spread, by the normal approximation of Wilcoxon's test. None
+    where even a difference on every discordant pair would not show.
+    """
+    count = len(differences)
+    for_alpha, for_power = NormalDist().inv_cdf(1 - alpha / 2), NormalDist().inv_cdf(POWER)
+    if not binary:
+        if count < 2:
+            return None
+        spread = stdev(differences)
+        return (for_alpha + for_power) * spread * math.sqrt(_WILCOXON / count)
+    least = math.ceil(math.log2(2 / alpha))  # discordant pairs, all one way, with p below alpha
+    share = max(sum(d != 0 for d in differences), least) / count
+
+    def lacks(difference: float) -> bool:
+        noise = for_alpha * math.sqrt(share) + for_power * math.sqrt(share - difference**2)
+        return difference * math.sqrt(count) < noise
+
+    low, high = 0.0, min(share, math.sqrt(share))
+    if share > 1 or lacks(high):
+        return None
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (middle, high) if lacks(middle) else (low, middle)
+    return high
+
+
+def _in_words(differences: Sequence[float], detectable: float | None, binary: bool) -> str:
+    count = len(differences)
+    moved = sum(d != 0 for d in differences) / count
+    items = f"With {count} items, of which {moved:.1%} came out differently,"
+    if detectable is None:
+        return f"{items} hardly any difference could have been shown: more items are needed."
+    if detectable == 0:
+        return f"{items} there is no spread from which to say what could have been shown."
+    size = f"{100 * detectable:.1f} points" if binary else f"{detectable:.4f}"
+    return f"{items} a true difference of {size} or more is shown in four of five runs."
+
+
+def _differences(candidate: Sequence[float], champion: Sequence[float]) -> list[float]:
+    pairs = zip(candidate, champion, strict=True)
+    found = [0.0 if abs(a - b) <= _ROUNDING else a - b for a, b in pairs]
+    if not found:
+        raise ValueError("there is nothing to compare")
+    return found
+
+
+def _direction(lean: float) -> Direction:
+    return "better" if lean > 0 else "worse" if lean < 0 else "level"
