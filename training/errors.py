@@ -9,8 +9,6 @@ TrainingError
 ├── MemoryShortError  a step does not fit into memory
 ├── CheckpointError   a checkpoint is incomplete, damaged or of another run
 ├── SupersededError   another process has taken the job over
-
-
 ├── GateError         the gate cannot compare what it was given
 └── WorkersLostError  workers died more often than the run allows
 """

@@ -124,6 +124,7 @@ def follow_job(client: "OpenAI", job_id: str, console: Console, *, as_json: bool
 
 def _watch(client: "OpenAI", job_id: str, console: Console) -> dict[str, Any]:
     seen: str | None = None
+    said = 0
     columns = (
         BarColumn(),
         MofNCompleteColumn(),
@@ -139,6 +140,14 @@ def _watch(client: "OpenAI", job_id: str, console: Console) -> dict[str, Any]:
                 data = event["data"]
                 if event["type"] == "message":
                     progress.console.print(event["message"], highlight=False, markup=False)
+                elif "train_loss" in data and not progress.console.is_terminal:
+                    tenth = 10 * data["step"] // data["total_steps"]
+                    if tenth != said:
+                        said = tenth
+                        rate = data.get("tokens_per_second") or 0
+                        progress.console.print(
+                            f"{event['message']}, {rate:.0f} tokens/s", highlight=False
+                        )
                 elif "train_loss" in data:
                     progress.update(
                         task,
@@ -187,8 +196,6 @@ def _conclude(job: dict[str, Any], gate: dict[str, Any] | None) -> None:
         print(f"gate {gate['status']}: {(gate['error'] or {}).get('message', '')}")
         return
     print(f"gate: {gate['verdict']}")
-    for reason in ((gate["report"] or {}).get("verdict") or {}).get("reasons", []):
-        print(f"  {reason}")
     for check in ((gate["report"] or {}).get("verdict") or {}).get("checks", []):
         print(f"  {check['result']:<12} {check['reason']}")
     answers = "answers by it now" if gate["promoted"] else "is as it was"

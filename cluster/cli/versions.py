@@ -31,7 +31,7 @@ def run_jobs(base_url: str | None, *, as_json: bool) -> None:
     if as_json:
         _print(found)
         return
-    table = Table("job", "status", "model", "adapter", "made", box=None, pad_edge=False)
+    table = _table("job", "status", "model", "adapter", "made")
     for job in found["data"]:
         adapter = job["fine_tuned_model"] or "-"
         table.add_row(job["id"], job["status"], job["model"], adapter, _time(job["created_at"]))
@@ -53,7 +53,7 @@ def run_adapters(base_url: str | None, *, as_json: bool) -> None:
     if as_json:
         _print(found)
         return
-    table = Table("adapter", "kind", "MiB", "job", "aliases", "made", box=None, pad_edge=False)
+    table = _table("adapter", "kind", "MiB", "job", "aliases", "made")
     for row in found["data"]:
         table.add_row(
             row["id"],
@@ -74,12 +74,12 @@ def run_aliases(name: str | None, base_url: str | None, *, as_json: bool) -> Non
         _print(found)
         return
     if name is None:
-        table = Table("alias", "answers by", "moves", "since", box=None, pad_edge=False)
+        table = _table("alias", "answers by", "moves", "since")
         for row in found["data"]:
             since = _time(row["updated_at"]) if row["version"] else "-"
             table.add_row(row["id"], row["target"], str(row["version"]), since)
     else:
-        table = Table("move", "how", "from", "to", "why", "at", box=None, pad_edge=False)
+        table = _table("move", "how", "from", "to", "why", "at")
         for row in found["data"]:
             table.add_row(
                 str(row["version"]),
@@ -158,6 +158,14 @@ def _post(base_url: str | None, path: str, body: dict[str, Any]) -> Any:
     url = base_url or load_settings().base_url
     with translated_errors(url), openai_client(url) as client:
         return client.post(path, body=body, cast_to=object)
+
+
+def _table(*columns: str) -> Table:
+    """A table whose cells are folded, never cut: identifiers are there to be copied."""
+    table = Table(box=None, pad_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
 
 
 def _show(table: Table, rows: list[Any], otherwise: str) -> None:

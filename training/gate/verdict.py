@@ -37,6 +37,13 @@ class Verdict(Section):
     """All, in the gate's order."""
 
     @property
+    def gist(self) -> str:
+        """One sentence: what refused it or left it open, else how much better it is."""
+        if self.outcome == "promote":
+            return next((c.reason for c in self.checks if c.name == "comparison"), self.reasons[0])
+        return self.reasons[0]
+
+    @property
     def reasons(self) -> tuple[str, ...]:
         """Why: the checks that refuse or leave it open, or all where it is promoted."""
         stands_for = {"refuse": "fail", "inconclusive": "unclear", "promote": "pass"}

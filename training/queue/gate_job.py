@@ -167,7 +167,7 @@ class _Gate:
                 "page_key": key,
                 "finished_at": now(),
             },
-            *self.told(f"The gate says {verdict.outcome}: {verdict.reasons[0]}"),
+            *self.told(f"The gate says {verdict.outcome}: {verdict.gist}"),
         )
 
     def _promote(self) -> None:

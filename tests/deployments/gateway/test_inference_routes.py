@@ -14,11 +14,11 @@ from deployments.gateway.services import Services
 EMBEDDER = "all-minilm-l6-v2"
 
 
-async def test_models_are_the_chat_models_and_the_embedding_model(
+async def test_models_are_what_is_served_and_the_default_alias(
     client: openai.AsyncOpenAI,
 ) -> None:
     listed = [model async for model in client.models.list()]
-    assert [model.id for model in listed] == ["smollm2-135m-instruct", EMBEDDER]
+    assert [model.id for model in listed] == ["smollm2-135m-instruct", EMBEDDER, "assistant"]
     found = await client.models.retrieve("smollm2-135m-instruct")
     assert (found.object, found.owned_by) == ("model", "everloop")
     assert found.created > 0
