@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from cluster.cli.data import data
 from cluster.cli.exits import guarded
 
 __all__ = ["app"]
@@ -18,6 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(data, name="data")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to standard output.")]
 BaseUrl = Annotated[
