@@ -51,6 +51,7 @@ def _unknown_commands(blocks: str) -> set[str]:
     from cluster.cli.app import app
 
     known = {command.name or command.callback.__name__ for command in app.registered_commands}  # type: ignore[union-attr]
+    known |= {group.name for group in app.registered_groups}
     return set(_COMMAND.findall(blocks)) - known
 
 

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from cluster.cli.data import data
 from cluster.cli.exits import guarded
 from cluster.cli.improvement import COMMANDS
 from cluster.cli.options import AsJson, BaseUrl, Store
@@ -20,6 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(data, name="data")
 
 
 @app.command()

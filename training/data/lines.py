@@ -2,16 +2,20 @@
 
 from codecs import BOM_UTF8
 from collections.abc import Iterator
+from itertools import count
 from typing import Any, BinaryIO, Final
 
 from training.data.forms.values import seen
 from training.data.problems import Problem
 from training.data.strict_json import parse_json
 
-__all__ = ["Record", "decoded", "json_lines"]
+__all__ = ["LONGEST", "Record", "decoded", "json_lines", "raw_lines"]
 
 Record = tuple[int, dict[str, Any]]
 """A line number and the object that begins there."""
+
+LONGEST: Final = 16 * 1024**2
+"""Bytes of a line: what is read at once, and far more than any context holds."""
 
 _OPENINGS: Final = frozenset({"[", "{", "[{"})
 
@@ -22,8 +26,8 @@ def json_lines(stream: BinaryIO) -> Iterator[Record | Problem]:
     A file that spreads one value over its lines is one problem, and the last.
     """
     first = True
-    for number, raw in enumerate(stream, start=1):
-        text = decoded(raw, number)
+    for number, raw in raw_lines(stream):
+        text = raw if isinstance(raw, Problem) else decoded(raw, number)
         if isinstance(text, Problem):
             first = False
             yield text
@@ -36,6 +40,20 @@ def json_lines(stream: BinaryIO) -> Iterator[Record | Problem]:
             return
         first = False
         yield _row(number, text)
+
+
+def raw_lines(stream: BinaryIO, first: int = 1) -> Iterator[tuple[int, bytes | Problem]]:
+    """Each line from here on with its number, or that it is too long to be read."""
+    for number in count(first):
+        raw = stream.readline(LONGEST + 1)
+        if not raw:
+            return
+        if len(raw) <= LONGEST or raw.endswith(b"\n"):
+            yield number, raw
+            continue
+        while (rest := stream.readline(LONGEST)) and not rest.endswith(b"\n"):
+            pass
+        yield number, Problem(number, "", f"is longer than {LONGEST:,} bytes.")
 
 
 def decoded(raw: bytes, number: int) -> str | Problem:

@@ -6,7 +6,7 @@ from typing import Any, BinaryIO, Final
 
 from training.data.columns import Columns, cells_to_record
 from training.data.forms.values import listed
-from training.data.lines import Record, decoded
+from training.data.lines import LONGEST, Record, decoded, raw_lines
 from training.data.problems import WHOLE_FILE, Problem
 
 __all__ = ["csv_rows", "parquet_rows"]
@@ -22,7 +22,7 @@ def csv_rows(stream: BinaryIO, columns: Columns | None) -> Iterator[Record | Pro
     The delimiter is the one of `,`, `;`, tab and `|` that splits the header into the columns that
     are wanted. None for `columns` takes those with the usual names.
     """
-    header = stream.readline()
+    header = stream.readline(LONGEST)
     text = decoded(header, 1)
     if isinstance(text, Problem):
         yield text
@@ -63,11 +63,11 @@ class _CsvRows:
                 yield from self._row(line, cells)
 
     def _lines(self, stream: BinaryIO) -> Iterator[str]:
-        for number, raw in enumerate(stream, start=2):
-            text = decoded(raw, number)
+        for number, raw in raw_lines(stream, first=2):
+            text = raw if isinstance(raw, Problem) else decoded(raw, number)
             if isinstance(text, Problem):
                 self._broken = self._broken or text
-                text = raw.decode(errors="replace")
+                text = "\n" if isinstance(raw, Problem) else raw.decode(errors="replace")
             yield text
 
     def _row(self, line: int, cells: list[str]) -> Iterator[Record | Problem]:

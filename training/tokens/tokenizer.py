@@ -14,7 +14,10 @@ from training.tokens.tokenized import Sample, Tokenized
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-__all__ = ["ExampleTokenizer", "TokenCounts"]
+__all__ = ["ExampleTokenizer", "Piece", "TokenCounts"]
+
+Piece = tuple[str, float]
+"""A part of a text, and the weight of the loss on its tokens."""
 
 
 @dataclass(slots=True)
@@ -97,19 +100,38 @@ class ExampleTokenizer:
 
         A preference's sample is its chosen document and its rejected one.
         """
+        special = isinstance(example, TextExample)
+        return tuple(
+            tuple(self._encoded(text, add_special_tokens=special)[0] for text in sample)
+            for sample in self._rendered(example)
+        )
+
+    def pieces(self, example: Example) -> tuple[tuple[list[Piece], ...], ...]:
+        """As `samples`, each document as its text, cut where the loss of its tokens changes."""
+        special = isinstance(example, TextExample)
+        return tuple(
+            tuple(
+                _pieces(text.text, *self._encoded(text, add_special_tokens=special))
+                for text in sample
+            )
+            for sample in self._rendered(example)
+        )
+
+    def _rendered(self, example: Example) -> tuple[tuple[Rendered, ...], ...]:
+        """The text of each document of each sample."""
         if isinstance(example, PreferenceExample):
             return (
                 (self._answer(example, example.chosen), self._answer(example, example.rejected)),
             )
         if isinstance(example, TextExample):
             return ((self._completion(example),),)
-        return tuple((self._tokens(text),) for text in self._texts(example))
+        return tuple((text,) for text in self._texts(example))
 
     def _texts(self, example: ChatExample) -> tuple[Rendered, ...]:
         messages = template_messages(example.messages)
         return render_turns(self.render, messages, example.weights, example.tools)
 
-    def _answer(self, example: PreferenceExample, answer: Sequence[Message]) -> Tokenized:
+    def _answer(self, example: PreferenceExample, answer: Sequence[Message]) -> Rendered:
         """The conversation that ends with `answer`; loss on the answer's assistant turns."""
         messages = (*example.messages, *answer)
         asked = len(example.messages)
@@ -124,12 +146,12 @@ class ExampleTokenizer:
                 "earlier turns.",
                 fix="Give one assistant message as the preferred and as the other output.",
             )
-        return self._tokens(texts[0])
+        return texts[0]
 
-    def _completion(self, example: TextExample) -> Tokenized:
+    def _completion(self, example: TextExample) -> Rendered:
         text = example.prompt + example.completion + (self._tokenizer.eos_token or "")
         span = Span(len(example.prompt), len(text), 1.0)
-        return self._tokens(Rendered(text, (span,)), add_special_tokens=True)
+        return Rendered(text, (span,))
 
     def prompt_ids(
         self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]] = ()
@@ -168,7 +190,10 @@ class ExampleTokenizer:
                 fix="Change the conversation, or give a `chat_template` that takes it.",
             ) from error
 
-    def _tokens(self, rendered: Rendered, *, add_special_tokens: bool = False) -> Tokenized:
+    def _encoded(
+        self, rendered: Rendered, *, add_special_tokens: bool
+    ) -> tuple[Tokenized, list[tuple[int, int]]]:
+        """The document, and from where to where in the text each of its tokens reaches."""
         encoded = self._tokenizer(
             rendered.text, add_special_tokens=add_special_tokens, return_offsets_mapping=True
         )
@@ -186,7 +211,7 @@ class ExampleTokenizer:
                 loss[i] = span.weight
         if loss:
             loss[0] = 0.0
-        return Tokenized(tuple(ids), tuple(loss))
+        return Tokenized(tuple(ids), tuple(loss)), places
 
     def _without_tail(self, ids: list[int], inside: list[int]) -> list[int]:
         """`inside` through its end-of-turn token: the model stops there, and writes no newline."""
@@ -195,3 +220,20 @@ class ExampleTokenizer:
                 tail = self._tokenizer.decode([ids[i] for i in inside[count:]])
                 return inside[:count] if not tail.strip() else inside
         return inside
+
+
+def _pieces(text: str, document: Tokenized, places: Sequence[tuple[int, int]]) -> list[Piece]:
+    """All of the text. What no token covers goes with the token after it."""
+    pieces: list[Piece] = []
+    done = 0
+    for weight, (_, end) in zip(document.loss, places, strict=True):
+        if end <= done:  # a token without text, or one more of the same character
+            continue
+        if pieces and pieces[-1][1] == weight:
+            pieces[-1] = (pieces[-1][0] + text[done:end], weight)
+        else:
+            pieces.append((text[done:end], weight))
+        done = end
+    if done < len(text):
+        pieces.append((text[done:], 0.0))
+    return pieces

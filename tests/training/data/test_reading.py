@@ -2,7 +2,6 @@
 
 import gzip
 import json
-from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -326,9 +325,8 @@ def test_the_summary_counts_sound_rows_only() -> None:
 
 def test_rows_come_before_the_file_has_ended() -> None:
     class Endless(BytesIO):
-        def __iter__(self) -> Iterator[bytes]:
-            while True:
-                yield json.dumps(chat()).encode() + b"\n"
+        def readline(self, _size: int | None = -1, /) -> bytes:
+            return json.dumps(chat()).encode() + b"\n"
 
     found = scan_dataset(Endless(json.dumps(chat()).encode()))
     assert [next(found).line for _ in range(1000)] == list(range(1, 1001))
@@ -355,3 +353,20 @@ def test_rows_are_what_scanning_gives(format: Format | None) -> None:
     items = list(scan_dataset(jsonl(chat(), "{"), format))
     assert isinstance(items[0], Row)
     assert isinstance(items[1], Problem)
+
+
+def test_a_line_too_long_to_be_read_at_once_is_a_problem_and_the_next_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("training.data.lines.LONGEST", 100)
+    fits = json.dumps(chat()).encode().ljust(100)
+    read = read_dataset(jsonl(b"x" * 350, fits, b"y" * 101, chat()))
+    assert [problem.line for problem in read.problems] == [1, 3]
+    assert "longer than 100 bytes" in read.problems[0].message
+    assert [row.line for row in read.rows] == [2, 4]
+    table = BytesIO(b"prompt,completion\n" + b"z" * 201 + b",a\nq,a\n")
+    read = read_dataset(table)
+    assert [(problem.line, problem.message) for problem in read.problems] == [
+        (2, "is longer than 100 bytes.")
+    ]
+    assert [row.line for row in read.rows] == [3]

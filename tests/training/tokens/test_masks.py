@@ -84,6 +84,16 @@ def test_loss_falls_on_the_assistants_words_and_their_end(family: str) -> None:
 
 
 @pytest.mark.parametrize("family", SNAPSHOTS)
+def test_pieces_are_the_text_as_it_was_rendered_with_its_loss(family: str) -> None:
+    ours, _ = tokenizer_of(family)
+    samples = ours.pieces(chat(SYSTEM, FIRST, SAID, SECOND, LAST))
+    texts = [
+        "".join(f"«{text}»" if loss else text for text, loss in pieces) for (pieces,) in samples
+    ]
+    assert texts == SNAPSHOTS[family]
+
+
+@pytest.mark.parametrize("family", SNAPSHOTS)
 def test_the_tokens_are_those_of_the_whole_text(family: str) -> None:
     ours, plain = tokenizer_of(family)
     messages = [SYSTEM, FIRST, SAID, SECOND, LAST]
