@@ -8,7 +8,9 @@ TrainingError
 ├── DivergedError     the loss is no number any more
 ├── MemoryShortError  a step does not fit into memory
 ├── CheckpointError   a checkpoint is incomplete, damaged or of another run
-└── WorkersLostError  workers died more often than the run allows
+├── WorkersLostError  workers died more often than the run allows
+├── ExportError       an adapter or model cannot be written in the form that is asked for
+└── HubError          a model hub cannot be reached or refuses
 """
 
 from cluster.errors import EverloopError
@@ -19,6 +21,8 @@ __all__ = [
     "DatasetError",
     "DivergedError",
     "ExampleError",
+    "ExportError",
+    "HubError",
     "MemoryShortError",
     "PlanError",
     "TrainingError",
@@ -60,3 +64,11 @@ class CheckpointError(TrainingError):
 
 class WorkersLostError(TrainingError):
     """Workers died more often than the run allows."""
+
+
+class ExportError(TrainingError):
+    """An adapter or model cannot be written in the form that is asked for."""
+
+
+class HubError(TrainingError):
+    """A model hub cannot be reached or refuses."""

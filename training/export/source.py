@@ -1,0 +1,71 @@
+"""What is exported: the folder of an adapter, and the base model that it sits on."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from training.errors import ExportError
+
+__all__ = ["ADAPTER_CONFIG", "ADAPTER_WEIGHTS", "Adapter", "read_adapter_config", "resolve_adapter"]
+
+ADAPTER_CONFIG: Final = "adapter_config.json"
+ADAPTER_WEIGHTS: Final = "adapter_model.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """An adapter in peft's format on this machine."""
+
+    name: str
+    folder: Path
+    base_source: str
+    """As `cluster.models.ensure_model` takes it."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+def resolve_adapter(name: str) -> Adapter:
+    """Find the adapter that `name` means: a folder, or the id of a registered one.
+
+    Raises ExportError for anything else.
+    """
+    folder = Path(name).expanduser()
+    if folder.is_dir() or name.startswith(("/", ".", "~")):
+        config = read_adapter_config(folder)
+        return Adapter(folder.name, folder.absolute(), str(config["base_model_name_or_path"] or ""))
+    return _registered(name)
+
+
+def _registered(name: str) -> Adapter:
+    """The one place that turns an id into a folder and a base."""
+    raise ExportError(
+        f"There is no adapter {name!r}.",
+        fix="Give the folder of an adapter, such as runs/NAME/adapter.",
+    )
+
+
+def read_adapter_config(folder: Path) -> dict[str, Any]:
+    """Return peft's description of the adapter in `folder`. Raises ExportError when it is none."""
+    if not folder.is_dir():
+        raise ExportError(
+            f"The adapter folder {folder} does not exist.", fix="Correct the path of the adapter."
+        )
+    missing = [n for n in (ADAPTER_CONFIG, ADAPTER_WEIGHTS) if not (folder / n).is_file()]
+    if missing:
+        raise ExportError(
+            f"{folder} is no adapter: {' and '.join(missing)} missing.",
+            fix="Give a folder in peft's format, such as runs/NAME/adapter of a training run.",
+        )
+    try:
+        config: dict[str, Any] = json.loads((folder / ADAPTER_CONFIG).read_text())
+        kind = config["peft_type"]
+        config.setdefault("base_model_name_or_path", None)
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise ExportError(f"{folder / ADAPTER_CONFIG} cannot be read: {error!r}.") from error
+    if kind != "LORA":
+        raise ExportError(
+            f"The adapter {folder} is of type {kind}, which cannot be merged into its base.",
+            fix="LoRA, rsLoRA, DoRA and QLoRA adapters can.",
+        )
+    return config
