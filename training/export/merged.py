@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 from cluster.manifest import sha256_of
+from cluster.models import PACKAGED
 from training.errors import ExportError
 from training.export.lineage import Lineage, licence_of, write_lineage
 from training.export.source import ADAPTER_WEIGHTS, Adapter, read_adapter_config
@@ -128,6 +129,7 @@ def _save_tokenizer(adapter: Path, base: Path, folder: Path) -> None:
 
 
 def _lineage(adapter: Adapter, base: Path, config: dict[str, Any], dtype: Dtype) -> Lineage:
+    packaged = {f"packaged:{name}": model.licence for name, model in PACKAGED.items()}
     method = "dora" if config.get("use_dora") else "rslora" if config.get("use_rslora") else "lora"
     return Lineage(
         base=adapter.base_source or base.name,
@@ -136,7 +138,7 @@ def _lineage(adapter: Adapter, base: Path, config: dict[str, Any], dtype: Dtype)
         method=method,
         rank=int(config.get("r", 0)),
         dtype=dtype,
-        licence=licence_of(base),
+        licence=packaged.get(adapter.base_source) or licence_of(base),
         metrics=dict(adapter.metrics),
     )
 

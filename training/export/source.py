@@ -32,9 +32,22 @@ def resolve_adapter(name: str) -> Adapter:
     """
     folder = Path(name).expanduser()
     if folder.is_dir() or name.startswith(("/", ".", "~")):
-        config = read_adapter_config(folder)
-        return Adapter(folder.name, folder.absolute(), str(config["base_model_name_or_path"] or ""))
+        base = read_adapter_config(folder)["base_model_name_or_path"]
+        name, metrics = _of_run(folder.absolute())
+        return Adapter(name, folder.absolute(), str(base or ""), metrics)
     return _registered(name)
+
+
+def _of_run(folder: Path) -> tuple[str, dict[str, float]]:
+    """Name and metrics of the training run that left `folder`, as its report has them."""
+    try:
+        report = json.loads((folder.parent / "report.json").read_text())
+        if Path(report["weights"]).name != folder.name:
+            return folder.name, {}
+        loss = report["best_validation_loss"]
+        return str(report["name"]), {} if loss is None else {"validation_loss": float(loss)}
+    except (OSError, ValueError, KeyError, TypeError):
+        return folder.name, {}
 
 
 def _registered(name: str) -> Adapter:

@@ -9,7 +9,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.training.export.making import adapter_folder, base_folder, logits
-from tests.training.tiny import tiny_folder
+from tests.training.tiny import tiny_chat_folder, tiny_folder
 from training.adapters import Kind
 from training.errors import ExportError
 from training.export.lineage import read_lineage
@@ -87,6 +87,13 @@ def test_lineage_stands_beside_the_weights(base: Path, adapter: Adapter, tmp_pat
     assert (written.base, written.method, written.rank) == (str(base), "lora", 4)
     assert written.licence == "apache-2.0"
     assert len(written.adapter_sha256) == 64
+
+
+def test_the_licence_of_a_packaged_base_is_known(adapter: Adapter, tmp_path: Path) -> None:
+    bare = tiny_chat_folder(tmp_path / "base")
+    assert merge_adapter(adapter, bare, tmp_path / "other").licence is None
+    packaged = Adapter("a", adapter.folder, "packaged:smollm2-135m-instruct")
+    assert merge_adapter(packaged, bare, tmp_path / "merged").licence == "apache-2.0"
 
 
 @pytest.mark.parametrize(
