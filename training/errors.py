@@ -10,7 +10,9 @@ TrainingError
 ├── CheckpointError   a checkpoint is incomplete, damaged or of another run
 ├── SupersededError   another process has taken the job over
 ├── GateError         the gate cannot compare what it was given
-└── WorkersLostError  workers died more often than the run allows
+├── WorkersLostError  workers died more often than the run allows
+├── ExportError       an adapter or model cannot be written in the form that is asked for
+└── HubError          a model hub cannot be reached or refuses
 """
 
 from cluster.errors import EverloopError
@@ -21,7 +23,9 @@ __all__ = [
     "DatasetError",
     "DivergedError",
     "ExampleError",
+    "ExportError",
     "GateError",
+    "HubError",
     "MemoryShortError",
     "PlanError",
     "SupersededError",
@@ -72,3 +76,11 @@ class GateError(TrainingError):
 
 class WorkersLostError(TrainingError):
     """Workers died more often than the run allows."""
+
+
+class ExportError(TrainingError):
+    """An adapter or model cannot be written in the form that is asked for."""
+
+
+class HubError(TrainingError):
+    """A model hub cannot be reached or refuses."""

@@ -1,6 +1,7 @@
 """The commands and their options. Bodies stand in their own modules, imported when called."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal
 
 import typer
 
@@ -117,6 +118,63 @@ def search(
     from cluster.cli.search import run_search
 
     run_search(query, store, limit, base_url, as_json=as_json)
+    return None
+
+
+@app.command()
+@guarded
+def export(
+    what: Annotated[
+        str, typer.Argument(metavar="ADAPTER", help="Its folder, its id, or its URL on a hub.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The folder or file to write.")],
+    form: Annotated[
+        Literal["hf", "gguf"],
+        typer.Option("--to", help="A merged Hugging Face folder, or one GGUF file."),
+    ] = "hf",
+    dtype: Annotated[
+        Literal["float32", "bfloat16", "float16"] | None,
+        typer.Option(help="Weights of a merged folder.", show_default="float32"),
+    ] = None,
+    quantization: Annotated[
+        Literal["f32", "f16", "q8_0"] | None,
+        typer.Option(help="Weights of a GGUF file.", show_default="f16"),
+    ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(help="Base model: folder, packaged name or hub id; by default the adapter's."),
+    ] = None,
+    push: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Push it to https://HOST/OWNER/NAME or OWNER/NAME."),
+    ] = None,
+    public: Annotated[bool, typer.Option("--public", help="Push for everybody to see.")] = False,
+    token_env: Annotated[
+        str | None,
+        typer.Option(
+            metavar="VARIABLE",
+            help="Variable with the hub's token; HF_TOKEN goes to the default hub only.",
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace an earlier export.")] = False,
+    as_json: AsJson = False,
+) -> int | None:
+    """Write an adapter and its base as one model that other programs load."""
+    from cluster.cli.export import run_export
+
+    run_export(
+        what,
+        form=form,
+        out=out,
+        dtype=dtype,
+        quantization=quantization,
+        base=base,
+        push=push,
+        public=public,
+        token_env=token_env,
+        force=force,
+        as_json=as_json,
+    )
     return None
 
 
