@@ -8,7 +8,7 @@ import subprocess
 import sys
 from typing import Final
 
-BENCHMARKS: Final = ("startup", "token_path", "ingestion_rate")
+BENCHMARKS: Final = ("startup", "token_path", "ingestion_rate", "gate_statistics")
 
 
 def main() -> int:

@@ -13,11 +13,18 @@ from typing import Final, Literal
 from training.gate.evidence import Comparison, Interval, TestName
 from training.gate.metrics import Metric
 
-__all__ = ["compare", "detectable_difference", "interval_of", "one_sided_worse", "two_sided"]
+__all__ = [
+    "compare",
+    "detectable_difference",
+    "differences_of",
+    "interval_of",
+    "one_sided_worse",
+    "two_sided",
+]
 
 POWER: Final = 0.8
-_ROUNDING: Final = 1e-12
-"""Differences that are smaller are none: sums of equal log-probabilities in another order."""
+_LEVEL: Final = 1e-12
+"""Spread from which resampling shows anything."""
 _ENTRIES: Final = 2_000_000
 """Numbers that the bootstrap holds at once."""
 _WILCOXON: Final = math.pi / 3
@@ -36,7 +43,7 @@ def compare(
     seed: int,
 ) -> Comparison:
     """Compare scores, pair by pair. Raises ValueError for none, or for unequal numbers."""
-    differences = _differences(candidate, champion)
+    differences = differences_of(candidate, champion, metric)
     p_value, direction = two_sided(differences, metric.binary)
     detectable = detectable_difference(differences, metric.binary, alpha)
     test: TestName = "McNemar, exact" if metric.binary else "Wilcoxon signed-rank"
@@ -56,6 +63,17 @@ def compare(
         detectable=detectable,
         power=_in_words(differences, detectable, metric.binary),
     )
+
+
+def differences_of(
+    candidate: Sequence[float], champion: Sequence[float], metric: Metric
+) -> list[float]:
+    """Candidate minus champion; 0 where it is below the metric's resolution."""
+    pairs = zip(candidate, champion, strict=True)
+    found = [0.0 if abs(a - b) <= metric.resolution else a - b for a, b in pairs]
+    if not found:
+        raise ValueError("there is nothing to compare")
+    return found
 
 
 def two_sided(differences: Sequence[float], binary: bool) -> tuple[float, Direction]:
@@ -95,7 +113,7 @@ def interval_of(
     """
     if len(differences) < 2:
         return None
-    if max(differences) - min(differences) <= _ROUNDING:
+    if max(differences) - min(differences) <= _LEVEL:
         middle = fmean(differences)
         return Interval(low=middle, high=middle, method="degenerate")
     methods: tuple[Literal["BCa", "percentile"], ...] = ("BCa", "percentile")
@@ -170,14 +188,6 @@ def _in_words(differences: Sequence[float], detectable: float | None, binary: bo
         return f"{items} there is no spread from which to say what could have been shown."
     size = f"{100 * detectable:.1f} points" if binary else f"{detectable:.4f}"
     return f"{items} a true difference of {size} or more is shown in four of five runs."
-
-
-def _differences(candidate: Sequence[float], champion: Sequence[float]) -> list[float]:
-    pairs = zip(candidate, champion, strict=True)
-    found = [0.0 if abs(a - b) <= _ROUNDING else a - b for a, b in pairs]
-    if not found:
-        raise ValueError("there is nothing to compare")
-    return found
 
 
 def _direction(lean: float) -> Direction:

@@ -33,6 +33,8 @@ class Metric:
     """0 or 1: compared by McNemar's test; others by Wilcoxon's."""
     needs_log_probabilities: bool
     unit: str
+    resolution: float
+    """Smaller differences are none: noise of the arithmetic, which can lean one way, is no win."""
     score: Callable[[Observation], float]
 
 
@@ -61,9 +63,11 @@ def log_likelihood(seen: Observation) -> float:
 METRICS: Final[dict[MetricName, Metric]] = {
     metric.name: metric
     for metric in (
-        Metric("exact_match", True, False, "share of answers that match", exact_match),
-        Metric("token_f1", False, False, "F1 of shared words", token_f1),
-        Metric("log_likelihood", False, True, "nats per token of the reference", log_likelihood),
+        Metric("exact_match", True, False, "share of answers that match", 1e-9, exact_match),
+        Metric("token_f1", False, False, "F1 of shared words", 1e-9, token_f1),
+        Metric(
+            "log_likelihood", False, True, "nats per token of the reference", 1e-3, log_likelihood
+        ),
     )
 }
 

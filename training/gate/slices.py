@@ -10,7 +10,7 @@ from statistics import fmean
 from typing import Final
 
 from training.data.texts import normalised
-from training.gate.comparison import interval_of, one_sided_worse
+from training.gate.comparison import differences_of, interval_of, one_sided_worse
 from training.gate.evidence import Slice, Slices
 from training.gate.items import HeldOut
 from training.gate.metrics import Metric
@@ -61,7 +61,7 @@ def judge_slices(
     for name, count in groups.items():
         places = [place for place, other in enumerate(names) if other == name]
         ours, theirs = [candidate[i] for i in places], [champion[i] for i in places]
-        differences = [a - b for a, b in zip(ours, theirs, strict=True)]
+        differences = differences_of(ours, theirs, metric)
         large = count >= settings.min_slice_items
         if large:
             raw[name] = one_sided_worse(differences, metric.binary)

@@ -136,6 +136,13 @@ def test_rounding_is_no_difference() -> None:
     assert (found.p_value, found.candidate_ahead, found.difference) == (1.0, 0, 0.0)
 
 
+def test_noise_that_leans_one_way_is_no_win() -> None:
+    """Served log-probabilities of equal weights differ by some 1e-5, and not always at random."""
+    ours, theirs = [-2.0 + 4e-5] * 40, [-2.0] * 40
+    found = compare(ours, theirs, METRICS["log_likelihood"], alpha=0.05, resamples=200, seed=0)
+    assert (found.p_value, found.difference, found.direction) == (1.0, 0.0, "level")
+
+
 def test_a_comparison_holds_means_counts_and_the_direction() -> None:
     ours, theirs = [1.0] * 30 + [0.0] * 10, [1.0] * 10 + [0.0] * 30
     found = compare(ours, theirs, METRICS["exact_match"], alpha=0.05, resamples=200, seed=0)

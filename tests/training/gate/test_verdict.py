@@ -160,6 +160,24 @@ def test_a_win_must_be_as_large_as_asked(asked: float, outcome: str) -> None:
     assert decide(GOOD, Bounds(min_improvement=asked)).outcome == outcome
 
 
+def test_guessing_labels_is_no_win_worth_a_promotion() -> None:
+    """7 right of 500 where the champion has none: significant, and next to nothing."""
+    guessing = _evidence(
+        "comparison",
+        items=500,
+        candidate=7 / 500,
+        champion=0.0,
+        difference=7 / 500,
+        interval=Interval(low=0.006, high=0.026, method="BCa"),
+        p_value=2 * 0.5**7,
+        candidate_ahead=7,
+        champion_ahead=0,
+    )
+    verdict = decide(guessing, Bounds())
+    assert verdict.outcome == "inconclusive"
+    assert "better by less than the 0.02" in verdict.reasons[0]
+
+
 def test_suspects_and_small_slices_are_told_and_do_not_refuse() -> None:
     suspect = LOST.model_copy(update={"verdict": "suspect", "p_value": 0.2})
     small = LOST.model_copy(update={"verdict": "too small", "p_value": None})
