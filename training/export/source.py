@@ -85,7 +85,7 @@ def _digest_of(found: dict[str, Any]) -> str:
 
 
 def _download(client: "OpenAI", name: str, found: dict[str, Any], folder: Path) -> None:
-    from openai._legacy_response import HttpxBinaryResponseContent
+    from openai import HttpxBinaryResponseContent
 
     folder.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=".adapter-", dir=folder.parent))

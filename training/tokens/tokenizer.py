@@ -158,7 +158,7 @@ class ExampleTokenizer:
     ) -> tuple[int, ...]:
         """What the model is given to answer the conversation. Raises ExampleError as `render`."""
         text = self.render(template_messages(messages), tools, generation_prompt=True)
-        return self._tokens(Rendered(text, ())).input_ids
+        return self._encoded(Rendered(text, ()), add_special_tokens=False)[0].input_ids
 
     def text_of(self, ids: Sequence[int]) -> str:
         """The text of tokens, special ones included."""

@@ -142,7 +142,7 @@ async def test_a_waiting_job_is_paused_resumed_and_cancelled(
     client: openai.AsyncOpenAI, data: str
 ) -> None:
     job = await client.fine_tuning.jobs.create(model=BASE, training_file=data)
-    assert (await client.fine_tuning.jobs.pause(job.id)).status == "paused"
+    assert str((await client.fine_tuning.jobs.pause(job.id)).status) == "paused"
     assert (await client.fine_tuning.jobs.resume(job.id)).status == "queued"
     ended = await client.fine_tuning.jobs.cancel(job.id)
     assert (ended.status, ended.finished_at is not None) == ("cancelled", True)
