@@ -195,7 +195,7 @@ class _OnRay:
             self._board.post(news)
 
     def checkpoint(self, loop: TrainingLoop) -> None:
-        """Write on the first worker; Ray waits for all, and keeps it when it has it whole."""
+        """Write it together; Ray waits for all, and keeps it when it has it whole."""
         import ray.train
 
         metrics: dict[str, float] = {"step": loop.state.step, "tokens": loop.state.tokens}
@@ -203,12 +203,10 @@ class _OnRay:
             metrics["loss"] = self._last.loss
         if loop.state.best_loss is not None:
             metrics["best_validation_loss"] = loop.state.best_loss
-        if loop.rank != 0:
-            ray.train.report(metrics)
-            return
         with TemporaryDirectory(prefix="everloop-checkpoint-") as place:
             write_checkpoint(loop, checkpoint_folder(Path(place)), self._fingerprint)
-            ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(place))
+            written = ray.train.Checkpoint.from_directory(place) if loop.rank == 0 else None
+            ray.train.report(metrics, checkpoint=written)
 
     def stop_wanted(self) -> bool:
         """The first worker's word counts for all: the loop adds them up."""
