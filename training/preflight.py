@@ -16,10 +16,11 @@ from training.data.reading import read_examples
 from training.errors import PlanError
 from training.examples import Example, PreferenceExample
 from training.loop import LoopPlan
-from training.settings import TrainingSettings
+from training.settings import ParallelSettings, TrainingSettings
 from training.tokens import ExampleTokenizer, Sample, TokenCounts
 from training.tokens.table import SampleTable
 from training.trainer import RunPlan, WorkerPlan
+from training.zero import Stage, ZeroPlan
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -87,6 +88,7 @@ def prepare_run(
             dpo_beta=settings.dpo_beta if settings.method == "dpo" else None,
             precision=settings.precision,
             checkpoint_activations=settings.checkpoint_activations,
+            zero=_zero(settings.parallel),
             threads=settings.workers.threads,
             fingerprint=_fingerprint(settings, table),
         ),
@@ -110,6 +112,12 @@ def _adapter(settings: TrainingSettings) -> AdapterPlan:
         dropout=asked.dropout,
         targets=(targets,) if isinstance(targets, str) else (targets or (ALL_LINEAR,)),
     )
+
+
+def _zero(asked: ParallelSettings) -> ZeroPlan | None:
+    stages: dict[str, Stage] = {"zero1": 1, "zero2": 2, "zero3": 3}
+    stage = stages.get(asked.kind)
+    return None if stage is None else ZeroPlan(stage, asked.offload)
 
 
 def _loop(settings: TrainingSettings) -> LoopPlan:

@@ -123,6 +123,17 @@ def test_a_killed_worker_goes_on_from_its_last_checkpoint(
     assert heard.losses == pytest.approx(expected, abs=1e-5)
 
 
+def test_a_run_spread_over_workers_is_the_run_without_a_cluster(
+    place: Path, expected: dict[int, float]
+) -> None:
+    changes = {"workers": {"min": 2, "max": 2, "threads": 1}, "parallel": {"kind": "zero3"}}
+    heard = Heard()
+    outcome = train_on_cluster(prepare(place, "spread", **changes), heard, lambda: False)
+    assert (outcome.ending, heard.workers) == ("finished", {2})
+    assert heard.losses == pytest.approx(expected, abs=1e-5)
+    assert (outcome.checkpoint / "adapter" / "adapter_model.safetensors").is_file()
+
+
 @pytest.mark.slow
 def test_a_run_that_was_stopped_goes_on_with_another_number_of_workers(
     place: Path, expected: dict[int, float]
