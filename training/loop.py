@@ -162,10 +162,6 @@ class TrainingLoop:
             raise
         return "finished"
 
-    def use_best(self) -> None:
-        """Put the weights of the best validation in place, where they were kept."""
-        self.engine.put(self.best or {})
-
     def _step(self, watcher: Watcher) -> StepDone | None:
         """One step; None when a stop was asked for, and then nothing has changed."""
         import torch

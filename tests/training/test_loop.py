@@ -141,7 +141,7 @@ def test_early_stopping_ends_the_run_with_the_best_weights_at_hand(folder: Path)
     assert notes.checkpoints[-1] == 3
     name, kept = next(iter((loop.best or {}).items()))
     loop.engine.trained[name].data.add_(1.0)
-    loop.use_best()
+    loop.engine.put(loop.best or {})
     assert loop.engine.trained[name].equal(kept)
 
 

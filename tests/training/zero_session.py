@@ -45,6 +45,8 @@ DATA: Final = samples(13)
 """The last batch of an epoch holds one: a worker of two has none."""
 HELD_OUT: Final = samples(5, seed=1)
 _PATIENCE: Final = timedelta(seconds=90)
+"""Of a worker with the other one."""
+_ROUND_S: Final = 600
 Stage: TypeAlias = Literal[0, 1, 2, 3]
 
 
@@ -125,7 +127,7 @@ def hold_session(
     """
     from torch import multiprocessing
 
-    barrier = multiprocessing.get_context("spawn").Barrier(3, timeout=2 * _PATIENCE.seconds)
+    barrier = multiprocessing.get_context("spawn").Barrier(3, timeout=_ROUND_S)
     multiprocessing.spawn(_work, args=(folder, two, one, barrier), nprocs=3)
     found: dict[str, list[Made]] = {}
     for path in sorted(folder.glob("made-*.json")):
