@@ -154,7 +154,7 @@ def test_the_job_tells_its_steps_checkpoints_and_results(
     client: openai.OpenAI, improved: Improved
 ) -> None:
     job = improved.job
-    events = list(client.fine_tuning.jobs.list_events(job.id, limit=100))
+    events: list[Any] = list(client.fine_tuning.jobs.list_events(job.id, limit=100))
     steps = [event.data["step"] for event in reversed(events) if event.type == "metrics"]
     assert steps == list(range(1, 16))
     checkpoints = list(client.fine_tuning.jobs.checkpoints.list(job.id))
