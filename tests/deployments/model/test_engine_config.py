@@ -55,3 +55,14 @@ def test_a_gpu_has_tensor_parallelism_and_no_cpu_arguments(tmp_path: Path) -> No
 )
 def test_a_small_machine_computes_on_every_cpu(cpus: set[int], expected: str) -> None:
     assert thread_binding(cpus) == expected
+
+
+def test_places_for_adapters_are_vllms_to_fill_and_ours_to_free(tmp_path: Path) -> None:
+    arguments = engine_arguments(settings(max_adapters=3, max_adapter_rank=32), tmp_path)
+    assert arguments["enable_lora"] is True
+    assert (arguments["max_loras"], arguments["max_cpu_loras"]) == (3, 3)
+    assert arguments["max_lora_rank"] == 32
+
+
+def test_no_adapters_no_lora(tmp_path: Path) -> None:
+    assert "enable_lora" not in engine_arguments(settings(max_adapters=0), tmp_path)
