@@ -57,10 +57,14 @@ def test_a_small_machine_computes_on_every_cpu(cpus: set[int], expected: str) ->
     assert thread_binding(cpus) == expected
 
 
-def test_places_for_adapters_are_vllms_to_fill_and_ours_to_free(tmp_path: Path) -> None:
-    arguments = engine_arguments(settings(max_adapters=3, max_adapter_rank=32), tmp_path)
+@pytest.mark.parametrize(("device", "places"), [("cpu", 4), ("gpu", 3)])
+def test_on_a_cpu_one_more_place_for_adapters_stays_empty(
+    tmp_path: Path, device: str, places: int
+) -> None:
+    chosen = settings(max_adapters=3, max_adapter_rank=32, device=device)
+    arguments = engine_arguments(chosen, tmp_path)
     assert arguments["enable_lora"] is True
-    assert (arguments["max_loras"], arguments["max_cpu_loras"]) == (3, 3)
+    assert (arguments["max_loras"], arguments["max_cpu_loras"]) == (places, places)
     assert arguments["max_lora_rank"] == 32
 
 
