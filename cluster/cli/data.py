@@ -7,18 +7,18 @@ from typing import Annotated
 import typer
 
 from cluster.cli.exits import guarded
+from cluster.cli.options import AsJson, BaseUrl
 
 __all__ = ["data"]
 
 data = typer.Typer(
-    help="Look at a file of training examples, or curate it. Nothing needs to run.",
+    help="Look at a file of training examples, curate it, or make one of traces.",
     no_args_is_help=True,
 )
 
 _COMMANDS = "training.data.commands"
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="JSON Lines, CSV or Parquet.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Write JSON to standard output.")]
 ColumnsOption = Annotated[
     str | None,
     typer.Option("--columns", help="Of a table: prompt=question,completion=answer, or JSON."),
@@ -78,6 +78,35 @@ def curate(
         settings=settings,
         evaluation=evaluation,
         model=model,
+        as_json=as_json,
+    )
+    return code
+
+
+@data.command()
+@guarded
+def traces(
+    out: Annotated[Path, typer.Option("--out", help="JSON Lines file to write.")],
+    route: Annotated[str | None, typer.Option(help="Only this route's.")] = None,
+    model: Annotated[str | None, typer.Option(help="Only answers of this version.")] = None,
+    min_score: Annotated[
+        list[str] | None,
+        typer.Option("--min-score", help="NAME=NUMBER, such as groundedness=0.9; several."),
+    ] = None,
+    refusals: Annotated[bool, typer.Option("--refusals", help="Take refusals too.")] = False,
+    most: Annotated[int, typer.Option("--most", min=1, help="Rows at most.")] = 10_000,
+    base_url: BaseUrl = None,
+    as_json: AsJson = False,
+) -> int | None:
+    """Write good answers of the running service as rows to train on, newest first."""
+    code: int = import_module(_COMMANDS).collect_traces(
+        out,
+        base_url=base_url,
+        route=route,
+        model=model,
+        least_scores=min_score or (),
+        refusals=refusals,
+        most=most,
         as_json=as_json,
     )
     return code

@@ -190,6 +190,11 @@ def test_the_command_line_shows_exports_and_rolls_back(
     assert exported.returncode == 0, exported.stderr
     assert (out / "model.safetensors").is_file()
 
+    collected = system.everloop("data", "traces", "--out", str(tmp_path / "rows.jsonl"))
+    assert collected.returncode == 0, collected.stderr
+    row = json.loads((tmp_path / "rows.jsonl").read_text().splitlines()[0])
+    assert row["metadata"]["trace"].startswith("trace_")
+
     began = time.monotonic()
     back = system.everloop("rollback", "--json")
     assert back.returncode == 0, back.stderr

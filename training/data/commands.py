@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.text import Text
 
+from cluster.client import openai_client, translated_errors
 from cluster.errors import SettingsError
 from cluster.models import ensure_model
 from cluster.settings import load_settings
@@ -29,12 +31,13 @@ from training.data.rendering import (
 from training.data.rows import Row
 from training.data.settings import CurationSettings
 from training.data.summary import Tally
+from training.data.traces import TraceRule, rows_of_traces
 from training.errors import ExampleError
 from training.examples import PreferenceExample
 from training.tokens import ExampleTokenizer, TokenCounter
 from training.tokens.tokenizer import Piece
 
-__all__ = ["curate_file", "inspect_file"]
+__all__ = ["collect_traces", "curate_file", "inspect_file"]
 
 _PROBLEMS: Final = 1_000
 _FAILED: Final = 1
@@ -257,3 +260,52 @@ def _document(
             ],
         }
     return found
+
+
+def collect_traces(
+    out: Path,
+    *,
+    base_url: str | None,
+    route: str | None,
+    model: str | None,
+    least_scores: Sequence[str],
+    refusals: bool,
+    most: int,
+    as_json: bool,
+) -> int:
+    """Write rows of the newest traces to `out`, and say how many of how many."""
+    rule = TraceRule(dict(map(_least_score, least_scores)), refusals)
+    url = base_url or load_settings().base_url
+    seen = 0
+
+    def traces() -> Iterator[dict[str, Any]]:
+        nonlocal seen
+        with translated_errors(url), openai_client(url) as client:
+            query: dict[str, Any] = {"limit": 100, "route": route, "model": model}
+            query = {name: value for name, value in query.items() if value is not None}
+            while True:
+                page: Any = client.get("/traces", cast_to=object, options={"params": query})
+                seen += len(page["data"])
+                yield from page["data"]
+                if not page["has_more"]:
+                    return
+                query["after"] = page["last_id"]
+
+    rows = list(islice(rows_of_traces(traces(), rule), most))
+    text = "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
+    out.write_text(text, encoding="utf-8")
+    if as_json:
+        print(json.dumps({"rows": len(rows), "traces": seen, "file": str(out)}))
+    else:
+        print(f"{len(rows)} rows of {seen} traces written to {out}")
+    return 0 if rows else _FAILED
+
+
+def _least_score(text: str) -> tuple[str, float]:
+    name, _, value = text.partition("=")
+    try:
+        return name, float(value)
+    except ValueError:
+        raise SettingsError(
+            f"--min-score {text!r} is no NAME=NUMBER.", fix="Such as --min-score groundedness=0.9."
+        ) from None
