@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from cluster.settings import ModelSettings
+from deployments.model.block_layers import block_layers
 from deployments.model.chat_template import chat_template
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def engine_arguments(settings: ModelSettings, path: Path) -> dict[str, Any]:
         "generation_config": "vllm",
     }
     if settings.max_adapters:
-        arguments |= _adapter_arguments(settings)
+        arguments |= _adapter_arguments(settings, path)
     if settings.tool_call_parser:
         arguments |= {
             "enable_auto_tool_choice": True,
@@ -64,21 +65,28 @@ def engine_arguments(settings: ModelSettings, path: Path) -> dict[str, Any]:
     return arguments | settings.engine
 
 
-def _adapter_arguments(settings: ModelSettings) -> dict[str, Any]:
+def _adapter_arguments(settings: ModelSettings, path: Path) -> dict[str, Any]:
     """Places for adapters. vLLM never has to put one out by itself: `adapter_cache.py` does.
 
     On a CPU there is one more, which stays empty. There vLLM takes the weights of tokens without an
     adapter from the last place (index -1; vllm-project/vllm#48421): in a batch with a call for the
     adapter that is in it, calls for the model itself would be answered by that adapter. An adapter
     takes the first free place, so with one more than adapters the last one holds zeros.
+
+    On a CPU adapters also sit in the blocks only. vLLM would copy the head's rows for each token,
+    with or without an adapter: most of what the head itself costs.
     """
-    places = settings.max_adapters + (settings.device == "cpu")
-    return {
+    on_cpu = settings.device == "cpu"
+    places = settings.max_adapters + on_cpu
+    arguments: dict[str, Any] = {
         "enable_lora": True,
         "max_loras": places,
         "max_cpu_loras": places,
         "max_lora_rank": settings.max_adapter_rank,
     }
+    if on_cpu and (layers := block_layers(path)):
+        arguments["lora_target_modules"] = layers
+    return arguments
 
 
 def thread_binding(cpus: Set[int]) -> str:

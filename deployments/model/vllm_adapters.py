@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from deployments.errors import Unavailable, Unprocessable
+from deployments.model.block_layers import adapter_layers
 
 __all__ = ["VllmAdapters"]
 
@@ -29,6 +30,16 @@ class VllmAdapters:
 
     async def load(self, adapter_id: str, folder: Path) -> None:
         """Load it in every worker. Raises Unprocessable where vLLM cannot serve such an adapter."""
+        layers = self._engine.llm_config.engine_kwargs.get("lora_target_modules")
+        if layers is not None:  # vLLM would leave the others out without a word
+            other = await asyncio.to_thread(adapter_layers, folder) - set(layers)
+            if other:
+                raise Unprocessable(
+                    f"Adapter {adapter_id} changes {', '.join(sorted(other))}; this model serves "
+                    f"adapters on {', '.join(layers)}.",
+                    param="model",
+                    code="adapter_refused",
+                )
         async with self._turn:
             await self._load(adapter_id, folder)
 

@@ -240,6 +240,26 @@ async def test_an_adapter_that_vllm_cannot_serve_is_refused_with_its_reason(
     assert dora.id not in served.cache.loaded()
 
 
+async def test_an_adapter_on_the_head_is_refused_rather_than_served_in_part(
+    served: Served,
+) -> None:
+    from safetensors.torch import load_file, save_file
+
+    folder = served.folder / "head"
+    shutil.copytree(served.folder / "a", folder)
+    weights = load_file(folder / "adapter_model.safetensors")
+    of_head = {
+        f"base_model.model.lm_head.lora_{half}.weight": next(
+            weight.clone() for name, weight in weights.items() if f"lora_{half}" in name
+        )
+        for half in "AB"
+    }
+    save_file(weights | of_head, folder / "adapter_model.safetensors")
+    head = store_adapter(served.store, folder, base=MODEL, suffix=None, project="proj_default")
+    with pytest.raises(Unprocessable, match="changes lm_head"):
+        await served.ask(head)
+
+
 async def test_one_that_failed_half_way_takes_no_place(
     served: Served, alone: dict[tuple[str, str, bool], tuple[str, list[int]]]
 ) -> None:
