@@ -70,8 +70,11 @@ def decide(work: Sequence[OpenWork], serving: Serving, limits: Limits) -> list[S
             steps.append(Step("stop", item.id))
             continue
         if item.lost:
-            tired = item.crashes >= limits.max_crashes
-            steps.append(Step("give_up" if tired else "restart", item.id))
+            if item.crashes >= limits.max_crashes:
+                steps.append(Step("give_up", item.id))
+            else:
+                steps.append(Step("restart", item.id))
+                running += 1  # it keeps its place
             continue
         running += 1
         if item.wish == "cancel" and item.wish_age_s >= limits.stop_after_s:

@@ -96,6 +96,7 @@ class Trainer:
         self._watch = ServingWatch(settings.yield_above, settings.resume_below)
         self._wishes: dict[str, float] = {}
         self._lapsed: dict[str, float] = {}
+        self._refused: dict[str, float] = {}
         self._awake = asyncio.Event()
         self.last_turn = time.monotonic()
 
@@ -124,6 +125,7 @@ class Trainer:
         if not open_work:
             self._wishes.clear()
             self._lapsed.clear()
+            self._refused.clear()
             return []
         serving = self._watch.see(await self._loads(), self._clock())
         seen = [await asyncio.to_thread(self._seen, work) for work in open_work]
@@ -145,7 +147,7 @@ class Trainer:
             kind=work.kind,
             running=running,
             crashes=work.crashes,
-            ready=work.not_before <= now(),
+            ready=work.not_before <= now() and self._refused.get(work.id, at) <= at,
             lost=running and self._is_lost(work, at),
             wish=work.wish,
             wish_age_s=at - self._wishes.get(work.id, at),
@@ -194,4 +196,6 @@ class Trainer:
         try:
             self._processes.start(claimed)
         except EverloopError as error:
+            if work.kind == "gate":  # whose row cannot say so
+                self._refused[work.id] = self._clock() + _START_PAUSE_S
             self._queue.put_back(claimed, str(error), crashed=False, pause_s=_START_PAUSE_S)

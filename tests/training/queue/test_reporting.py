@@ -234,7 +234,8 @@ def test_the_lease_is_renewed_while_there_is_nothing_to_tell(database: Database)
         with Reporter(attempt, turn_s=0.01, renew_s=0.0) as reporter:
             reporter.say("only jobs tell")
             with database.session() as session:
-                session.get_one(kind, attempt.id).lease_until = 1
+                row: Any = session.get_one(kind, attempt.id)
+                row.lease_until = 1
             until(lambda: work_of(database, attempt.id).lease_until >= now() + LEASE_S - 5)  # noqa: B023
     assert messages(database, job_id) == ["only jobs tell"]
 
