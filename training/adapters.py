@@ -20,7 +20,8 @@ __all__ = [
     "AdapterPlan",
     "Kind",
     "Precision",
-    "check_targets",
+    "adapted_modules",
+    "meta_model",
     "precision_of",
     "prepare_model",
 ]
@@ -57,39 +58,46 @@ def precision_of(wanted: Precision, device: str) -> "torch.dtype":
     return torch.bfloat16 if fast else torch.float32
 
 
-def check_targets(folder: Path, plan: AdapterPlan) -> int:
-    """How many modules the adapter sits on. Reads the model's shape only, no weights.
-
-    Raises PlanError for a module that the model lacks, with those that it has.
-    """
+def meta_model(folder: Path) -> "PreTrainedModel":
+    """The model's shape without weights. Raises PlanError for what transformers cannot train."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True)
         with torch.device("meta"):
-            model = AutoModelForCausalLM.from_config(config)
+            model: PreTrainedModel = AutoModelForCausalLM.from_config(config)
     except (OSError, ValueError, KeyError) as error:
         raise PlanError(
             f"The model in {folder} is none that transformers can train: {error}",
             fix="Give the folder or hub id of a causal language model.",
         ) from error
+    return model
+
+
+def adapted_modules(model: "PreTrainedModel", plan: AdapterPlan) -> "dict[str, torch.nn.Linear]":
+    """The linear modules that the adapter sits on, by name; with `full`, all but the head.
+
+    Raises PlanError for a module that the model lacks, with those that it has.
+    """
+    import torch
+
     head = model.get_output_embeddings()
-    names = [
-        name
+    linear = {
+        name: module
         for name, module in model.named_modules()
         if isinstance(module, torch.nn.Linear) and module is not head
-    ]
+    }
     if plan.kind == "full" or ALL_LINEAR in plan.targets:
-        return len(names)
-    missing = [t for t in plan.targets if not any(_ends(name, t) for name in names)]
+        return linear
+    missing = [t for t in plan.targets if not any(_ends(name, t) for name in linear)]
     if missing:
-        known = sorted({name.rpartition(".")[2] for name in names})
+        known = sorted({name.rpartition(".")[2] for name in linear})
         raise PlanError(
             f"adapter.target_modules names {', '.join(missing)}, which the model has not.",
             fix=f"Its linear modules are {', '.join(known)}; or give {ALL_LINEAR!r} for all.",
         )
-    return sum(any(_ends(name, target) for target in plan.targets) for name in names)
+    return {n: m for n, m in linear.items() if any(_ends(n, target) for target in plan.targets)}
 
 
 def _ends(name: str, target: str) -> bool:

@@ -40,19 +40,23 @@ _ADAPTER: Final = "adapter"
 def write_checkpoint(loop: TrainingLoop, folder: Path, fingerprint: Mapping[str, Any]) -> None:
     """Write `folder`, which must not exist; it appears whole or not at all.
 
-    `fingerprint` is what a run that goes on from here must agree with. First worker only.
+    `fingerprint` is what a run that goes on from here must agree with. Every worker calls this,
+    because each may hold a part of what is written; the first one writes.
     """
     from safetensors.torch import save_file
 
+    weights, moments = loop.engine.weights(), loop.engine.moments()
+    if loop.rank != 0:
+        return
     folder.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{folder.name}.part-", dir=folder.parent))
     try:
-        save_file(_plain(loop.trained), work / _WEIGHTS)
-        save_file(_moments(loop), work / _OPTIMIZER)
+        save_file(_plain(weights), work / _WEIGHTS)
+        save_file(_plain(moments), work / _OPTIMIZER)
         if loop.best is not None:
             save_file(_plain(loop.best), work / _BEST)
         if hasattr(loop.model, "peft_config"):
-            _save_adapter(loop, work / _ADAPTER)
+            _save_adapter(loop, weights, work / _ADAPTER)
         state = {
             "format": _FORMAT,
             "state": asdict(loop.state),
@@ -82,21 +86,20 @@ def read_checkpoint(loop: TrainingLoop, folder: Path, fingerprint: Mapping[str, 
                 fix="Go on with the settings it was made with, or start a run of another name.",
             )
     weights = load_file(folder / _WEIGHTS)
-    if weights.keys() != loop.trained.keys():
-        other = sorted(weights.keys() ^ loop.trained.keys())
+    if weights.keys() != loop.engine.trained.keys():
+        other = sorted(weights.keys() ^ loop.engine.trained.keys())
         raise CheckpointError(f"The checkpoint {folder} is of another model: {other[0]} differs.")
-    for name, parameter in loop.trained.items():
-        parameter.data.copy_(weights[name])
-    _restore_moments(loop, load_file(folder / _OPTIMIZER), written["state"]["step"])
+    loop.engine.put(weights)
+    loop.engine.restore(load_file(folder / _OPTIMIZER), written["state"]["step"])
     if (folder / _BEST).is_file():
         loop.best = load_file(folder / _BEST)
     values = written["state"]
     loop.state = LoopState(**{**values, "cursor": DataCursor(**values["cursor"])})
 
 
-def _save_adapter(loop: TrainingLoop, folder: Path) -> None:
-    weights = None if loop.best is None else {**loop.model.state_dict(), **loop.best}
-    loop.model.save_pretrained(folder, state_dict=weights, save_embedding_layers=False)
+def _save_adapter(loop: TrainingLoop, weights: "Mapping[str, torch.Tensor]", folder: Path) -> None:
+    best = dict(weights if loop.best is None else loop.best)
+    loop.model.save_pretrained(folder, state_dict=best, save_embedding_layers=False)
     (folder / "README.md").unlink(missing_ok=True)  # a model card that only says it is empty
 
 
@@ -154,32 +157,6 @@ def _state(folder: Path) -> dict[str, Any]:
                 f"In the checkpoint {folder}, {name} {what}.", fix="Go on from an earlier one."
             )
     return written
-
-
-def _moments(loop: TrainingLoop) -> dict[str, "torch.Tensor"]:
-    """Of parameters that were moved at all."""
-    found = {}
-    for name, parameter in loop.trained.items():
-        state = loop.optimizer.state.get(parameter, {})
-        for key in ("exp_avg", "exp_avg_sq"):
-            if key in state:
-                found[f"{key}/{name}"] = state[key]
-    return _plain(found)
-
-
-def _restore_moments(loop: TrainingLoop, moments: Mapping[str, "torch.Tensor"], step: int) -> None:
-    import torch
-
-    for name, parameter in loop.trained.items():
-        if f"exp_avg/{name}" not in moments:
-            continue
-        loop.optimizer.state[parameter] = {
-            "step": torch.tensor(float(step), device=parameter.device),
-            **{
-                key: moments[f"{key}/{name}"].to(parameter.device, copy=True)
-                for key in ("exp_avg", "exp_avg_sq")
-            },
-        }
 
 
 def _plain(tensors: Mapping[str, "torch.Tensor"]) -> dict[str, "torch.Tensor"]:

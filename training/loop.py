@@ -1,20 +1,22 @@
 """The training loop: read `TrainingLoop.run`, then `_step`.
 
 A step draws the next samples of the epoch's order, takes this worker's share, packs it into rows,
-runs each row forward and back, adds gradients up over rows and workers, divides by what all rows
-weigh, clips, and moves the weights. Everything that decides what happens next is in `LoopState`,
-which a checkpoint holds whole and which does not know how many workers there are.
+and runs each row forward and back, its loss divided by what all rows of all workers weigh. The
+engine (`training.engine`) adds the gradients up, clips, and moves the weights. Everything that
+decides what happens next is in `LoopState`, which a checkpoint holds whole and which does not know
+how many workers there are.
 """
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final, Protocol
 
 from training.cursor import DataCursor, DataOrder, shares
+from training.engine import Engine, PlainEngine
 from training.errors import DivergedError, MemoryShortError
 from training.objectives import Objective, RowLoss
 from training.packing import Row, pack, row_of
@@ -99,11 +101,10 @@ class TrainingLoop:
         *,
         validation: Sequence[Sample] = (),
         workers: Workers | None = None,
+        engine: Engine | None = None,
         autocast: Callable[[], AbstractContextManager[object]] | None = None,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        import torch
-
         self.model = model
         self.state = LoopState()
         self.plan = plan
@@ -116,11 +117,7 @@ class TrainingLoop:
         self._autocast = autocast or _as_it_is
         self._clock = clock
         self._order = DataOrder(len(samples), plan.batch, plan.epochs, plan.seed)
-        self.trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
-        self.optimizer = torch.optim.AdamW(
-            self._groups(), lr=plan.learning_rate, betas=plan.betas, fused=True
-        )
-        self._workers.take_from_first([p.data for p in self.trained.values()])
+        self.engine: Engine = engine or PlainEngine(model, plan, self._workers)
 
     @property
     def steps(self) -> int:
@@ -136,7 +133,7 @@ class TrainingLoop:
     @property
     def device(self) -> "torch.device":
         """Where rows go."""
-        return next(iter(self.trained.values())).device
+        return next(iter(self.engine.trained.values())).device
 
     def run(self, watcher: Watcher) -> Ending:
         """Train to the end, from `state` on. A checkpoint stands at the end, however it ends.
@@ -165,11 +162,6 @@ class TrainingLoop:
             raise
         return "finished"
 
-    def use_best(self) -> None:
-        """Put the weights of the best validation in place, where they were kept."""
-        for name, weights in (self.best or {}).items():
-            self.trained[name].data.copy_(weights)
-
     def _step(self, watcher: Watcher) -> StepDone | None:
         """One step; None when a stop was asked for, and then nothing has changed."""
         import torch
@@ -178,26 +170,30 @@ class TrainingLoop:
         drawn, after = self._order.take(self.state.cursor)
         # What dropout draws follows from the step, so a resumed run draws the same.
         torch.manual_seed(_derived(self.plan.seed, self.state.step, self._workers.rank))
-        total = weight = right = judged = tokens = 0.0
+        samples = [self._samples[i] for i in drawn]
+        rows = self._rows(samples)
+        (weight,) = self._summed([sum(self._objective.weight(row) for row in rows)])
+        total = right = judged = tokens = 0.0
         stop = watcher.stop_wanted()
-        for row in self._rows([self._samples[i] for i in drawn]):
-            if stop := stop or watcher.stop_wanted():
+        for row, counts in self.engine.passes(rows, self._spare(samples)):
+            if stop := self.engine.agreed(stop or watcher.stop_wanted()):
                 break
             loss = self._loss(row)
-            loss.total.backward()
-            total += float(loss.total.detach())
-            weight += loss.weight
-            right += loss.right
-            judged += loss.judged
-            tokens += row.tokens
-        mine = [total, weight, right, judged, tokens, float(stop)]
-        sums = self._summed(mine, [self._gradient(p) for p in self.trained.values()])
-        total, weight, right, judged, tokens, stopping = sums
+            self.engine.backward(loss.total * (counts / weight))
+            total += counts * float(loss.total.detach())
+            right += counts * loss.right
+            judged += counts * loss.judged
+            tokens += counts * row.tokens
+        total, right, judged, tokens, stopping = self._summed(
+            [total, right, judged, tokens, float(stop)]
+        )
         if stopping:
-            self.optimizer.zero_grad(set_to_none=True)
+            self.engine.forget()
             return None
         rate = self._rate()
-        norm = self._move(total / weight, weight, rate)
+        norm = self.engine.step(rate)
+        if not (math.isfinite(total) and math.isfinite(norm)):
+            raise _diverged(self.state.step + 1, total / weight, norm, rate, self.plan)
         self.state = replace(
             self.state,
             step=self.state.step + 1,
@@ -218,8 +214,8 @@ class TrainingLoop:
             workers=self._workers.size,
         )
 
-    def _rows(self, samples: Sequence[Sample]) -> Iterable[Row]:
-        """Rows of a batch that fall to this worker, made as they are needed."""
+    def _rows(self, samples: Sequence[Sample]) -> list[Row]:
+        """Rows of a batch that fall to this worker."""
         lengths = [sum(map(len, sample)) for sample in samples]
         mine = shares(lengths, self._workers.size)[self._workers.rank]
         if self.plan.packing:
@@ -227,43 +223,23 @@ class TrainingLoop:
             groups = [[mine[i] for i in group] for group in packed]
         else:
             groups = [[i] for i in mine]
-        return (row_of([samples[i] for i in group], self.device) for group in groups)
+        return [row_of([samples[i] for i in group], self.device) for group in groups]
+
+    def _spare(self, samples: Sequence[Sample]) -> Callable[[], Row]:
+        """The cheapest row of a batch, for a worker that must pass along without one."""
+        return lambda: row_of([min(samples, key=lambda s: sum(map(len, s)))], self.device)
 
     def _loss(self, row: Row) -> RowLoss:
         with self._autocast():
-            return self._objective(self.model, row)
+            return self._objective(self.engine.model, row)
 
-    def _gradient(self, parameter: "torch.Tensor") -> "torch.Tensor":
-        import torch
-
-        if parameter.grad is None:
-            parameter.grad = torch.zeros_like(parameter)
-        return parameter.grad
-
-    def _summed(self, numbers: list[float], tensors: Sequence["torch.Tensor"] = ()) -> list[float]:
-        """Numbers, and in place tensors, added up over the workers."""
+    def _summed(self, numbers: list[float]) -> list[float]:
+        """Numbers added up over the workers."""
         import torch
 
         together = torch.tensor(numbers, dtype=torch.float64, device=self.device)
-        self._workers.add_up([together, *tensors])
+        self._workers.add_up([together])
         return [float(number) for number in together.tolist()]
-
-    def _move(self, loss: float, weight: float, rate: float) -> float:
-        """Normalise, clip and apply the summed gradients; returns their norm before clipping."""
-        import torch
-
-        gradients = [self._gradient(parameter) for parameter in self.trained.values()]
-        torch._foreach_div_(gradients, weight)
-        norm = float(torch.nn.utils.get_total_norm(gradients))
-        if not (math.isfinite(loss) and math.isfinite(norm)):
-            raise _diverged(self.state.step + 1, loss, norm, rate, self.plan)
-        if norm > self.plan.max_gradient_norm:
-            torch._foreach_mul_(gradients, self.plan.max_gradient_norm / norm)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
-        return norm
 
     def _rate(self) -> float:
         warmup = math.ceil(self.plan.warmup_share * self.steps)
@@ -277,12 +253,13 @@ class TrainingLoop:
         self.model.eval()
         total = weight = right = judged = 0.0
         with torch.no_grad():
-            for row in self._rows(self._validation):
+            rows, spare = self._rows(self._validation), self._spare(self._validation)
+            for row, counts in self.engine.passes(rows, spare):
                 loss = self._loss(row)
-                total += float(loss.total)
-                weight += loss.weight
-                right += loss.right
-                judged += loss.judged
+                total += counts * float(loss.total)
+                weight += counts * self._objective.weight(row)
+                right += counts * loss.right
+                judged += counts * loss.judged
         self.model.train()
         total, weight, right, judged = self._summed([total, weight, right, judged])
         loss_now = total / weight
@@ -299,7 +276,7 @@ class TrainingLoop:
         self.state = replace(self.state, best_loss=loss, best_step=self.state.step, unimproved=0)
         if self.plan.patience is not None:
             # A copy also on the CPU, where `.cpu()` would be the very weights that move on.
-            self.best = {n: p.detach().to("cpu", copy=True) for n, p in self.trained.items()}
+            self.best = {n: w.to("cpu", copy=True) for n, w in self.engine.weights().items()}
         return True
 
     def _exhausted(self) -> bool:
@@ -310,15 +287,6 @@ class TrainingLoop:
         if every is not None:
             return self.state.step % every == 0 or self.state.step == self.steps
         return self.state.cursor.drawn == 0 or self.state.step == self.steps
-
-    def _groups(self) -> list[dict[str, object]]:
-        """Weights decay; biases and the scales of norms do not."""
-        matrices = [p for p in self.trained.values() if p.ndim > 1]
-        others = [p for p in self.trained.values() if p.ndim <= 1]
-        groups: list[dict[str, object]] = [
-            {"params": matrices, "weight_decay": self.plan.weight_decay}
-        ]
-        return [*groups, {"params": others, "weight_decay": 0.0}] if others else groups
 
 
 def _as_it_is() -> AbstractContextManager[object]:

@@ -23,11 +23,10 @@ __all__ = ["Objective", "Preference", "RowLoss", "Supervised"]
 
 @dataclass(frozen=True, slots=True)
 class RowLoss:
-    """Sums over a row; the step divides by the sum of `weight` over all rows of all workers."""
+    """Sums over a row."""
 
     total: "torch.Tensor"
     """Scalar, with its graph."""
-    weight: float
     right: float
     """Supervised: predictions whose likeliest token is the label. DPO: pairs told apart rightly."""
     judged: int
@@ -37,6 +36,10 @@ class RowLoss:
 class Objective(Protocol):
     """A loss over rows."""
 
+    def weight(self, row: "Row") -> float:
+        """What a row's `total` is a sum over; a step divides by the weight of all its rows."""
+        ...
+
     def __call__(self, model: "PreTrainedModel", row: "Row") -> RowLoss:
         """Run the model over the row."""
         ...
@@ -44,6 +47,10 @@ class Objective(Protocol):
 
 class Supervised:
     """Weighted cross entropy of the tokens that carry loss."""
+
+    def weight(self, row: "Row") -> float:
+        """The weights of its tokens, added up."""
+        return float(row.weights.sum())
 
     def __call__(self, model: "PreTrainedModel", row: "Row") -> RowLoss:
         """Run the model over the row."""
@@ -54,7 +61,6 @@ class Supervised:
         right = (logits.detach().argmax(-1) == row.labels).sum()
         return RowLoss(
             total=(losses * row.weights).sum(),
-            weight=float(row.weights.sum()),
             right=float(right),
             judged=len(row.labels),
         )
@@ -69,6 +75,10 @@ class Preference:
     def __init__(self, beta: float = 0.1) -> None:
         self._beta = beta
 
+    def weight(self, row: "Row") -> float:
+        """Its pairs."""
+        return len(row.lengths) / 2
+
     def __call__(self, model: "PreTrainedModel", row: "Row") -> RowLoss:
         """Run the model over the row twice, without its adapter first; documents come in pairs."""
         import torch
@@ -80,7 +90,6 @@ class Preference:
         margin = gain[0::2] - gain[1::2]
         return RowLoss(
             total=-torch.nn.functional.logsigmoid(self._beta * margin).sum(),
-            weight=float(len(margin)),
             right=float((margin.detach() > 0).sum()),
             judged=len(margin),
         )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from training.board import Board
 from training.errors import TrainingError, WorkersLostError
+from training.memory import check_room
 from training.preflight import PreparedRun
 from training.progress import News, Outcome
 from training.trainer import build_trainer, checkpoint_folder
@@ -26,10 +27,12 @@ def train_on_cluster(
     """Train on the cluster that this process has joined, from the run's last checkpoint on.
 
     Calls `hear` and `stopping` in this thread. Raises what the loop raised on a worker, and
-    WorkersLostError when workers died more often than the run allows.
+    WorkersLostError when workers died more often than the run allows; PlanError when no machine
+    has the memory that a worker needs.
     """
     import ray
 
+    _check_memory(run)
     board = ray.remote(num_cpus=0)(Board).remote()
     trainer = build_trainer(run.plan, run.workers, run.train, run.validation, board)
     fitting = _Fitting(trainer)
@@ -51,6 +54,19 @@ def train_on_cluster(
     if result.checkpoint is None or result.return_value is None:
         raise _lost(None, run)
     return Outcome(result.return_value, checkpoint_folder(Path(result.checkpoint.path)))
+
+
+def _check_memory(run: PreparedRun) -> None:
+    """Raise PlanError if the machines cannot hold the fewest workers. Says nothing about GPUs."""
+    import ray
+
+    if run.workers.gpu:
+        return
+    alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    rooms = [int(resources["memory"]) for resources in alive if "memory" in resources]
+    if rooms:
+        where = "the largest machine of the cluster"
+        check_room(run.need, run.workers.least, rooms, where, run.plan.loop.row_tokens)
 
 
 def shortage(run: PreparedRun) -> str | None:

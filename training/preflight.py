@@ -8,17 +8,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cluster.models import ensure_model
-from training.adapters import ALL_LINEAR, AdapterPlan, check_targets
+from training.adapters import (
+    ALL_LINEAR,
+    AdapterPlan,
+    adapted_modules,
+    meta_model,
+    precision_of,
+)
 from training.cursor import DataOrder, epoch_order
 from training.data.curation.receipt import Receipt
 from training.data.rows import Row
 from training.dataset import Reader, read_run
 from training.errors import PlanError
 from training.loop import LoopPlan
-from training.settings import TrainingSettings
+from training.memory import MemoryPlan, ModelShape, Need, check_room, memory_need
+from training.settings import ParallelSettings, TrainingSettings
 from training.tokens import ExampleTokenizer, Sample, TokenCounter, TokenCounts
 from training.tokens.table import SampleTable
 from training.trainer import RunPlan, WorkerPlan
+from training.zero import Stage, ZeroPlan
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -40,6 +48,8 @@ class PreparedRun:
     validation_counts: TokenCounts | None
     modules: int
     """Modules that the adapter sits on."""
+    need: Need
+    """Memory of a worker."""
     steps: int
     receipt: Receipt | None = None
     """Of the data's curation, where it is on."""
@@ -61,7 +71,8 @@ def prepare_run(
     """
     folder = ensure_model(settings.model, cache_dir, progress=say)
     adapter = _adapter(settings)
-    modules = check_targets(folder, adapter)
+    outline = meta_model(folder)
+    modules = adapted_modules(outline, adapter)
     _check_context(settings, folder)
     _check_hardware(settings)
     counter = TokenCounter(settings.model, cache_dir, settings.chat_template)
@@ -78,6 +89,9 @@ def prepare_run(
     elif settings.data.validation_share > 0:
         train, validation = _split(train, settings)
     table, held_out = SampleTable(train), SampleTable(validation)
+    need = memory_need(ModelShape.of(outline, modules, adapter), _memory(settings, counts))
+    if settings.workers.max == 0:
+        check_room(need, 1, [_free(settings)], "this machine", settings.batch.row_tokens)
     loop = _loop(settings)
     most = DataOrder(len(table), loop.batch, loop.epochs, loop.seed).steps
     return PreparedRun(
@@ -91,6 +105,7 @@ def prepare_run(
             dpo_beta=settings.dpo_beta if settings.method == "dpo" else None,
             precision=settings.precision,
             checkpoint_activations=settings.checkpoint_activations,
+            zero=_zero(settings.parallel),
             threads=settings.workers.threads,
             fingerprint=_fingerprint(settings, table),
         ),
@@ -99,7 +114,8 @@ def prepare_run(
         validation=held_out,
         counts=counts,
         validation_counts=validation_counts,
-        modules=modules,
+        modules=len(modules),
+        need=need,
         steps=most if loop.max_steps is None else min(most, loop.max_steps),
         receipt=rows.receipt,
     )
@@ -115,6 +131,48 @@ def _adapter(settings: TrainingSettings) -> AdapterPlan:
         dropout=asked.dropout,
         targets=(targets,) if isinstance(targets, str) else (targets or (ALL_LINEAR,)),
     )
+
+
+def _zero(asked: ParallelSettings) -> ZeroPlan | None:
+    stages: dict[str, Stage] = {"zero1": 1, "zero2": 2, "zero3": 3}
+    stage = stages.get(asked.kind)
+    return None if stage is None else ZeroPlan(stage, asked.offload)
+
+
+def _memory(settings: TrainingSettings, counts: TokenCounts) -> MemoryPlan:
+    """What the longest row that can come up holds."""
+    import torch
+
+    batch, documents = settings.batch, 2 if settings.method == "dpo" else 1
+    longest = documents * min(counts.longest, batch.max_tokens)
+    tokens = longest
+    if batch.packing:
+        tokens = max(longest, min(batch.row_tokens, longest * batch.examples))
+    device = "cuda" if settings.workers.gpu else "cpu"
+    half = settings.precision == "bf16"
+    if settings.precision == "auto" and (device == "cpu" or torch.cuda.is_available()):
+        half = precision_of("auto", device) == torch.bfloat16
+    return MemoryPlan(
+        row_tokens=tokens,
+        loss_tokens=tokens * counts.trained_tokens // max(1, counts.tokens),
+        four_bits=settings.adapter.kind == "qlora",
+        bf16=half,
+        checkpoint_activations=settings.checkpoint_activations,
+        zero=_zero(settings.parallel),
+        workers=settings.workers.max,
+        gpu=settings.workers.gpu,
+    )
+
+
+def _free(settings: TrainingSettings) -> int:
+    """Bytes that this process could still take."""
+    if settings.workers.gpu:
+        import torch
+
+        return int(torch.cuda.mem_get_info()[0])
+    import psutil
+
+    return int(psutil.virtual_memory().available)
 
 
 def _loop(settings: TrainingSettings) -> LoopPlan:

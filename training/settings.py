@@ -26,6 +26,7 @@ __all__ = [
     "BatchSettings",
     "DataSettings",
     "OptimizerSettings",
+    "ParallelSettings",
     "TrainingSettings",
     "ValidationSettings",
     "WorkerSettings",
@@ -161,6 +162,16 @@ class WorkerSettings(Section):
         return self
 
 
+class ParallelSettings(Section):
+    """Where the training state lies."""
+
+    kind: Literal["ddp", "zero1", "zero2", "zero3"] = "ddp"
+    """`ddp` has all of it on every worker. DeepSpeed's ZeRO spreads the moments (`zero1`), also the
+    gradients (`zero2`), also the weights (`zero3`) over the workers. May change between runs."""
+    offload: Literal["none", "cpu"] = "none"
+    """`cpu` keeps what ZeRO spreads in the machines' memory, off the GPU; slower."""
+
+
 class TrainingSettings(Section):
     """A training run."""
 
@@ -192,6 +203,7 @@ class TrainingSettings(Section):
     checkpoint_activations: bool = False
     """Compute activations again in the backward pass: less memory, a third more time."""
     workers: WorkerSettings = WorkerSettings()
+    parallel: ParallelSettings = ParallelSettings()
     seed: int = Field(default=0, ge=0)
     """Of the order of examples, the adapter's start and dropout."""
     output: Path = Path("runs")
@@ -207,6 +219,19 @@ class TrainingSettings(Section):
         if self.method == "dpo" and self.adapter.kind == "full":
             raise ValueError(
                 "method dpo needs an adapter: its reference is the model without the adapter"
+            )
+        kind = self.parallel.kind
+        if kind == "ddp" and self.parallel.offload != "none":
+            raise ValueError("parallel.offload cpu needs parallel.kind zero1, zero2 or zero3")
+        if kind != "ddp" and self.workers.max == 0:
+            raise ValueError(
+                f"parallel.kind {kind} spreads over workers: workers.max 0 has none; set it to 1 "
+                "or more, or parallel.kind to ddp"
+            )
+        if kind == "zero3" and self.adapter.kind == "qlora":
+            raise ValueError(
+                "parallel.kind zero3 cannot cut qlora's 4-bit weights: set parallel.kind to zero2, "
+                "or adapter.kind to lora"
             )
         if self.validation.patience is not None and not self.data.validated:
             raise ValueError(

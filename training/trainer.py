@@ -24,6 +24,7 @@ from training.objectives import Objective, Preference, Supervised
 from training.progress import Ending, News, StepDone
 from training.tokens.table import SampleTable
 from training.workers import Together
+from training.zero import ZeroEngine, ZeroPlan
 
 if TYPE_CHECKING:
     from ray.train.torch import TorchTrainer
@@ -54,6 +55,8 @@ class RunPlan:
     """None trains on answers, a number on preferences."""
     precision: Precision = "auto"
     checkpoint_activations: bool = False
+    zero: ZeroPlan | None = None
+    """Whether DeepSpeed spreads the training state over the workers; None is plain DDP."""
     threads: int = 0
     fingerprint: tuple[tuple[str, str], ...] = ()
     """What a run that goes on from a checkpoint must agree with."""
@@ -102,10 +105,14 @@ def build_loop(
         check_packing(model, model.get_input_embeddings().num_embeddings)
     objective: Objective = Supervised() if plan.dpo_beta is None else Preference(plan.dpo_beta)
 
+    bf16 = dtype == torch.bfloat16
+
     def mixed() -> AbstractContextManager[object]:
         kind = device.partition(":")[0]
         mixing: AbstractContextManager[object] = torch.autocast(
-            kind, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16
+            kind,
+            dtype=torch.bfloat16,
+            enabled=bf16 and plan.zero is None,  # DeepSpeed casts the weights instead
         )
         return mixing
 
@@ -116,6 +123,9 @@ def build_loop(
         plan.loop,
         validation=validation,
         workers=workers,
+        engine=None
+        if plan.zero is None
+        else ZeroEngine(model, plan.loop, workers, plan.zero, bf16=bf16),
         autocast=mixed,
     )
 
@@ -210,7 +220,7 @@ class _OnRay:
             self._board.post(news)
 
     def checkpoint(self, loop: TrainingLoop) -> None:
-        """Write on the first worker; Ray waits for all, and keeps it when it has it whole."""
+        """Write it together; Ray waits for all, and keeps it when it has it whole."""
         import ray.train
 
         metrics: dict[str, float] = {"step": loop.state.step, "tokens": loop.state.tokens}
@@ -218,12 +228,10 @@ class _OnRay:
             metrics["loss"] = self._last.loss
         if loop.state.best_loss is not None:
             metrics["best_validation_loss"] = loop.state.best_loss
-        if loop.rank != 0:
-            ray.train.report(metrics)
-            return
         with TemporaryDirectory(prefix="everloop-checkpoint-") as place:
             write_checkpoint(loop, checkpoint_folder(Path(place)), self._fingerprint)
-            ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(place))
+            written = ray.train.Checkpoint.from_directory(place) if loop.rank == 0 else None
+            ray.train.report(metrics, checkpoint=written)
 
     def stop_wanted(self) -> bool:
         """The first worker's word counts for all: the loop adds them up."""

@@ -130,7 +130,7 @@ def check_placement(settings: Settings, cpus: float, gpus: int) -> Check:
     demand += settings.embedding.replicas * settings.embedding.cpus_per_replica
     demand += settings.retrieval.replicas * settings.retrieval.cpus_per_replica
     demand += settings.http.replicas * settings.http.cpus_per_replica
-    demand += settings.evaluation.cpus_per_replica
+    demand += settings.evaluation.cpus_per_replica + settings.training.cpus_per_replica
     wanted_gpus = _gpus_wanted(settings)
     largest = max(m.cpus_per_replica for m in settings.models)
     asked = f"{demand:g} CPUs and {wanted_gpus} GPUs asked, {cpus:g} and {gpus} there"

@@ -51,7 +51,7 @@ class GatewayReplica:
         )
         embedding = EmbedderHandle(embedder, retry_after_s=retry)
         scorer = EvaluatorHandle(evaluator, retry_after_s=retry)
-        checks = deployment_checks([embedder, retriever, ingestor, trainer, *models.values()])
+        checks = deployment_checks([embedder, retriever, ingestor, *models.values()])
         chat = {
             name: ModelHandle(
                 handle,

@@ -39,13 +39,7 @@ def engine_arguments(settings: ModelSettings, path: Path) -> dict[str, Any]:
         "generation_config": "vllm",
     }
     if settings.max_adapters:
-        arguments |= {
-            "enable_lora": True,
-            # Equal, so that vLLM never puts out an adapter by itself: `adapter_cache.py` does.
-            "max_loras": settings.max_adapters,
-            "max_cpu_loras": settings.max_adapters,
-            "max_lora_rank": settings.max_adapter_rank,
-        }
+        arguments |= _adapter_arguments(settings)
     if settings.tool_call_parser:
         arguments |= {
             "enable_auto_tool_choice": True,
@@ -68,6 +62,23 @@ def engine_arguments(settings: ModelSettings, path: Path) -> dict[str, Any]:
             "gpu_memory_utilization": settings.gpu_memory_utilization,
         }
     return arguments | settings.engine
+
+
+def _adapter_arguments(settings: ModelSettings) -> dict[str, Any]:
+    """Places for adapters. vLLM never has to put one out by itself: `adapter_cache.py` does.
+
+    On a CPU there is one more, which stays empty. There vLLM takes the weights of tokens without an
+    adapter from the last place (index -1; vllm-project/vllm#48421): in a batch with a call for the
+    adapter that is in it, calls for the model itself would be answered by that adapter. An adapter
+    takes the first free place, so with one more than adapters the last one holds zeros.
+    """
+    places = settings.max_adapters + (settings.device == "cpu")
+    return {
+        "enable_lora": True,
+        "max_loras": places,
+        "max_cpu_loras": places,
+        "max_lora_rank": settings.max_adapter_rank,
+    }
 
 
 def thread_binding(cpus: Set[int]) -> str:

@@ -3,6 +3,7 @@
 `unload_lora_adapter` of vLLM forgets the name only; the weights stay until its workers are told.
 """
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ class VllmAdapters:
 
     def __init__(self, engine: Any) -> None:
         self._engine = engine
+        self._turn = asyncio.Lock()
 
     @property
     def _client(self) -> Any:
@@ -27,6 +29,15 @@ class VllmAdapters:
 
     async def load(self, adapter_id: str, folder: Path) -> None:
         """Load it in every worker. Raises Unprocessable where vLLM cannot serve such an adapter."""
+        async with self._turn:
+            await self._load(adapter_id, folder)
+
+    async def unload(self, adapter_id: str) -> None:
+        """Remove it from every worker. Raises Unavailable when it is still there afterwards."""
+        async with self._turn:
+            await self._unload(adapter_id)
+
+    async def _load(self, adapter_id: str, folder: Path) -> None:
         from vllm.entrypoints.serve.engine.protocol import ErrorResponse
         from vllm.entrypoints.serve.lora.protocol import LoadLoRAAdapterRequest
 
@@ -41,14 +52,20 @@ class VllmAdapters:
                 code="engine_failed",
                 retry_after_s=10,
             )
+        await self._remove_nameless()
         raise Unprocessable(
             f"vLLM cannot serve adapter {adapter_id}: {answer.error.message}",
             param="model",
             code="adapter_refused",
         )
 
-    async def unload(self, adapter_id: str) -> None:
-        """Remove it from every worker. Raises Unavailable when it is still there afterwards."""
+    async def _remove_nameless(self) -> None:
+        """An adapter that failed half-way has no name, and may still take a place."""
+        named = {request.lora_int_id for request in self._models.lora_requests.values()}
+        for number in set(await self._client.list_loras()) - named:
+            await self._client.remove_lora(number)
+
+    async def _unload(self, adapter_id: str) -> None:
         from vllm.entrypoints.serve.lora.protocol import UnloadLoRAAdapterRequest
 
         number = self._models.lora_requests[adapter_id].lora_int_id

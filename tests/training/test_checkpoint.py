@@ -70,7 +70,7 @@ def test_resumed_with_another_number_of_workers_equals_uninterrupted(
 
     def part(workers: Threaded, resume: bool) -> Notes:
         def keep(loop: TrainingLoop) -> None:
-            if loop.rank == 0 and not resume:
+            if not resume:
                 write_checkpoint(loop, place, RUN)
 
         models = [prepare_model(folder, AdapterPlan(rank=4), seed=n) for n in range(workers.size)]
@@ -127,7 +127,7 @@ def test_a_write_that_fails_leaves_nothing_behind(
     def full(*_arguments: object) -> None:
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("training.checkpoint._moments", full)
+    monkeypatch.setattr("training.checkpoint._save_adapter", full)
     with pytest.raises(OSError, match="No space"):
         write_checkpoint(tiny_loop(folder, DATA, PLAN), tmp_path / "run" / "checkpoint-1", RUN)
     assert list((tmp_path / "run").iterdir()) == []

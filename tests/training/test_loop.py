@@ -9,7 +9,7 @@ from tests.training.tiny import Notes, document, samples, tiny_folder, tiny_loop
 from training.adapters import AdapterPlan
 from training.errors import DivergedError, MemoryShortError
 from training.loop import LoopPlan, TrainingLoop
-from training.objectives import Objective, RowLoss
+from training.objectives import Objective, RowLoss, Supervised
 from training.packing import Row
 from training.tokens import Sample, Tokenized
 
@@ -69,7 +69,6 @@ def test_how_a_batch_is_packed_does_not_matter(folder: Path, change: dict[str, o
 
 def test_activation_checkpointing_changes_no_loss(folder: Path) -> None:
     from training.adapters import prepare_model
-    from training.objectives import Supervised
 
     data = samples(16)
     plain = run(tiny_loop(folder, data, PLAN)).losses
@@ -104,10 +103,10 @@ def test_each_method_learns(folder: Path, kind: str, rate: float) -> None:
 
 def test_only_the_adapter_is_trained(folder: Path) -> None:
     loop = tiny_loop(folder, samples(8), PLAN)
-    assert loop.trained
-    assert all("lora_" in name for name in loop.trained)
+    assert loop.engine.trained
+    assert all("lora_" in name for name in loop.engine.trained)
     # all linear layers of both blocks, two matrices each, and not the head
-    assert len(loop.trained) == 2 * 7 * 2
+    assert len(loop.engine.trained) == 2 * 7 * 2
 
 
 def test_a_preference_run_learns_to_tell_pairs_apart(folder: Path) -> None:
@@ -141,9 +140,9 @@ def test_early_stopping_ends_the_run_with_the_best_weights_at_hand(folder: Path)
     assert [item.best for item in notes.validations] == [True, False, False]
     assert notes.checkpoints[-1] == 3
     name, kept = next(iter((loop.best or {}).items()))
-    loop.trained[name].data.add_(1.0)
-    loop.use_best()
-    assert loop.trained[name].equal(kept)
+    loop.engine.trained[name].data.add_(1.0)
+    loop.engine.put(loop.best or {})
+    assert loop.engine.trained[name].equal(kept)
 
 
 def test_a_stop_between_rows_leaves_the_last_whole_step(folder: Path) -> None:
@@ -159,7 +158,7 @@ def test_a_stop_between_rows_leaves_the_last_whole_step(folder: Path) -> None:
     assert loop.run(notes) == "stopped"
     assert (len(notes.steps), loop.state.step, loop.state.cursor.drawn) == (1, 1, 8)
     assert notes.checkpoints == [1]
-    assert all(parameter.grad is None for parameter in loop.trained.values())
+    assert all(parameter.grad is None for parameter in loop.engine.trained.values())
 
 
 def test_a_loss_that_is_no_number_names_the_learning_rate(folder: Path) -> None:
@@ -169,7 +168,7 @@ def test_a_loss_that_is_no_number_names_the_learning_rate(folder: Path) -> None:
 
 
 def test_a_step_that_does_not_fit_says_what_to_change(folder: Path) -> None:
-    class Greedy:
+    class Greedy(Supervised):
         def __call__(self, model: object, row: Row) -> RowLoss:
             raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 10 TB")
 

@@ -99,6 +99,29 @@ def test_data_of_the_other_method_is_refused(folder: Path) -> None:
         prepare(folder, [chat, pair])
 
 
+def test_more_memory_than_this_machine_has_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = {"workers": {"min": 0, "max": 0}}
+    need = prepare(folder, chats(4), **alone).need
+    monkeypatch.setattr("training.preflight._free", lambda _settings: need.total - 1)
+    with pytest.raises(
+        PlanError, match=r"needs about 0\.7 GiB.*this machine.*row_tokens` \(now 256"
+    ):
+        prepare(folder, chats(4), **alone)
+    assert prepare(folder, chats(4)).need == need, "a cluster's machines may differ from this one"
+
+
+def test_the_longest_row_decides_the_memory(folder: Path) -> None:
+    def activations(**batch: object) -> int:
+        sizes = {"max_tokens": 256, "row_tokens": 512, "examples": 4, **batch}
+        return prepare(folder, chats(4), batch=sizes).need.activations
+
+    assert activations() == 4 * activations(packing=False)
+    assert activations(examples=2) == 2 * activations(packing=False)
+    assert activations(max_tokens=32, row_tokens=32) < activations(packing=False)
+
+
 def test_a_gpu_that_is_not_there_is_refused_in_this_process_only(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

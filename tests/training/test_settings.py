@@ -42,6 +42,9 @@ def test_every_problem_is_listed_with_its_key_and_value(tmp_path: Path) -> None:
         ("validation: {patience: 2}", "validation.patience needs data.validation"),
         ("workers: {min: 3, max: 2}", "must be in order"),
         ("workers: {min: 0, max: 2}", "or both 0"),
+        ("parallel: {offload: cpu}", "offload cpu needs parallel.kind zero1"),
+        ("parallel: {kind: zero2}\nworkers: {min: 0, max: 0}", "workers.max 0 has none"),
+        ("parallel: {kind: zero3}\nadapter: {kind: qlora}", "cannot cut qlora's 4-bit weights"),
     ],
 )
 def test_what_does_not_go_together_is_refused(tmp_path: Path, more: str, words: str) -> None:

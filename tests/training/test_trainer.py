@@ -6,13 +6,14 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.training.tiny import chats, tiny_chat_folder
-from training.errors import DivergedError
+from training.errors import DivergedError, PlanError
 from training.in_process import train_in_process
 from training.on_cluster import shortage, train_on_cluster
 from training.preflight import PreparedRun, prepare_run
@@ -123,6 +124,17 @@ def test_a_killed_worker_goes_on_from_its_last_checkpoint(
     assert heard.losses == pytest.approx(expected, abs=1e-5)
 
 
+def test_a_run_spread_over_workers_is_the_run_without_a_cluster(
+    place: Path, expected: dict[int, float]
+) -> None:
+    changes = {"workers": {"min": 2, "max": 2, "threads": 1}, "parallel": {"kind": "zero3"}}
+    heard = Heard()
+    outcome = train_on_cluster(prepare(place, "spread", **changes), heard, lambda: False)
+    assert (outcome.ending, heard.workers) == ("finished", {2})
+    assert heard.losses == pytest.approx(expected, abs=1e-5)
+    assert (outcome.checkpoint / "adapter" / "adapter_model.safetensors").is_file()
+
+
 @pytest.mark.slow
 def test_a_run_that_was_stopped_goes_on_with_another_number_of_workers(
     place: Path, expected: dict[int, float]
@@ -157,6 +169,13 @@ def test_a_run_that_has_no_room_says_what_is_free(place: Path) -> None:
     wide = prepare(place, "wide", workers={"min": 2, "max": 2, "cpus": 3})
     assert "asks for 6 CPU (2 x 3), and 2 of 2 are free" in str(shortage(wide))
     assert shortage(prepare(place, "narrow", workers={"min": 2, "max": 2, "cpus": 1})) is None
+
+
+def test_a_run_that_no_machine_can_hold_is_refused(place: Path) -> None:
+    run = prepare(place, "large")
+    large = replace(run, need=replace(run.need, weights=1024**5))
+    with pytest.raises(PlanError, match=r"weights 1048576\.0.*the largest machine of the cluster"):
+        train_on_cluster(large, Heard(), lambda: False)
 
 
 def test_an_error_of_the_loop_reaches_the_driver_as_it_is(place: Path) -> None:

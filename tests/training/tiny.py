@@ -58,12 +58,12 @@ def tiny_folder(folder: Path, **changes: object) -> Path:
     return folder
 
 
-def tiny_chat_folder(folder: Path) -> Path:
+def tiny_chat_folder(folder: Path, **changes: object) -> Path:
     """The model with a tokenizer of bytes and a ChatML template: what a hub's folder holds."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
-    tiny_folder(folder, vocab_size=320)
+    tiny_folder(folder, vocab_size=320, **changes)
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokenizer = Tokenizer(models.BPE({letter: i for i, letter in enumerate(letters)}, []))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

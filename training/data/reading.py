@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Final, Literal
 
 from training.data.columns import Columns
 from training.data.forms import check_form, form_of
+from training.data.forms.metadata import METADATA
 from training.data.lines import Record, json_lines
 from training.data.problems import WHOLE_FILE, Problem, ProblemList, refusal
 from training.data.records import example_of
@@ -167,7 +168,7 @@ class _Forms:
         if found:
             yield from map(self._named, found)
         else:
-            yield Row(line, example_of(record))
+            yield Row(line, example_of(record), record.get(METADATA) or {})
 
     def _named(self, problem: Problem) -> Problem:
         """With the name of the table's own column."""

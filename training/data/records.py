@@ -58,7 +58,14 @@ def load_example(line: str) -> Example:
 
 def write_rows(rows: Iterable[Row], stream: BinaryIO) -> int:
     """Write a JSONL file that `training.data.reading` reads; returns how many bytes."""
-    return sum(stream.write(f"{dump_example(row.example)}\n".encode()) for row in rows)
+    return sum(stream.write(f"{_dump_row(row)}\n".encode()) for row in rows)
+
+
+def _dump_row(row: Row) -> str:
+    if not row.metadata:
+        return dump_example(row.example)
+    record = {**record_of(row.example), "metadata": dict(row.metadata)}
+    return json.dumps(record, ensure_ascii=False, separators=(",", ":"))
 
 
 def digest(example: Example) -> bytes:

@@ -1,6 +1,7 @@
 """An example and where it came from."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from training.examples import ChatExample, Example, PreferenceExample, TextExample
@@ -24,6 +25,8 @@ class Row:
     line: int
     """From 1, where it begins in its file; of a Parquet file the row. Unique in a dataset."""
     example: Example
+    metadata: Mapping[str, str | float | bool] = field(default_factory=dict)
+    """What the row says of itself, under that key; nothing is trained on it."""
 
 
 def kind_of(example: Example) -> Kind:

@@ -1,23 +1,19 @@
 """The held-out set as the gate asks it: a conversation, the answer hoped for, and its tokens."""
 
-import io
 import json
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
-from training.data.lines import json_lines
-from training.data.problems import Problem
-from training.data.reading import read_dataset
+from training.data.reading import read_rows
+from training.data.rows import Row
 from training.errors import GateError
 from training.examples import ChatExample, Example, PreferenceExample, TextExample
 from training.tokens import ExampleTokenizer
 
 __all__ = ["Expected", "HeldOut", "HeldOutSet", "draw_items", "expected_tokens", "held_out_set"]
-
-_METADATA: Final = "metadata"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +51,10 @@ def held_out_set(data: Path | Sequence[Example]) -> HeldOutSet:
     DatasetError for a file with problems, GateError where nothing can be asked.
     """
     if isinstance(data, Path):
-        stream, metadata = _without_metadata(data)
-        rows = read_dataset(stream if stream is not None else data)
-        if rows.problems:
-            rows.examples()  # raises, and lists them
-        numbered: Iterable[tuple[int, Example]] = ((row.line, row.example) for row in rows.rows)
+        rows: Sequence[Row] = read_rows(data)
     else:
-        numbered, metadata = enumerate(data, start=1), {}
-    found = [_item(number, example, metadata.get(number, {})) for number, example in numbered]
+        rows = [Row(number, example) for number, example in enumerate(data, start=1)]
+    found = [_item(row) for row in rows]
     items = tuple(item for item in found if item is not None)
     if not items:
         raise GateError(
@@ -88,7 +80,9 @@ def expected_tokens(tokenizer: ExampleTokenizer, item: HeldOut) -> Expected:
     return Expected(document.input_ids[:start], document.input_ids[start:end])
 
 
-def _item(number: int, example: Example, metadata: Mapping[str, str]) -> HeldOut | None:
+def _item(row: Row) -> HeldOut | None:
+    number, example = row.line, row.example
+    metadata = {name: _text(value) for name, value in row.metadata.items()}
     if isinstance(example, TextExample):
         return HeldOut(number, example, example.completion, metadata)
     if isinstance(example, PreferenceExample):
@@ -103,46 +97,6 @@ def _item(number: int, example: Example, metadata: Mapping[str, str]) -> HeldOut
         return None
     weights = (0.0,) * (len(messages) - 1) + (1.0,)
     return HeldOut(number, ChatExample(tuple(messages), weights, tools), str(reference), metadata)
-
-
-def _without_metadata(path: Path) -> tuple[io.BytesIO | None, dict[int, dict[str, str]]]:
-    """JSON Lines without their `metadata`, which the training's own check refuses, and that.
-
-    None for a file that has none, or that is no sound JSON Lines: its reader says so best.
-    """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise GateError(
-            f"The held-out set {path} cannot be read: {error.strerror}.", fix="Check the path."
-        ) from error
-    found: dict[int, dict[str, str]] = {}
-    lines = content.split(b"\n")
-    if b'"metadata"' not in content or content.lstrip()[:1] != b"{":
-        return None, found
-    for row in json_lines(io.BytesIO(content)):
-        if isinstance(row, Problem):
-            return None, {}
-        number, record = row
-        values = record.pop(_METADATA, None)
-        if values is None:
-            continue
-        if not isinstance(values, dict):
-            raise GateError(
-                f"{path}, line {number}: metadata is no object.",
-                fix='Write `"metadata": {"name": "value"}`.',
-            )
-        found[number] = {name: _text(value) for name, value in values.items()}
-        lines[number - 1] = json.dumps(record, ensure_ascii=False).encode()
-    return _Named(b"\n".join(lines), str(path)), found
-
-
-class _Named(io.BytesIO):
-    """Bytes that say which file they are of."""
-
-    def __init__(self, content: bytes, name: str) -> None:
-        super().__init__(content)
-        self.name = name
 
 
 def _text(value: Any) -> str:

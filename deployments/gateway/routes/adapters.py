@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
-from typing import Annotated, Final
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import StreamingResponse
@@ -24,7 +24,6 @@ __all__ = ["delete_adapter", "router"]
 
 router = APIRouter(prefix="/v1/adapters", tags=["Adapters"])
 Parts = Annotated[Services, Depends(services)]
-_ID: Final = "{adapter_id}"
 
 
 @router.get("", summary="List adapters")
@@ -53,7 +52,7 @@ async def list_adapters(
     return await parts.database.run(read, read_only=True)
 
 
-@router.get(f"/{_ID}", summary="Retrieve an adapter")
+@router.get("/{adapter_id}", summary="Retrieve an adapter")
 async def retrieve_adapter(adapter_id: str, parts: Parts) -> AdapterObject:
     """Describe one adapter version, and where it comes from."""
 
@@ -64,7 +63,7 @@ async def retrieve_adapter(adapter_id: str, parts: Parts) -> AdapterObject:
 
 
 @router.get(
-    f"/{_ID}/files/{{name}}",
+    "/{adapter_id}/files/{name}",
     summary="Retrieve an adapter's file",
     response_class=StreamingResponse,
     responses={200: {"content": {"application/octet-stream": {}}}},
@@ -91,7 +90,7 @@ async def retrieve_adapter_file(adapter_id: str, name: str, parts: Parts) -> Str
     )
 
 
-@router.delete(f"/{_ID}", summary="Delete an adapter")
+@router.delete("/{adapter_id}", summary="Delete an adapter")
 async def delete_adapter(adapter_id: str, parts: Parts) -> Deleted:
     """Delete an adapter version that no alias points at. It answers no more from now on."""
 

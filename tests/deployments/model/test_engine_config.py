@@ -55,3 +55,18 @@ def test_a_gpu_has_tensor_parallelism_and_no_cpu_arguments(tmp_path: Path) -> No
 )
 def test_a_small_machine_computes_on_every_cpu(cpus: set[int], expected: str) -> None:
     assert thread_binding(cpus) == expected
+
+
+@pytest.mark.parametrize(("device", "places"), [("cpu", 4), ("gpu", 3)])
+def test_on_a_cpu_one_more_place_for_adapters_stays_empty(
+    tmp_path: Path, device: str, places: int
+) -> None:
+    chosen = settings(max_adapters=3, max_adapter_rank=32, device=device)
+    arguments = engine_arguments(chosen, tmp_path)
+    assert arguments["enable_lora"] is True
+    assert (arguments["max_loras"], arguments["max_cpu_loras"]) == (places, places)
+    assert arguments["max_lora_rank"] == 32
+
+
+def test_no_adapters_no_lora(tmp_path: Path) -> None:
+    assert "enable_lora" not in engine_arguments(settings(max_adapters=0), tmp_path)

@@ -4,21 +4,30 @@ The engine is light; the options, the replica's methods and Serve are the real o
 """
 
 import asyncio
+import json
 import os
 import shutil
 import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cluster.adapters import AdapterFiles, store_adapter
 from cluster.launch.serve_environment import SERVE_ENVIRONMENT
 from cluster.settings import ModelSettings
-from deployments.errors import Overloaded, RequestError
+from cluster.storage import ByteStore
+from deployments.errors import InvalidRequest, Overloaded, RequestError
 from deployments.handles import ModelHandle
-from deployments.model.deployment import ModelReplica, ReplicaLimits
+from deployments.model.deployment import (
+    AdapterPlace,
+    ModelReplica,
+    ReplicaLimits,
+    adapter_cache,
+)
 from deployments.model.engine_config import serve_options
 from deployments.model.messages import ModelCall, Part
 from deployments.model.serving import ReplicaStats
@@ -28,11 +37,15 @@ pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
 
 class LightModel(ModelReplica):
-    """The replica over an engine that says a word every 20 ms."""
+    """The replica over an engine that says a word every 20 ms, and holds adapters."""
 
-    async def __init__(self, stall_timeout_s: float) -> None:  # type: ignore[misc]
+    async def __init__(  # type: ignore[misc]
+        self, stall_timeout_s: float, place: AdapterPlace
+    ) -> None:
         self._engine = fake_engine.FakeEngine(pace_s=0.02)
-        super().__init__(self._engine, ReplicaLimits(4096, 4, 500, stall_timeout_s))
+        limits = ReplicaLimits(4096, 8, 500, stall_timeout_s, None, 2, 16)
+        cache = adapter_cache(fake_engine.FakeAdapters(2), place, limits)
+        super().__init__(self._engine, limits, cache)
 
     async def hang(self) -> int:
         self._engine.hangs = True
@@ -43,7 +56,14 @@ class LightModel(ModelReplica):
 
 
 @pytest.fixture(scope="module")
-def deploy() -> Iterator[Callable[..., Any]]:
+def place(tmp_path_factory: pytest.TempPathFactory) -> AdapterPlace:
+    """Where the replicas find and keep adapters."""
+    folder = tmp_path_factory.mktemp("adapters")
+    return AdapterPlace(f"file://{folder}/store", {}, folder / "replicas")
+
+
+@pytest.fixture(scope="module")
+def deploy(place: AdapterPlace) -> Iterator[Callable[..., Any]]:
     """Deploys a model under a name with settings; returns its handle."""
     import ray
     from ray import cloudpickle, serve
@@ -66,7 +86,9 @@ def deploy() -> Iterator[Callable[..., Any]]:
         deployment = serve.deployment(
             LightModel, name=name, ray_actor_options={"num_cpus": 0.1}, **options
         )
-        return serve.run(deployment.bind(settings.stall_timeout_s), name=name, route_prefix=None)
+        return serve.run(
+            deployment.bind(settings.stall_timeout_s, place), name=name, route_prefix=None
+        )
 
     yield deployed
     serve.shutdown()
@@ -74,13 +96,19 @@ def deploy() -> Iterator[Callable[..., Any]]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def call(request_id: str = "one", words: int = 10**6) -> ModelCall:
-    return ModelCall("chat", {"stream": True, "words": words}, request_id)
+def call(
+    request_id: str = "one", words: int = 10**6, adapter: AdapterFiles | None = None
+) -> ModelCall:
+    return ModelCall("chat", {"stream": True, "words": words}, request_id, adapter=adapter)
 
 
-async def started(handle: Any, name: str, count: int) -> list[AsyncIterator[Part]]:
+async def started(
+    handle: Any, name: str, count: int, adapter: AdapterFiles | None = None
+) -> list[AsyncIterator[Part]]:
     """`count` streams that each have sent their first part."""
-    streams = [ModelHandle(handle, name).generate(call(str(n))) for n in range(count)]
+    streams = [
+        ModelHandle(handle, name).generate(call(str(n), adapter=adapter)) for n in range(count)
+    ]
     await asyncio.gather(*(anext(stream) for stream in streams))
     return streams
 
@@ -88,6 +116,48 @@ async def started(handle: Any, name: str, count: int) -> list[AsyncIterator[Part
 async def left(streams: list[AsyncIterator[Part]]) -> None:
     for stream in streams:
         await stream.aclose()  # type: ignore[attr-defined]
+
+
+def stored(place: AdapterPlace, folder: Path, rank: int = 4) -> AdapterFiles:
+    """An adapter in the store."""
+    (folder / "adapter_config.json").write_text(json.dumps({"r": rank}))
+    (folder / "adapter_model.safetensors").write_bytes(b"weights")
+    store = ByteStore(place.store_url)
+    return store_adapter(store, folder, base="m", suffix="s", project="proj_default")
+
+
+async def two_replicas(deploy: Callable[..., Any], name: str) -> Any:
+    """A handle that knows both replicas of a model."""
+    handle = deploy(name, min_replicas=2, max_replicas=2)
+    async with asyncio.timeout(60):
+        while (await ModelHandle(handle, name).load()).replicas < 2:
+            continue
+    return handle
+
+
+async def test_an_adapter_is_prepared_on_every_replica(
+    deploy: Callable[..., Any], place: AdapterPlace, tmp_path: Path
+) -> None:
+    handle = await two_replicas(deploy, "pair")
+    adapter = stored(place, tmp_path)
+    assert await ModelHandle(handle, "pair").prepare(adapter) == 2
+    both = await handle.broadcast("stats").results_async()
+    assert [stats.adapters for stats in both] == [(adapter.id,), (adapter.id,)]
+    owned = [
+        path for path in place.folder.glob("replica_*") if path.is_dir() and any(path.iterdir())
+    ]
+    assert len(owned) == 2
+    with pytest.raises(InvalidRequest, match="rank 64"):
+        await ModelHandle(handle, "pair").prepare(stored(place, tmp_path, rank=64))
+    await left(await started(handle, "pair", 1, adapter))
+
+
+async def test_the_load_is_that_of_all_replicas(deploy: Callable[..., Any]) -> None:
+    handle = await two_replicas(deploy, "busy")
+    streams = await started(handle, "busy", 3)
+    load = await ModelHandle(handle, "busy").load()
+    assert (load.replicas, load.running, load.unfinished, load.capacity) == (2, 3, 3, 16)
+    await left(streams)
 
 
 async def test_a_full_queue_is_429_and_says_when_to_come_back(deploy: Callable[..., Any]) -> None:

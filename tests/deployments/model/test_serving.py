@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from cluster.adapters import AdapterFiles
 from deployments.errors import DeadlineExceeded, InvalidRequest, Unavailable
 from deployments.model.messages import ModelCall, Part, Usage
 from deployments.model.serving import ChatServing
@@ -116,3 +117,12 @@ async def test_an_engine_that_answers_a_cancellation_with_an_error_is_still_canc
     assert serving.stats().failed == 0
     with pytest.raises(DeadlineExceeded):
         await parts_of(serving, call(deadline_s=0.05))
+
+
+async def test_a_replica_without_adapters_refuses_a_call_for_one() -> None:
+    adapter = AdapterFiles("ft:m:0", "proj/adapters/0", 8, ())
+    engine = FakeEngine()
+    request = ModelCall("chat", {"messages": []}, "req-1", adapter=adapter)
+    with pytest.raises(InvalidRequest, match="max_adapters"):
+        await parts_of(ChatServing(engine, 0), request)
+    assert not engine.begun.is_set()

@@ -11,6 +11,7 @@ import pytest
 from tests.training.data.samples import WEATHER, chat, jsonl, preference, said
 from training.data.problems import WHOLE_FILE, Problem
 from training.data.reading import Format, read_dataset, read_examples, scan_dataset
+from training.data.records import write_rows
 from training.data.rows import Row
 from training.errors import DatasetError
 from training.examples import ChatExample, PreferenceExample, TextExample
@@ -370,3 +371,30 @@ def test_a_line_too_long_to_be_read_at_once_is_a_problem_and_the_next_is_read(
         (2, "is longer than 100 bytes.")
     ]
     assert [row.line for row in read.rows] == [3]
+
+
+def test_metadata_stays_with_its_row_in_every_form(tmp_path: Path) -> None:
+    records: list[dict[str, Any]] = [
+        {**chat(said("user", "x"), said("assistant", "y")), "metadata": {"a": "b", "n": 1}},
+        chat(said("user", "y"), said("assistant", "z")),
+    ]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join(map(json.dumps, records)))
+    read = read_dataset(path)
+    assert [dict(row.metadata) for row in read.rows] == [{"a": "b", "n": 1}, {}]
+    again = tmp_path / "again.jsonl"
+    with again.open("wb") as stream:
+        write_rows(read.rows, stream)
+    assert [row.metadata for row in read_dataset(again).rows] == [row.metadata for row in read.rows]
+
+
+def test_metadata_of_another_kind_is_a_problem(tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    row = {"prompt": "a", "completion": "b"}
+    rows = [{**row, "metadata": [1]}, {**row, "metadata": {"a": {"b": 1}}}]
+    path.write_text("\n".join(map(json.dumps, rows)))
+    found = [(p.line, p.field, p.message) for p in read_dataset(path).problems]
+    assert found == [
+        (1, "metadata", "is a list; it must be an object."),
+        (2, "metadata.a", "is an object; it must be a text, number or truth value."),
+    ]

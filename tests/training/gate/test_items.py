@@ -47,7 +47,7 @@ def test_metadata_goes_with_its_row(tmp_path: Path) -> None:
 
 def test_metadata_that_is_no_object_is_refused_with_its_line(tmp_path: Path) -> None:
     path = _file(tmp_path, {"messages": [ASK, SAY]}, {"messages": [ASK, SAY], "metadata": "cards"})
-    with pytest.raises(GateError, match="line 2: metadata is no object"):
+    with pytest.raises(DatasetError, match='line 2, metadata: is "cards"; it must be an object'):
         held_out_set(path)
 
 
@@ -55,7 +55,7 @@ def test_a_file_with_problems_is_refused_with_its_lines(tmp_path: Path) -> None:
     path = _file(tmp_path, {"messages": [ASK, SAY], "metadata": {"a": "b"}}, {"messages": [ASK]})
     with pytest.raises(DatasetError, match=r"held_out\.jsonl has 1 problem:\n  line 2, messages"):
         held_out_set(path)
-    with pytest.raises(GateError, match="cannot be read"):
+    with pytest.raises(DatasetError, match="cannot be read"):
         held_out_set(tmp_path / "nothing.jsonl")
 
 

@@ -52,9 +52,10 @@ def curate(
         marks.append(mark)
         progress(done)
     decision = decide(marks, plan, marker.stages)
+    metadata = {row.line: row.metadata for row in rows}
     return Curated(
-        train=tuple(Row(line, examples[line]) for line in decision.train),
-        validation=tuple(Row(line, examples[line]) for line in decision.validation),
+        train=tuple(Row(line, examples[line], metadata[line]) for line in decision.train),
+        validation=tuple(Row(line, examples[line], metadata[line]) for line in decision.validation),
         receipt=decision.receipt,
     )
 

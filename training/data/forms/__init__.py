@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from training.data.forms.chat import check_chat
 from training.data.forms.completion import check_completion
+from training.data.forms.metadata import METADATA, check_metadata
 from training.data.forms.preference import OUTPUTS, check_preference
 from training.data.forms.values import Say, listed
 from training.data.rows import Kind
@@ -38,7 +39,8 @@ def form_of(record: dict[str, Any]) -> Kind | None:
 def check_form(record: dict[str, Any], form: Kind | None, say: Say) -> None:
     """Report every problem of the row in `form`, or that it has none."""
     if form is not None:
-        CHECKS[form](record, say)
+        CHECKS[form]({key: value for key, value in record.items() if key != METADATA}, say)
+        check_metadata(record.get(METADATA), say)
         return
     keys = f"the keys {listed(list(record)[:5])}" if record else "no key"
     say("", f"has {keys}; a row has `messages`, or `prompt` and `completion`, or `input` and two "
