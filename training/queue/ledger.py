@@ -273,8 +273,6 @@ def _keep(session: Session, record: Any) -> None:
     if known is not None:
         record.created_at = known.created_at
     session.merge(record)
-    if isinstance(record, Adapter):
-        session.flush()  # the next checkpoint may have the same weights
 
 
 def _grant(session: Session, row: FineTuningJob, note: str) -> str:
