@@ -12,8 +12,9 @@ from training.preflight import PreparedRun
 from training.progress import News, Outcome
 from training.trainer import build_loop
 
-__all__ = ["train_in_process"]
+__all__ = ["kept_checkpoints", "train_in_process"]
 
+_FOLDER: Final = "checkpoints"
 _NAME: Final = re.compile(r"checkpoint-(\d+)")
 
 
@@ -32,13 +33,23 @@ def train_in_process(
     return Outcome(ending, last)
 
 
+def kept_checkpoints(folder: Path) -> list[Path]:
+    """Of the run in `folder`, oldest first. What was not finished has another name."""
+    found = [
+        (int(match[1]), path)
+        for path in (folder / _FOLDER).glob("checkpoint-*")
+        if (match := _NAME.fullmatch(path.name))
+    ]
+    return [path for _, path in sorted(found)]
+
+
 class _Kept:
     """A Watcher with a folder of checkpoints."""
 
     def __init__(
         self, run: PreparedRun, hear: Callable[[News], None], stopping: Callable[[], bool]
     ) -> None:
-        self._folder = run.settings.folder / "checkpoints"
+        self._run = run.settings.folder
         self._most = run.settings.checkpoints_kept
         self._fingerprint = dict(run.plan.fingerprint)
         self._hear = hear
@@ -54,21 +65,12 @@ class _Kept:
 
     def checkpoint(self, loop: TrainingLoop) -> None:
         """Write one, unless it is there, and drop the oldest beyond those that are kept."""
-        place = self._folder / f"checkpoint-{loop.state.step}"
+        place = self._run / _FOLDER / f"checkpoint-{loop.state.step}"
         if not place.exists():
             write_checkpoint(loop, place, self._fingerprint)
-        for old in self._all()[: -self._most]:
+        for old in kept_checkpoints(self._run)[: -self._most]:
             shutil.rmtree(old)
 
     def last(self) -> Path | None:
         """The latest whole one."""
-        return next(reversed(self._all()), None)
-
-    def _all(self) -> list[Path]:
-        """Oldest first. What was not finished has another name."""
-        found = [
-            (int(match[1]), path)
-            for path in self._folder.glob("checkpoint-*")
-            if (match := _NAME.fullmatch(path.name))
-        ]
-        return [path for _, path in sorted(found)]
+        return next(reversed(kept_checkpoints(self._run)), None)

@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, TextIO
 
 from training.progress import News, StepDone, Validated
 
@@ -22,7 +22,8 @@ class Recorder:
         from torch.utils.tensorboard import SummaryWriter
 
         folder.mkdir(parents=True, exist_ok=True)
-        self._lines = (folder / "metrics.jsonl").open("a", encoding="utf-8", buffering=1)
+        self._lines = (folder / "metrics.jsonl").open("a+", encoding="utf-8", buffering=1)
+        _end_line(self._lines)
         self._board = SummaryWriter(str(folder / "tensorboard"))
 
     def __enter__(self) -> Self:
@@ -48,6 +49,14 @@ class Recorder:
             values["tokens_per_s"] = news.tokens / news.seconds
         for name, value in values.items():
             self._board.add_scalar(f"{kind}/{name}", value, news.step)
+
+
+def _end_line(file: TextIO) -> None:
+    """End the line that a killed job left half, lest the next one be lost with it."""
+    file.seek(0)
+    text = file.read()
+    if text and not text.endswith("\n"):
+        file.write("\n")
 
 
 def read_metrics(path: Path) -> tuple[list[StepDone], list[Validated]]:

@@ -5,6 +5,7 @@ last checkpoint and go on from it. A run of the same name in the same folder doe
 driver, the head or the whole cluster died.
 """
 
+import re
 import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
@@ -28,9 +29,17 @@ from training.zero import ZeroEngine, ZeroPlan
 if TYPE_CHECKING:
     from ray.train.torch import TorchTrainer
 
-__all__ = ["RunPlan", "WorkerPlan", "build_loop", "build_trainer", "checkpoint_folder"]
+__all__ = [
+    "RunPlan",
+    "WorkerPlan",
+    "build_loop",
+    "build_trainer",
+    "checkpoint_folder",
+    "reported_checkpoints",
+]
 
 _OURS: Final = "everloop"
+_RAYS: Final = re.compile(r"checkpoint_\d.*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +193,12 @@ def _train(config: Mapping[str, Any]) -> Ending | None:
 def checkpoint_folder(reported: Path) -> Path:
     """Where in a checkpoint of Ray's ours lies."""
     return reported / _OURS
+
+
+def reported_checkpoints(folder: Path) -> list[Path]:
+    """Ours in Ray's of the run in `folder`, oldest first; the last may not be whole yet."""
+    found = sorted(path for path in folder.glob("checkpoint_*") if _RAYS.fullmatch(path.name))
+    return [checkpoint_folder(path) for path in found]
 
 
 class _OnRay:

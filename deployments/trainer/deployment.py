@@ -49,11 +49,11 @@ class TrainerReplica:
         if time.monotonic() - self._trainer.last_turn > _STUCK_S:
             raise RuntimeError(f"The Trainer's loop has been stuck for {_STUCK_S:g} s.")
 
-    async def _loads(self) -> Mapping[str, "ModelLoad"]:
-        """The models' loads; one that does not answer is restarting, and is not pressed."""
+    async def _loads(self) -> Mapping[str, "ModelLoad | None"]:
+        """The models' loads; None of one that does not answer."""
         from cluster.errors import EverloopError
 
-        found = {}
+        found: dict[str, ModelLoad | None] = dict.fromkeys(self._models)
         for name, model in self._models.items():
             with contextlib.suppress(EverloopError):
                 found[name] = await model.load()

@@ -27,10 +27,10 @@ class OpenWork:
 class Serving:
     """How hard the models work, in seconds."""
 
-    pressed_s: float = 0.0
-    """Since when the requests have been more than the bound; 0 while they are not."""
-    calm_s: float = float("inf")
-    """Since when they have been few."""
+    pressed_s: float | None = None
+    """Since when the requests have been more than the bound; None while they are not."""
+    calm_s: float | None = float("inf")
+    """Since when they have been few; None while they are not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +62,7 @@ def decide(work: Sequence[OpenWork], serving: Serving, limits: Limits) -> list[S
     """
     steps: list[Step] = []
     running = 0
-    pressed = serving.pressed_s >= limits.yield_after_s
+    pressed = serving.pressed_s is not None and serving.pressed_s >= limits.yield_after_s
     for item in work:
         if not item.running:
             continue
@@ -70,8 +70,11 @@ def decide(work: Sequence[OpenWork], serving: Serving, limits: Limits) -> list[S
             steps.append(Step("stop", item.id))
             continue
         if item.lost:
-            tired = item.crashes >= limits.max_crashes
-            steps.append(Step("give_up" if tired else "restart", item.id))
+            if item.crashes >= limits.max_crashes:
+                steps.append(Step("give_up", item.id))
+            else:
+                steps.append(Step("restart", item.id))
+                running += 1  # it keeps its place
             continue
         running += 1
         if item.wish == "cancel" and item.wish_age_s >= limits.stop_after_s:
@@ -79,7 +82,7 @@ def decide(work: Sequence[OpenWork], serving: Serving, limits: Limits) -> list[S
         elif item.kind == "job" and item.wish is None and pressed:
             steps.append(Step("ask_to_yield", item.id))
     waiting = [item for item in work if not item.running and item.ready]
-    calm = serving.calm_s >= limits.resume_after_s
+    calm = serving.calm_s is not None and serving.calm_s >= limits.resume_after_s
     for item in sorted(waiting, key=lambda item: item.kind != "gate"):
         if running >= limits.max_running:
             break

@@ -1,6 +1,7 @@
 """Processes that run the work, as Ray jobs of this cluster. Blocking: call it in a thread."""
 
 import os
+import shlex
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
@@ -34,7 +35,7 @@ class RayJobs:
         passed = {k: v for k, v in os.environ.items() if k.startswith(_PASSED_ON)}
         try:
             self._client.submit_job(
-                entrypoint=" ".join(command),
+                entrypoint=shlex.join(command),
                 submission_id=work.submission,
                 runtime_env={"env_vars": passed},
                 metadata={"everloop": work.id},

@@ -18,6 +18,8 @@ __all__ = ["Processes", "ServingWatch", "Trainer"]
 _log = logging.getLogger(__name__)
 _TURN_S: Final = 1.0
 _START_PAUSE_S: Final = 10
+_GRACE_S: Final = 20.0
+"""For a process that runs, but whose lease lapsed: the records may have been away, for it too."""
 
 
 class Processes(Protocol):
@@ -45,21 +47,25 @@ class ServingWatch:
         self._pressed_since: float | None = None
         self._calm_since: float | None = float("-inf")
 
-    def see(self, loads: Mapping[str, ModelLoad], at: float) -> Serving:
-        """Take the loads of time `at`, in seconds of any clock."""
-        shares = [load.unfinished / load.capacity for load in loads.values() if load.capacity]
+    def see(self, loads: Mapping[str, ModelLoad | None], at: float) -> Serving:
+        """Take the loads of time `at`, in seconds of any clock.
+
+        A model whose load is not known is starting, or too busy to say: no time to begin training.
+        """
+        known = [load for load in loads.values() if load is not None]
+        shares = [load.unfinished / load.capacity for load in known if load.capacity]
         highest = max(shares, default=0.0)
         if highest < self._above:
             self._pressed_since = None
         elif self._pressed_since is None:
             self._pressed_since = at
-        if highest >= self._below and highest > 0:
+        if len(known) < len(loads) or (highest >= self._below and highest > 0):
             self._calm_since = None
         elif self._calm_since is None:
             self._calm_since = at
         return Serving(
-            pressed_s=0.0 if self._pressed_since is None else at - self._pressed_since,
-            calm_s=0.0 if self._calm_since is None else at - self._calm_since,
+            pressed_s=None if self._pressed_since is None else at - self._pressed_since,
+            calm_s=None if self._calm_since is None else at - self._calm_since,
         )
 
 
@@ -70,21 +76,27 @@ class Trainer:
         self,
         queue: Queue,
         processes: Processes,
-        loads: Callable[[], Awaitable[Mapping[str, ModelLoad]]],
+        loads: Callable[[], Awaitable[Mapping[str, ModelLoad | None]]],
         settings: TrainingQueueSettings,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        grace_s: float = _GRACE_S,
     ) -> None:
         self._queue = queue
         self._processes = processes
         self._loads = loads
+        self._clock = clock
+        self._grace_s = grace_s
         self._limits = Limits(
             max_running=settings.max_running,
             max_crashes=settings.max_crashes,
             yield_after_s=settings.yield_after_s,
             resume_after_s=settings.resume_after_s,
         )
-        self._pause_s = settings.resume_after_s
         self._watch = ServingWatch(settings.yield_above, settings.resume_below)
         self._wishes: dict[str, float] = {}
+        self._lapsed: dict[str, float] = {}
+        self._refused: dict[str, float] = {}
         self._awake = asyncio.Event()
         self.last_turn = time.monotonic()
 
@@ -112,8 +124,10 @@ class Trainer:
         open_work = await asyncio.to_thread(self._queue.open_work)
         if not open_work:
             self._wishes.clear()
+            self._lapsed.clear()
+            self._refused.clear()
             return []
-        serving = self._watch.see(await self._loads(), time.monotonic())
+        serving = self._watch.see(await self._loads(), self._clock())
         seen = [await asyncio.to_thread(self._seen, work) for work in open_work]
         steps = decide(seen, serving, self._limits)
         by_id = {work.id: work for work in open_work}
@@ -123,22 +137,29 @@ class Trainer:
 
     def _seen(self, work: Work) -> OpenWork:
         running = work.status == "running"
-        at = time.monotonic()
+        at = self._clock()
         if work.wish is None:
             self._wishes.pop(work.id, None)
         else:
             self._wishes.setdefault(work.id, at)
-        lost = running and (work.lease_until < now() or self._processes.ended(work) is True)
         return OpenWork(
             id=work.id,
             kind=work.kind,
             running=running,
             crashes=work.crashes,
-            ready=work.not_before <= now(),
-            lost=lost,
+            ready=work.not_before <= now() and self._refused.get(work.id, at) <= at,
+            lost=running and self._is_lost(work, at),
             wish=work.wish,
             wish_age_s=at - self._wishes.get(work.id, at),
         )
+
+    def _is_lost(self, work: Work, at: float) -> bool:
+        ended = self._processes.ended(work)
+        if work.lease_until >= now():
+            self._lapsed.pop(work.id, None)
+            return ended is True
+        since = self._lapsed.setdefault(work.id, at)
+        return ended is not False or at - since >= self._grace_s
 
     def _do(self, step: Step, work: Work) -> None:
         if step.action == "start":
@@ -175,4 +196,6 @@ class Trainer:
         try:
             self._processes.start(claimed)
         except EverloopError as error:
+            if work.kind == "gate":  # whose row cannot say so
+                self._refused[work.id] = self._clock() + _START_PAUSE_S
             self._queue.put_back(claimed, str(error), crashed=False, pause_s=_START_PAUSE_S)

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import re
 import shutil
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -16,12 +15,13 @@ from cluster.manifest import sha256_of
 from cluster.records import Adapter, FineTuningCheckpoint, now
 from cluster.storage import ByteStore
 from training.checkpoint import export_checkpoint
-from training.trainer import checkpoint_folder
+from training.in_process import kept_checkpoints
+from training.recording import read_metrics
+from training.trainer import reported_checkpoints
 
 __all__ = ["AdapterSource", "CheckpointShelf", "base_revision"]
 
 _log = logging.getLogger(__name__)
-_REPORTED: Final = re.compile(r"checkpoint_\d.*")
 _OF_A_MODEL: Final = (".safetensors", ".json", ".jinja", ".model", ".bin")
 
 
@@ -48,27 +48,30 @@ class CheckpointShelf:
         self._store = store
         self._folder = folder
         self._source = source
-        self._seen: set[str] = set()
+        self._seen: set[Path] = set()
+        self._waited: set[Path] = set()
 
     def look(self) -> list[Any]:
         """Records of checkpoints that have come since the last look, whole ones only."""
         found: list[Any] = []
-        for reported in sorted(self._folder.glob("checkpoint_*")):
-            if reported.name in self._seen or not _REPORTED.fullmatch(reported.name):
+        for place in (*reported_checkpoints(self._folder), *kept_checkpoints(self._folder)):
+            if place in self._seen:
                 continue
-            place = checkpoint_folder(reported)
             try:
+                if not self._metrics(_state(place)["step"]) and place not in self._waited:
+                    self._waited.add(place)  # its step's news are a moment behind
+                    continue
                 found += self.records(place)
             except (EverloopError, OSError, ValueError) as error:
                 # Still being copied, or already dropped for a newer one.
-                _log.debug("The checkpoint %s is not registered: %s", reported, error)
+                _log.debug("The checkpoint %s is not registered: %s", place, error)
                 continue
-            self._seen.add(reported.name)
+            self._seen.add(place)
         return found
 
-    def records(self, checkpoint: Path, **metrics: Any) -> list[Any]:
+    def records(self, checkpoint: Path) -> list[Any]:
         """The checkpoint's adapter and its place in the job. Raises where it is not whole."""
-        state = json.loads((checkpoint / "state.json").read_text())["state"]
+        state = _state(checkpoint)
         work = self._folder / f".adapter-{new_id('part')}"
         try:
             export_checkpoint(
@@ -87,14 +90,14 @@ class CheckpointShelf:
         finally:
             shutil.rmtree(work, ignore_errors=True)
         step = int(state["step"])
-        told = {"step": step, "tokens": state["tokens"], **metrics}
+        told = {"step": step, "tokens": state["tokens"], **self._metrics(step)}
         if state.get("best_loss") is not None:
-            told["full_valid_loss"] = state["best_loss"]
-        digest = sha256(f"{self._source.job_id}/{step}".encode()).hexdigest()[:32]
+            told |= {"best_valid_loss": state["best_loss"], "best_step": state["best_step"]}
+        digest = sha256(f"{self._source.job_id}/{step}".encode()).hexdigest()[:24]
         return [
             self._adapter(files, told),
             FineTuningCheckpoint(
-                id=f"ftckpt_{digest}",
+                id=f"ftckpt_{step:010d}{digest}",  # lists are ordered by it
                 job_id=self._source.job_id,
                 project_id=DEFAULT_PROJECT,
                 adapter_id=files.id,
@@ -103,6 +106,22 @@ class CheckpointShelf:
                 created_at=now(),
             ),
         ]
+
+    def _metrics(self, step: int) -> dict[str, float]:
+        """What the run told of the step, by OpenAI's names."""
+        path = self._folder / "metrics.jsonl"
+        if not path.is_file():
+            return {}
+        steps, validations = read_metrics(path)
+        told: dict[str, float] = {}
+        for done in (item for item in steps if item.step == step):
+            told |= {"train_loss": done.loss, "train_mean_token_accuracy": done.accuracy}
+        for seen in (item for item in validations if item.step == step):
+            told |= {
+                "full_valid_loss": seen.loss,
+                "full_valid_mean_token_accuracy": seen.accuracy,
+            }
+        return told
 
     def _adapter(self, files: AdapterFiles, metrics: dict[str, Any]) -> Adapter:
         return Adapter(
@@ -118,6 +137,11 @@ class CheckpointShelf:
             metrics=metrics,
             created_at=now(),
         )
+
+
+def _state(checkpoint: Path) -> dict[str, Any]:
+    state: dict[str, Any] = json.loads((checkpoint / "state.json").read_text())["state"]
+    return state
 
 
 def base_revision(folder: Path) -> str:

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from cluster.database import Database
-from cluster.errors import StorageError
 from cluster.ids import DEFAULT_PROJECT, new_id
 from cluster.manifest import sha256_of
 from cluster.records import StoredFile, now
@@ -29,10 +28,7 @@ class JobFiles:
         with self._database.session(read_only=True) as session:
             row = session.get(StoredFile, file_id)
         if row is None:
-            raise DatasetError(
-                f"The file {file_id} does not exist any more.",
-                fix="Upload it again and make a new job.",
-            )
+            raise _gone(f"The file {file_id} does not exist any more.")
         return row
 
     def fetch(self, file_id: str, folder: Path) -> Path:
@@ -41,14 +37,15 @@ class JobFiles:
         path = folder / f"{row.id}{Path(row.filename).suffix.lower()[:16]}"
         if path.is_file() and sha256_of(path) == row.sha256:
             return path
+        if not self._store.exists(row.storage_key):
+            raise _gone(f"The bytes of the file {file_id} are gone from {self._store.url}.")
         folder.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f".{path.name}.part")
         with part.open("wb") as file:
             file.writelines(self._store.chunks(row.storage_key))
         if sha256_of(part) != row.sha256:
-            raise StorageError(
-                f"The bytes of {file_id} in {self._store.url} are not those uploaded."
-            )
+            part.unlink()
+            raise _gone(f"The bytes of {file_id} in {self._store.url} are not those uploaded.")
         part.replace(path)
         return path
 
@@ -75,3 +72,7 @@ class JobFiles:
             meta={},
             created_at=now(),
         )
+
+
+def _gone(message: str) -> DatasetError:
+    return DatasetError(message, fix="Upload it again and make a new job.")

@@ -13,7 +13,7 @@ from typing import Any, Final
 from cluster.adapters import AdapterFiles, fetch_adapter
 from cluster.client import openai_client, translated_errors
 from cluster.database import Database
-from cluster.errors import EverloopError
+from cluster.errors import DatabaseError, EverloopError, StorageError, UnreachableError
 from cluster.ids import DEFAULT_PROJECT
 from cluster.models import ensure_model
 from cluster.records import Adapter, GateRun, now
@@ -59,7 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run_queued_gate(settings: Settings, gate_id: str, number: int) -> str:
     """Run attempt `number` of a gate run; answers its verdict.
 
-    Raises SupersededError where another attempt counts; any other EverloopError is in the row too.
+    Raises SupersededError where another attempt counts. Where records, bytes or the service do not
+    answer, that error is raised and the queue starts the run again; another is in the row too.
     """
     database = Database(settings.database_url, settings.database.pool_size)
     try:
@@ -69,8 +70,8 @@ def run_queued_gate(settings: Settings, gate_id: str, number: int) -> str:
         gate = _Gate(settings, database, attempt, row)
         try:
             return gate.run()
-        except SupersededError:
-            raise
+        except (SupersededError, DatabaseError, StorageError, UnreachableError):
+            raise  # not of the gate's making
         except EverloopError as error:
             attempt.write(
                 {

@@ -6,18 +6,18 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
 from types import FrameType
-from typing import Any, Final
+from typing import Any
 
 from cluster.database import Database
-from cluster.errors import EverloopError
+from cluster.errors import DatabaseError, EverloopError, StorageError
 from cluster.ids import DEFAULT_PROJECT, new_id
-from cluster.records import FineTuningJob, GateRun, now
+from cluster.records import FineTuningCheckpoint, FineTuningJob, GateRun, now
 from cluster.settings import Settings
 from cluster.storage import ByteStore
 from training.data.columns import Columns
 from training.errors import SupersededError
 from training.preflight import PreparedRun, prepare_run
-from training.progress import News
+from training.progress import News, StepDone
 from training.queue.adapters import AdapterSource, CheckpointShelf, base_revision
 from training.queue.curves import metrics_csv
 from training.queue.files import JobFiles
@@ -29,8 +29,6 @@ from training.settings import TrainingSettings
 from training.terminal import Terminal
 
 __all__ = ["run_queued_job"]
-
-_STATUS_OF: Final = {"cancel": "cancelled", "pause": "paused", "yield": "queued"}
 
 
 def run_queued_job(
@@ -50,9 +48,11 @@ def run_queued_job(
         job = _Job(settings, attempt, row, JobFiles(database, store), store, connect)
         try:
             return job.run()
-        except SupersededError:
-            raise
+        except (SupersededError, DatabaseError, StorageError):
+            raise  # not of the job's making
         except EverloopError as error:
+            if job.terminated:  # its workers may have been ended too
+                raise
             attempt.write(
                 {
                     "status": "failed",
@@ -85,24 +85,43 @@ class _Job:
         self._store = store
         self._connect = connect
         self._folder = settings.runs_folder / row.id
+        self._reporter = Reporter(attempt, self._look)
+        self._shelf: CheckpointShelf | None = None
+        self._first_step: int | None = None
+
+    @property
+    def terminated(self) -> bool:
+        """Whether the process was asked to end."""
+        return self._reporter.terminated
 
     def run(self) -> str:
-        training = self._training_settings()
-        shelf: list[CheckpointShelf] = []
-        reporter = Reporter(self._attempt, lambda: shelf[0].look() if shelf else [])
+        reporter = self._reporter
         with reporter, _terminated(reporter):
             reporter.say(f"Attempt {self._row.attempts}: reading the data.")
-            run = prepare_run(training, self._settings.cache_dir, say=print)
+            training = self._training_settings()
+            run = prepare_run(training, self._settings.cache_dir, say=print, connect=self._connect)
             if training.workers.max:
                 self._connect()
             source = self._source(run)
             if training.adapter.kind != "full":
-                shelf.append(CheckpointShelf(self._store, training.folder, source))
-            report = run_training(run, _Told(reporter), reporter.stopping, hear=reporter.hear)
+                self._shelf = CheckpointShelf(self._store, training.folder, source)
+            report = run_training(run, _Told(reporter), reporter.stopping, hear=self._hear)
         if reporter.superseded:
             raise SupersededError(f"Another process runs {self._row.id} now.")
         reporter.flush()
-        return self._end(run, report, reporter, shelf[0] if shelf else None)
+        return self._end(run, report)
+
+    def _hear(self, news: News) -> None:
+        if self._first_step is None and isinstance(news, StepDone):
+            self._first_step = news.step
+        self._reporter.hear(news)
+
+    def _look(self) -> list[Any]:
+        records = [] if self._shelf is None else self._shelf.look()
+        steps = [row.step for row in records if isinstance(row, FineTuningCheckpoint)]
+        if self._first_step is not None and max(steps, default=0) >= self._first_step:
+            self._reporter.change("crashes", 0)  # it came further than the attempt before
+        return records
 
     def _training_settings(self) -> TrainingSettings:
         """The row's, over files that lie in the run's folder."""
@@ -145,35 +164,22 @@ class _Job:
             },
         )
 
-    def _end(
-        self,
-        run: PreparedRun,
-        report: RunReport,
-        reporter: Reporter,
-        shelf: CheckpointShelf | None,
-    ) -> str:
-        ending, job_id = report.outcome.ending, self._row.id
+    def _end(self, run: PreparedRun, report: RunReport) -> str:
+        job_id = self._row.id
         records: list[Any] = []
-        changes: dict[str, Any] = {"estimated_finish": None, "wish": None, "crashes": 0}
-        if shelf is not None:
-            last = report.document["last_step"] or {}
-            metrics = {"train_loss": last["loss"]} if "loss" in last else {}
-            records = shelf.records(report.outcome.checkpoint, **metrics)
+        changes: dict[str, Any] = {"estimated_finish": None, "crashes": 0}
+        adapter_id = None
+        if self._shelf is not None:
+            records = self._shelf.records(report.outcome.checkpoint)
             adapter_id = records[0].id
-        else:
-            adapter_id = None
-        if ending == "stopped":
-            wish = reporter.wish or "cancel"
-            status = _STATUS_OF[wish]
-            changes |= {"status": status}
-            if wish == "yield":
-                changes |= {"not_before": now() + round(self._settings.training.resume_after_s)}
-            if wish == "cancel":
-                changes |= {"finished_at": now()}
+        if report.outcome.ending == "stopped":
             at = "" if adapter_id is None else f"; its adapter is {adapter_id}"
-            records.append(job_event(job_id, f"{_SAID[wish]} at a checkpoint{at}."))
-            self._attempt.write(changes, *records)
-            return status
+            return self._attempt.stopped(
+                changes,
+                *records,
+                note=f" at a checkpoint{at}",
+                pause_s=round(self._settings.training.resume_after_s),
+            )
         results = self._results(run)
         gate = self._gate(adapter_id)
         records += [*results, *gate]
@@ -183,6 +189,7 @@ class _Job:
             records.append(job_event(job_id, f"Queued the gate {gate[0].id} for {gate[0].alias}."))
         changes |= {
             "status": "succeeded",
+            "wish": None,
             "finished_at": now(),
             "adapter_id": adapter_id,
             "trained_tokens": run.counts.trained_tokens * run.settings.epochs,
@@ -220,13 +227,6 @@ class _Job:
         ]
 
 
-_SAID: Final = {
-    "cancel": "Cancelled",
-    "pause": "Paused",
-    "yield": "Gave its workers back to serving",
-}
-
-
 class _Told(Terminal):
     """Says what a terminal would be told to the job's events too."""
 
@@ -245,10 +245,10 @@ class _Told(Terminal):
 
 @contextmanager
 def _terminated(reporter: Reporter) -> Iterator[None]:
-    """SIGTERM, as `ray job stop` sends it, ends the run at a checkpoint."""
+    """SIGTERM ends the process at a checkpoint: the machine or the cluster is about to go."""
 
     def handle(_number: int, _frame: FrameType | None) -> None:
-        reporter.wish = reporter.wish or "cancel"
+        reporter.terminate()
 
     if threading.current_thread() is not threading.main_thread():
         yield

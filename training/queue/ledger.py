@@ -8,10 +8,12 @@ A running row has a lease that its process renews. One whose lease has lapsed be
 whoever wrote under an older attempt may not write any more.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal, cast
 
 from sqlalchemy import func, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from cluster.database import Database
@@ -30,6 +32,13 @@ Row = FineTuningJob | GateRun
 _KINDS: Final[dict[str, type[FineTuningJob] | type[GateRun]]] = {
     "job": FineTuningJob,
     "gate": GateRun,
+}
+
+_GRANTED: Final = {
+    "cancel": ("cancelled", "Cancelled"),
+    "pause": ("paused", "Paused"),
+    "yield": ("queued", "Gave its workers back to serving"),
+    None: ("queued", "Stopped, to go on"),
 }
 
 
@@ -91,13 +100,22 @@ class Queue:
             return None if row is None else _work(row, work.kind)
 
     def put_back(self, work: Work, message: str, *, crashed: bool, pause_s: int) -> None:
-        """Queue a running row again: its process could not start or ended without a word."""
-        changes: dict[str, Any] = {"status": "queued", "lease_until": None, "submission": None}
-        if crashed:
-            changes["crashes"] = work.crashes + 1
-        if work.kind == "job":
-            changes["not_before"] = now() + pause_s
-        self._end(work, changes, message, "warn")
+        """Queue a running row again: its process could not start or ended without a word.
+
+        A wish that it did not live to hear is granted.
+        """
+        with self._database.session() as session:
+            row = cast("Row | None", session.get(_KINDS[work.kind], work.id, with_for_update=True))
+            if row is None or row.status != "running" or row.attempts != work.attempts:
+                return
+            row.status, row.lease_until, row.submission = "queued", None, None
+            if crashed:
+                row.crashes += 1
+            if isinstance(row, FineTuningJob):
+                row.not_before = now() + pause_s
+                add_event(session, row.id, message, level="warn")
+                if row.wish is not None:
+                    row.status = _grant(session, row, "")
 
     def give_up(self, work: Work, message: str, code: str) -> None:
         """End a running row as failed."""
@@ -174,18 +192,45 @@ class Attempt:
     def write(self, changes: dict[str, Any], *records: Any) -> None:
         """Change the row and add records, in one transaction. Raises SupersededError.
 
-        A record that is there already is replaced, but for an adapter version, which never changes.
+        A record that is there already is replaced, but for its `created_at`, and for an adapter
+        version, which never changes.
         """
-        with self._database.session() as session:
-            row = self._row(session)
-            for name, value in changes.items():
-                setattr(row, name, value)
-            for record in records:
-                known = session.get(Adapter, record.id) if isinstance(record, Adapter) else None
-                if known is None:
-                    session.merge(record)
-                else:
-                    known.deleted_at = None
+        self._transact(changes, records)
+
+    def stopped(self, changes: dict[str, Any], *records: Any, note: str, pause_s: int) -> str:
+        """End a job that stopped at a checkpoint as its row wishes by now; answers its status.
+
+        Cancelled or paused; else it is queued again, and one that yielded waits for `pause_s`.
+        Raises SupersededError.
+        """
+
+        def end(session: Session, row: Row) -> None:
+            assert isinstance(row, FineTuningJob)  # noqa: S101 - gate runs do not stop
+            row.not_before = now() + (pause_s if row.wish == "yield" else 0)
+            row.status = _grant(session, row, note)
+
+        return self._transact(changes, records, end)
+
+    def _transact(
+        self,
+        changes: dict[str, Any],
+        records: Sequence[Any],
+        end: Callable[[Session, Row], None] = lambda _session, _row: None,
+    ) -> str:
+        for last in (False, True):
+            try:
+                with self._database.session() as session:
+                    row = self._row(session)
+                    for name, value in changes.items():
+                        setattr(row, name, value)
+                    for record in records:
+                        _keep(session, record)
+                    end(session, row)
+                    return row.status
+            except IntegrityError:  # another job has made the same adapter at the same time
+                if last:
+                    raise
+        raise AssertionError("unreachable")
 
     def _row(self, session: Session) -> Row:
         row = cast("Row | None", session.get(self._kind, self.id, with_for_update=True))
@@ -218,6 +263,26 @@ def job_event(
         data=data,
         created_at=now(),
     )
+
+
+def _keep(session: Session, record: Any) -> None:
+    known = session.get(type(record), record.id)
+    if isinstance(known, Adapter):
+        known.deleted_at = None
+        return
+    if known is not None:
+        record.created_at = known.created_at
+    session.merge(record)
+
+
+def _grant(session: Session, row: FineTuningJob, note: str) -> str:
+    """Tell that the job has stopped as it was wished, and answer its status then."""
+    status, said = _GRANTED[row.wish]
+    add_event(session, row.id, f"{said}{note}.")
+    row.wish = None
+    if status == "cancelled":
+        row.finished_at = now()
+    return status
 
 
 def _work(row: Row, kind: Literal["job", "gate"]) -> Work:

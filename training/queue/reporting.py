@@ -23,43 +23,71 @@ _MOST_EVENTS: Final = 10_000
 """Events that may wait to be written; the oldest go first."""
 _METRIC_EVENTS: Final = 1_000
 """About so many steps of a run become events; `metrics.jsonl` has all."""
+_KEPT: Final = frozenset({"epoch", "learning_rate", "gradient_norm", "tokens", "workers"})
 
 
 class Reporter:
     """Writes what is told about once a second, from a thread of its own.
 
-    A database that is away for a while costs nothing but the lease. `wish` is what somebody wants
-    of the run; `superseded` says that another process has taken it over.
+    A database that is away for a while costs nothing but the lease. `look` gives records to add
+    besides, and is asked at each turn.
     """
 
-    def __init__(self, attempt: Attempt, look: Callable[[], list[Any]] = list) -> None:
+    def __init__(
+        self,
+        attempt: Attempt,
+        look: Callable[[], list[Any]] = list,
+        *,
+        turn_s: float = _TURN_S,
+        renew_s: float = _RENEW_S,
+    ) -> None:
         self._attempt = attempt
         self._look = look
+        self._turn_s = turn_s
+        self._renew_s = renew_s
         self._told: deque[Any] = deque(maxlen=_MOST_EVENTS)
+        self._unwritten: list[Any] = []
         self._changes: dict[str, Any] = {}
+        self._changing = threading.Lock()
         self._renewed = time.monotonic()
         self._first: tuple[float, int] | None = None
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="reporter", daemon=True)
         self.wish: Wish | None = None
+        """What somebody wants of the run now."""
         self.superseded = False
+        """Whether another process has taken the run over."""
+        self.terminated = False
+        """Whether this process was asked to end, whatever becomes of the run."""
 
     def __enter__(self) -> Self:
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        """Write the rest, if the records answer."""
         self._ended.set()
         self._thread.join()
+        if not self.superseded:
+            self._turn()
 
     def stopping(self) -> bool:
         """Whether the run should stop at a checkpoint."""
-        return self.wish is not None or self.superseded
+        return self.wish is not None or self.superseded or self.terminated
+
+    def terminate(self) -> None:
+        """Have the run stop at a checkpoint because its process must end."""
+        self.terminated = True
 
     def say(self, message: str, *, level: str = "info") -> None:
         """Tell a sentence."""
         if self._attempt.is_job:
             self._told.append(job_event(self._attempt.id, message, level=level))
+
+    def change(self, name: str, value: Any) -> None:
+        """Have a column of the row changed with the next words."""
+        with self._changing:
+            self._changes[name] = value
 
     def hear(self, news: News) -> None:
         """Tell a step or a validation."""
@@ -90,18 +118,21 @@ class Reporter:
 
     def flush(self) -> None:
         """Write what was told by now. Raises SupersededError and DatabaseError."""
-        told = [self._told.popleft() for _ in range(len(self._told))]
-        told += self._look()
-        changes, self._changes = self._changes, {}
-        if told or changes:
-            changes["lease_until"] = now() + LEASE_S
+        self._unwritten += self._look()
+        self._unwritten += [self._told.popleft() for _ in range(len(self._told))]
+        del self._unwritten[:-_MOST_EVENTS]
+        with self._changing:
+            changes, self._changes = self._changes, {}
+        if self._unwritten or changes:
             try:
-                self._attempt.write(changes, *told)
+                self._attempt.write({**changes, "lease_until": now() + LEASE_S}, *self._unwritten)
             except DatabaseError:
-                self._told.extendleft(reversed(told))
+                with self._changing:
+                    self._changes = {**changes, **self._changes}
                 raise
+            self._unwritten = []
             self._renewed = time.monotonic()
-        elif time.monotonic() - self._renewed >= _RENEW_S:
+        elif time.monotonic() - self._renewed >= self._renew_s:
             self._attempt.renew()
             self._renewed = time.monotonic()
 
@@ -113,19 +144,18 @@ class Reporter:
         began, first = self._first
         if step.step > first:
             left = (at - began) / (step.step - first) * (step.steps - step.step)
-            self._changes["estimated_finish"] = now() + round(left)
+            self.change("estimated_finish", now() + round(left))
 
     def _run(self) -> None:
-        while not self._ended.wait(_TURN_S):
-            try:
-                self.flush()
-                self.wish = self._attempt.wish()
-            except SupersededError as error:
-                _log.warning("%s", error)
-                self.superseded = True
-                return
-            except DatabaseError as error:
-                _log.warning("The records do not answer; the run goes on: %s", error)
+        while not self.superseded and not self._ended.wait(self._turn_s):
+            self._turn()
 
-
-_KEPT: Final = frozenset({"epoch", "learning_rate", "gradient_norm", "tokens", "workers"})
+    def _turn(self) -> None:
+        try:
+            self.flush()
+            self.wish = self._attempt.wish()
+        except SupersededError as error:
+            _log.warning("%s", error)
+            self.superseded = True
+        except DatabaseError as error:
+            _log.warning("The records do not answer; the run goes on: %s", error)

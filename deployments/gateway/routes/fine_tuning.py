@@ -165,7 +165,7 @@ async def resume_job(job_id: str, parts: Parts) -> JobObject:
             row.wish = None
         else:
             row.status, row.error, row.finished_at = "queued", None, None
-            row.wish, row.attempts, row.not_before = None, row.attempts, 0
+            row.wish, row.crashes, row.not_before = None, 0, 0
             session.add(_event(job_id, "Resumed; goes on from its last checkpoint."))
         return JobObject.of(row)
 

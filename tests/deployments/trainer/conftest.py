@@ -1,0 +1,5 @@
+"""Fixtures of the Trainer's tests."""
+
+from tests.fixtures.databases import database, database_url
+
+__all__ = ["database", "database_url"]
