@@ -50,16 +50,19 @@ class ServingWatch:
     def see(self, loads: Mapping[str, ModelLoad | None], at: float) -> Serving:
         """Take the loads of time `at`, in seconds of any clock.
 
-        A model whose load is not known is starting, or too busy to say: no time to begin training.
+        A model whose load is not known is starting, or too busy to say: no time to begin training,
+        and no end of pressure.
         """
         known = [load for load in loads.values() if load is not None]
+        all_known = len(known) == len(loads)
         shares = [load.unfinished / load.capacity for load in known if load.capacity]
         highest = max(shares, default=0.0)
-        if highest < self._above:
+        if highest >= self._above:
+            if self._pressed_since is None:
+                self._pressed_since = at
+        elif all_known:
             self._pressed_since = None
-        elif self._pressed_since is None:
-            self._pressed_since = at
-        if len(known) < len(loads) or (highest >= self._below and highest > 0):
+        if not all_known or (highest >= self._below and highest > 0):
             self._calm_since = None
         elif self._calm_since is None:
             self._calm_since = at

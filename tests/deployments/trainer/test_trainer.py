@@ -380,6 +380,14 @@ def test_the_watch_goes_by_the_busiest_model() -> None:
     assert seen(watch, 2, 8, None) == (2, None)
 
 
+def test_a_model_that_does_not_say_its_load_neither_begins_nor_ends_pressure() -> None:
+    watch = ServingWatch(yield_above=1.0, resume_below=0.5)
+    assert seen(watch, 0, None) == (None, None)
+    assert seen(watch, 1, 8) == (0, None)
+    assert seen(watch, 3, None) == (2, None)
+    assert seen(watch, 4, 0) == (None, 0)
+
+
 def test_a_model_without_replicas_or_load_is_calm() -> None:
     watch = ServingWatch(yield_above=1.0, resume_below=0.0)
     assert watch.see({"m": ModelLoad()}, 5).calm_s == float("inf")
