@@ -1,7 +1,7 @@
 """BANKING77 through the service: a job, the gate, the alias; and a second job that learns nonsense.
 
     python -m tests.benchmarks.banking77 [--data ../shared/data/banking77] [--base-url URL]
-        [--rows 4900] [--shuffled-rows 490] [--held-out 500]
+        [--rows 5500] [--shuffled-rows 550] [--held-out 500]
 
 `--data` is a folder with the data set's train.csv and test.csv (BANKING77, Casanueva et al. 2020,
 CC BY 4.0): 77 intents, and the answer is the label in words. Everything goes over HTTP, as a client
@@ -121,8 +121,8 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--data", type=Path, default=Path("../shared/data/banking77"))
     parser.add_argument("--base-url", help="an Everloop that is up; default: one of its own")
-    parser.add_argument("--rows", type=int, default=4900, help="to train on")
-    parser.add_argument("--shuffled-rows", type=int, default=490, help="to train nonsense on")
+    parser.add_argument("--rows", type=int, default=5500, help="to train on")
+    parser.add_argument("--shuffled-rows", type=int, default=550, help="to train nonsense on")
     parser.add_argument("--held-out", type=int, default=500, help="questions of the test set")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1, help="for training")
     return parser.parse_args()
