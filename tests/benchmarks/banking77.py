@@ -78,7 +78,7 @@ def main() -> int:
     train = _balanced(_read(options.data / "train.csv"), options.rows)
     test = random.Random(77).sample(_read(options.data / "test.csv"), options.held_out)
     with running_application(options.base_url) as system:
-        client = system.client()
+        client = system.client(max_retries=10)  # an hour of polling outlives a proxy's restart
         before = _target(client)
         evaluation = upload(client, "held-out", _rows(test))
         base = _accuracy(client, MODEL, test)
