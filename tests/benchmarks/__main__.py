@@ -1,14 +1,15 @@
 """Runs the benchmarks one after the other: `make bench`, or `make bench ARGS="startup"` for some.
 
-`retrieval` drives the Everloop that is up, and `grounding_stages` needs its data named: these two
-are run by their own commands.
+`retrieval` drives the Everloop that is up, `grounding_stages`, `training_rate` and
+`training_memory` need their data named, `banking77` takes most of an hour: they are run by their
+own commands.
 """
 
 import subprocess
 import sys
 from typing import Final
 
-BENCHMARKS: Final = ("startup", "token_path", "ingestion_rate", "gate_statistics")
+BENCHMARKS: Final = ("startup", "token_path", "ingestion_rate", "gate_statistics", "hot_swap")
 
 
 def main() -> int:

@@ -21,7 +21,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Final
 
 import httpx
@@ -29,8 +28,9 @@ import httpx
 from cluster.models import ensure_model
 from cluster.settings import load_settings
 from deployments.model.engine_config import engine_arguments, runtime_environment
+from tests.benchmarks.application import running_application
 from tests.benchmarks.reporting import median, report
-from tests.fixtures.system import free_port, test_environment
+from tests.fixtures.system import free_port
 
 MODEL: Final = "smollm2-135m-instruct"
 PROMPTS: Final = [
@@ -199,19 +199,8 @@ def running(command: list[str], environment: dict[str, str], ready: str) -> Iter
 @contextmanager
 def everloop() -> Iterator[str]:
     """Everloop as `everloop up` starts it, with its default model settings."""
-    with tempfile.TemporaryDirectory(prefix="everloop-bench-") as folder:
-        environment = test_environment(Path(folder))
-        del environment["EVERLOOP_MODELS"]
-        run = [sys.executable, "-m", "cluster.cli"]
-        subprocess.run(
-            [*run, "up"], env=environment, check=True, stdout=subprocess.DEVNULL, timeout=900
-        )
-        try:
-            yield f"http://127.0.0.1:{environment['EVERLOOP_HTTP__PORT']}/v1"
-        finally:
-            subprocess.run(
-                [*run, "down"], env=environment, check=True, stdout=subprocess.DEVNULL, timeout=120
-            )
+    with running_application() as system:
+        yield system.base_url
 
 
 def await_ready(url: str, process: "subprocess.Popen[bytes]", timeout_s: float = 300) -> None:

@@ -109,7 +109,7 @@ def _measure(options: argparse.Namespace) -> dict[str, float]:
     torch.set_num_threads(options.threads)
     folder = ensure_model(MODEL, load_settings().cache_dir)
     wanted = options.steps * options.batch
-    examples = _banking(options.data / "train.csv", wanted + VALIDATION)
+    examples = banking_examples(options.data / "train.csv", wanted + VALIDATION)
     train, held_out = examples[:wanted], examples[wanted:]
     meter, model = SIDES[options.side](folder, train, options)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -122,7 +122,7 @@ def _measure(options: argparse.Namespace) -> dict[str, float]:
     }
 
 
-def _banking(path: Path, count: int) -> list[ChatExample]:
+def banking_examples(path: Path, count: int) -> list[ChatExample]:
     """`count` questions with their label in words, drawn with a fixed seed."""
     with path.open(newline="", encoding="utf-8") as opened:
         rows = list(csv.DictReader(opened))
@@ -161,7 +161,7 @@ def _plan(options: argparse.Namespace) -> LoopPlan:
     )
 
 
-class _Meter:
+class Meter:
     """Tokens over the time of all steps but the first. As a Watcher it marks each step itself."""
 
     def __init__(self) -> None:
@@ -202,7 +202,7 @@ class _Meter:
         return False
 
 
-class _WorkersMeter(_Meter):
+class _WorkersMeter(Meter):
     """Believes the worker's own clock: the driver hears of a step later than it ended."""
 
     def __init__(self) -> None:
@@ -228,18 +228,16 @@ class _WorkersMeter(_Meter):
 
 def _everloop(
     folder: Path, train: list[ChatExample], options: argparse.Namespace
-) -> "tuple[_Meter, PreTrainedModel]":
+) -> "tuple[Meter, PreTrainedModel]":
     samples, _ = ExampleTokenizer.load(folder).all(train)
     model = prepare_model(folder, ADAPTER, seed=1)
-    meter = _Meter()
+    meter = Meter()
     TrainingLoop(model, Supervised(), samples, _plan(options)).run(meter)
     model.set_attn_implementation("sdpa")
     return meter, model
 
 
-def _ray(
-    folder: Path, train: list[ChatExample], options: argparse.Namespace
-) -> tuple[_Meter, None]:
+def _ray(folder: Path, train: list[ChatExample], options: argparse.Namespace) -> tuple[Meter, None]:
     import ray
 
     from training.on_cluster import train_on_cluster
@@ -270,7 +268,7 @@ def _ray(
 
 def _bare(
     folder: Path, train: list[ChatExample], options: argparse.Namespace
-) -> "tuple[_Meter, PreTrainedModel]":
+) -> "tuple[Meter, PreTrainedModel]":
     import torch
 
     samples, _ = ExampleTokenizer.load(folder).all(train)
@@ -280,7 +278,7 @@ def _bare(
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=RATE, weight_decay=0.0)
     steps = len(samples) // options.batch
-    meter = _Meter()
+    meter = Meter()
     for step in range(steps):
         batch = [one for (one,) in samples[step * options.batch : (step + 1) * options.batch]]
         longest = max(map(len, batch))
@@ -302,7 +300,7 @@ def _bare(
 
 def _trl(
     folder: Path, train: list[ChatExample], options: argparse.Namespace
-) -> "tuple[_Meter, PreTrainedModel]":
+) -> "tuple[Meter, PreTrainedModel]":
     import torch
     from datasets import Dataset
     from peft import LoraConfig
@@ -311,7 +309,7 @@ def _trl(
 
     rows = [{"prompt": list(e.messages[:-1]), "completion": list(e.messages[-1:])} for e in train]
     tokens: list[int] = []
-    meter = _Meter()
+    meter = Meter()
 
     class Clock(TrainerCallback):  # type: ignore[misc]
         def on_step_end(self, *_arguments: object, **_named: object) -> None:
