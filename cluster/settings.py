@@ -308,8 +308,8 @@ class TrainingQueueSettings(Section):
     max_crashes: int = Field(default=3, ge=0)
     """Times that a job is started again after its process ended without a word."""
     yield_above: float = Field(default=1.0, gt=0)
-    """Requests in a model's engines, as a share of what they take at once, from which training
-    gives its workers back."""
+    """Requests for a model, those that wait included, as a share of what its replicas take at once,
+    from which training gives its workers back."""
     yield_after_s: float = Field(default=3.0, ge=0)
     """So long the share must stand above."""
     resume_below: float = Field(default=0.5, ge=0)

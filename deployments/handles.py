@@ -10,7 +10,7 @@
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from cluster.adapters import AdapterFiles
@@ -180,6 +180,10 @@ class TrainerHandle(_Part):
         """Say that there is work; see TrainingQueue."""
         await self._call("wake", _NOTICE_TIMEOUT_S)
 
+    async def note_load(self, gateway: str, calls: Mapping[str, int]) -> None:
+        """Tell the calls in flight; see TrainingQueue."""
+        await self._call("note_load", _NOTICE_TIMEOUT_S, gateway, dict(calls))
+
 
 class ModelHandle(_Part):
     """One model's replicas as a ChatModel.
@@ -203,11 +207,14 @@ class ModelHandle(_Part):
         self.name = f"Model {model_id}"
         self._check = check
         self._replica_wait_s = replica_wait_s if check is not None else None
+        self.in_flight = 0
+        """Calls that have begun and not ended, those that wait for a replica included."""
 
     async def generate(self, call: ModelCall) -> AsyncIterator[Part]:
         """Run `call`. Leaving the iteration early, or being cancelled, cancels the replica's."""
         response = self._handle.generate.remote(call)
         ended = False
+        self.in_flight += 1
         try:
             part = await self._first(response)
             while part is not None:
@@ -220,6 +227,7 @@ class ModelHandle(_Part):
             ended = True
             raise translated(error, self.name, self._retry_after_s) from error
         finally:
+            self.in_flight -= 1
             if not ended:
                 response.cancel()
 

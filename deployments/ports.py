@@ -4,7 +4,7 @@ Each deployment offers methods of these names; `deployments/handles.py` adapts S
 these protocols and turns Ray's errors into `deployments.errors`. Tests pass small fakes.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -110,4 +110,8 @@ class TrainingQueue(Protocol):
 
     async def wake(self) -> None:
         """Look now."""
+        ...
+
+    async def note_load(self, gateway: str, calls: Mapping[str, int]) -> None:
+        """Take note of the calls that a gateway replica holds, by model. Told once a second."""
         ...

@@ -1,5 +1,6 @@
 """The gateway's ASGI application: OpenAI's API over `Services`."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -7,7 +8,9 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
+from cluster.ids import new_id
 from deployments.gateway.error_bodies import install_error_handlers
+from deployments.gateway.load_reports import report_load
 from deployments.gateway.middleware import BodyRules, Deadline, RequestIdentity
 from deployments.gateway.routes import (
     adapters,
@@ -86,5 +89,11 @@ def create_app(services: Services, *, behind_serve: bool = False) -> FastAPI:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    services: Services = app.state.services
+    reports: asyncio.Task[None] | None = None
+    if services.trainer is not None and services.calls is not None:
+        reports = asyncio.create_task(report_load(services.calls, services.trainer, new_id("gw")))
     yield
-    await app.state.services.traces.close()
+    if reports is not None:
+        reports.cancel()
+    await services.traces.close()

@@ -95,6 +95,7 @@ class GatewayReplica:
                 sample_rate=settings.evaluation.sample_rate,
             ),
             trainer=TrainerHandle(trainer, retry_after_s=retry),
+            calls=lambda: {name: model.in_flight for name, model in chat.items()},
             checks={"milvus": search.check, **checks},
         )
 

@@ -49,6 +49,8 @@ class Services:
     traces: "TraceWriter"
     answerer: "GroundedAnswerer"
     trainer: TrainingQueue | None = None
+    calls: Callable[[], Mapping[str, int]] | None = None
+    """Calls to each model that this replica holds now."""
     checks: Mapping[str, Check] = field(default_factory=dict)
     """What `/readyz` asks besides the database and the byte store, by the part's name."""
     started_at: int = field(default_factory=now)

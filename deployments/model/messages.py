@@ -40,6 +40,8 @@ class ModelLoad:
     """Requests that the engines hold, running and waiting."""
     capacity: int = 0
     """Calls that they take at once."""
+    asked: int = 0
+    """Calls that the gateways hold for it, those that wait for a replica included."""
 
 
 @dataclass(frozen=True, slots=True)

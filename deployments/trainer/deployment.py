@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from cluster.settings import Settings
@@ -29,11 +30,14 @@ class TrainerReplica:
     ) -> None:
         from cluster.database import Database
         from deployments.handles import ModelHandle
+        from deployments.trainer.reports import LoadReports
         from deployments.trainer.submissions import RayJobs
         from deployments.trainer.trainer import Trainer
         from training.queue.ledger import Queue
 
         self._models = {name: ModelHandle(handle, name) for name, handle in models.items()}
+        self._reports = LoadReports()
+        self._last: dict[str, ModelLoad | None] = dict.fromkeys(self._models)
         database = Database(settings.database_url, settings.database.pool_size)
         self._trainer: Trainer = Trainer(Queue(database), RayJobs(), self._loads, settings.training)
         self._task = asyncio.get_running_loop().create_task(self._trainer.run())
@@ -41,6 +45,10 @@ class TrainerReplica:
     async def wake(self) -> None:
         """Look for work now; see TrainingQueue."""
         self._trainer.wake()
+
+    async def note_load(self, gateway: str, calls: Mapping[str, int]) -> None:
+        """Take note of the calls that a gateway holds; see TrainingQueue."""
+        self._reports.note(gateway, calls, time.monotonic())
 
     async def check_health(self) -> None:
         """Raise when the loop ended or is stuck, so that Serve replaces the replica."""
@@ -50,14 +58,20 @@ class TrainerReplica:
             raise RuntimeError(f"The Trainer's loop has been stuck for {_STUCK_S:g} s.")
 
     async def _loads(self) -> Mapping[str, "ModelLoad | None"]:
-        """The models' loads; None of one that does not answer."""
+        """The models' loads; None of one that has never answered.
+
+        A model that is too busy to answer has the capacity that it last told.
+        """
         from cluster.errors import EverloopError
 
-        found: dict[str, ModelLoad | None] = dict.fromkeys(self._models)
         for name, model in self._models.items():
             with contextlib.suppress(EverloopError):
-                found[name] = await model.load()
-        return found
+                self._last[name] = await model.load()
+        at = time.monotonic()
+        return {
+            name: None if load is None else replace(load, asked=self._reports.asked(name, at))
+            for name, load in self._last.items()
+        }
 
     async def __del__(self) -> None:
         """Stop the loop; what runs goes on, and is found again by its lease."""

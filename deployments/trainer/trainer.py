@@ -55,7 +55,9 @@ class ServingWatch:
         """
         known = [load for load in loads.values() if load is not None]
         all_known = len(known) == len(loads)
-        shares = [load.unfinished / load.capacity for load in known if load.capacity]
+        shares = [
+            max(load.unfinished, load.asked) / load.capacity for load in known if load.capacity
+        ]
         highest = max(shares, default=0.0)
         if highest >= self._above:
             if self._pressed_since is None:

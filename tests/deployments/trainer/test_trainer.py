@@ -394,3 +394,11 @@ def test_a_model_without_replicas_or_load_is_calm() -> None:
     assert seen(watch, 6, 0) == (None, float("inf"))
     assert seen(watch, 7, 1) == (None, None)
     assert watch.see({}, 8).calm_s == 0
+
+
+def test_calls_that_wait_outside_the_engines_are_pressure_too() -> None:
+    watch = ServingWatch(yield_above=1.0, resume_below=0.5)
+    load = ModelLoad(replicas=1, running=5, unfinished=5, capacity=8, asked=12)
+    assert watch.see({"m": load}, 0).pressed_s == 0
+    assert watch.see({"m": load}, 3).pressed_s == 3
+    assert watch.see({"m": ModelLoad(replicas=1, unfinished=5, capacity=8)}, 4).pressed_s is None
