@@ -27,7 +27,7 @@ from training.loop import LoopState, TrainingLoop
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["export_checkpoint", "read_checkpoint", "write_checkpoint"]
+__all__ = ["export_checkpoint", "is_whole", "read_checkpoint", "write_checkpoint"]
 
 _FORMAT: Final = 1
 _STATE: Final = "state.json"
@@ -137,6 +137,15 @@ def _export_model(checkpoint: Path, folder: Path, base_folder: Path) -> None:
         parameter.data.copy_(weights[name])
     model.save_pretrained(folder)
     AutoTokenizer.from_pretrained(base_folder, local_files_only=True).save_pretrained(folder)
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether `folder` is a checkpoint with every byte that was written."""
+    try:
+        _state(folder)
+    except (CheckpointError, OSError):
+        return False
+    return True
 
 
 def _state(folder: Path) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from training.adapters import AdapterPlan, Precision, precision_of, prepare_model
 from training.attention import check_packing
 from training.board import BoardLink
-from training.checkpoint import read_checkpoint, write_checkpoint
+from training.checkpoint import is_whole, read_checkpoint, write_checkpoint
 from training.errors import MemoryShortError, TrainingError
 from training.loop import LoopPlan, TrainingLoop
 from training.objectives import Objective, Preference, Supervised
@@ -35,6 +35,7 @@ __all__ = [
     "build_loop",
     "build_trainer",
     "checkpoint_folder",
+    "last_checkpoint",
     "reported_checkpoints",
 ]
 
@@ -149,6 +150,7 @@ def build_trainer(
             "plan": plan,
             "samples": ray.put((train, validation)),
             "board": board,
+            "folder": Path(workers.storage) / workers.name,
         },
         scaling_config=ScalingConfig(
             num_workers=counts,
@@ -178,9 +180,8 @@ def _train(config: Mapping[str, Any]) -> Ending | None:
     device = str(ray.train.torch.get_device())
     try:
         loop = build_loop(plan, train, validation, device=device, workers=Together())
-        if (checkpoint := ray.train.get_checkpoint()) is not None:
-            with checkpoint.as_directory() as folder:
-                read_checkpoint(loop, checkpoint_folder(Path(folder)), dict(plan.fingerprint))
+        if (last := last_checkpoint(config["folder"])) is not None:
+            read_checkpoint(loop, last, dict(plan.fingerprint))
         return loop.run(_OnRay(plan, board))
     except MemoryShortError as error:  # perhaps of this worker only; the others wait for it
         board.fail(error)
@@ -199,6 +200,15 @@ def reported_checkpoints(folder: Path) -> list[Path]:
     """Ours in Ray's of the run in `folder`, oldest first; the last may not be whole yet."""
     found = sorted(path for path in folder.glob("checkpoint_*") if _RAYS.fullmatch(path.name))
     return [checkpoint_folder(path) for path in found]
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The newest whole checkpoint of the run in `folder`.
+
+    Ray's own list of them is written a moment after the files are: a run whose driver is killed in
+    between would begin anew.
+    """
+    return next(filter(is_whole, reversed(reported_checkpoints(folder))), None)
 
 
 class _OnRay:
