@@ -2,9 +2,10 @@
 
 import csv
 import io
-import json
 from pathlib import Path
 from typing import Any, Final
+
+from training.recording import read_metrics
 
 __all__ = ["metrics_csv"]
 
@@ -21,22 +22,19 @@ _COLUMNS: Final = (
 
 def metrics_csv(lines: Path) -> bytes:
     """`metrics.jsonl` of a run as CSV. Of steps that were taken twice the later one counts."""
+    taken, validated = read_metrics(lines)
     steps: dict[int, dict[str, Any]] = {}
-    for line in lines.read_text().splitlines():
-        try:
-            news = json.loads(line)
-        except ValueError:  # cut off by a crash
-            continue
-        row = steps.setdefault(news["step"], {"step": news["step"]})
-        if news["kind"] == "train":
-            row |= {
-                "train_loss": news["loss"],
-                "train_accuracy": news["accuracy"],
-                "learning_rate": news["learning_rate"],
-                "tokens": news["tokens"],
-            }
-        else:
-            row |= {"valid_loss": news["loss"], "valid_mean_token_accuracy": news["accuracy"]}
+    for done in taken:
+        steps.setdefault(done.step, {"step": done.step}).update(
+            train_loss=done.loss,
+            train_accuracy=done.accuracy,
+            learning_rate=done.learning_rate,
+            tokens=done.tokens,
+        )
+    for seen in validated:
+        steps.setdefault(seen.step, {"step": seen.step}).update(
+            valid_loss=seen.loss, valid_mean_token_accuracy=seen.accuracy
+        )
     text = io.StringIO()
     writer = csv.DictWriter(text, _COLUMNS, restval="", lineterminator="\n")
     writer.writeheader()

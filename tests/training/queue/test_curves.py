@@ -1,21 +1,29 @@
 """The results file: one row a step, as OpenAI's has it."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from training.progress import StepDone, Validated
 from training.queue.curves import metrics_csv
 
 
 def train(step: int, loss: float) -> dict[str, Any]:
-    return {
-        "kind": "train",
-        "step": step,
-        "loss": loss,
-        "accuracy": 0.5,
-        "learning_rate": 0.001,
-        "tokens": 9,
-    }
+    done = StepDone(
+        step=step,
+        steps=3,
+        epoch=step / 3,
+        loss=loss,
+        accuracy=0.5,
+        learning_rate=0.001,
+        gradient_norm=1.0,
+        tokens=9,
+        trained_tokens=4,
+        seconds=1.0,
+        workers=1,
+    )
+    return {"kind": "train", **asdict(done)}
 
 
 def table(path: Path, lines: list[dict[str, Any]], rest: str = "") -> list[list[str]]:
@@ -24,7 +32,8 @@ def table(path: Path, lines: list[dict[str, Any]], rest: str = "") -> list[list[
 
 
 def test_a_validation_stands_in_the_row_of_its_step(tmp_path: Path) -> None:
-    seen = {"kind": "validation", "step": 2, "loss": 1.5, "accuracy": 0.25, "best": True}
+    found = Validated(step=2, loss=1.5, accuracy=0.25, best=True, seconds=1.0)
+    seen = {"kind": "validation", **asdict(found)}
     head, *rows = table(tmp_path / "m", [train(1, 3.0), train(2, 2.0), seen, train(3, 1.0)])
     assert head == [
         "step",
