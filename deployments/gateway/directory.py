@@ -14,6 +14,7 @@ from cluster.adapters import ADAPTER_PREFIX, SERVED_KINDS, AdapterFiles
 from cluster.ids import DEFAULT_PROJECT
 from cluster.records import Adapter, Alias
 from deployments.errors import InvalidRequest, NotFound
+from deployments.gateway.registry.moves import live_adapter
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -105,13 +106,9 @@ class ModelDirectory:
         known, row = self._adapters.get(adapter_id)
         if not known:
             asked = self._clock()
-
-            def read(session: "Session") -> Adapter | None:
-                row = session.get(Adapter, adapter_id)
-                ours = row is not None and row.project_id == DEFAULT_PROJECT
-                return row if ours and row is not None and row.deleted_at is None else None
-
-            row = await self._database.run(read, read_only=True)
+            row = await self._database.run(
+                lambda session: live_adapter(session, adapter_id), read_only=True
+            )
             if row is not None:
                 self._adapters.put(adapter_id, row, asked)
         if row is None:
