@@ -21,7 +21,7 @@ from cluster.ids import new_id
 from cluster.records import Adapter, FineTuningEvent, FineTuningJob, GateRun, now
 from training.errors import SupersededError
 
-__all__ = ["LEASE_S", "START_LEASE_S", "Attempt", "Queue", "Wish", "Work"]
+__all__ = ["LEASE_S", "START_LEASE_S", "Attempt", "Queue", "Wish", "Work", "job_event"]
 
 LEASE_S: Final = 45
 START_LEASE_S: Final = 180
@@ -126,8 +126,8 @@ class Queue:
 
     def cancelled(self, work: Work, message: str) -> None:
         """End a running row as cancelled, where its process did not do so itself."""
-        changes = {"status": "cancelled", "finished_at": now(), "wish": None}
-        self._end(work, changes if work.kind == "job" else _without(changes, "wish"), message)
+        wishes = {"wish": None} if work.kind == "job" else {}
+        self._end(work, {"status": "cancelled", "finished_at": now(), **wishes}, message)
 
     def ask_to_yield(self, work: Work) -> None:
         """Have a running job stop at a checkpoint and wait in the queue again."""
@@ -297,7 +297,3 @@ def _work(row: Row, kind: Literal["job", "gate"]) -> Work:
         lease_until=row.lease_until or 0,
         not_before=getattr(row, "not_before", 0),
     )
-
-
-def _without(changes: dict[str, Any], name: str) -> dict[str, Any]:
-    return {key: value for key, value in changes.items() if key != name}

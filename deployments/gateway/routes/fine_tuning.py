@@ -26,6 +26,7 @@ from deployments.gateway.fine_tuning.objects import CheckpointObject, EventObjec
 from deployments.gateway.fine_tuning.planning import planned_method, planned_run
 from deployments.gateway.pages import Page, PageQuery, PageQueryDependency, take_page
 from deployments.gateway.services import Services, services
+from training.queue.ledger import job_event
 
 __all__ = ["router"]
 
@@ -71,7 +72,7 @@ async def create_job(body: JobCreate, parts: Parts) -> JobObject:
         )
         session.add(row)
         session.flush()
-        session.add(_event(row.id, "Created; waiting for its turn."))
+        session.add(job_event(row.id, "Created; waiting for its turn."))
         return JobObject.of(row)
 
     made = await parts.database.run(make)
@@ -118,10 +119,10 @@ async def cancel_job(job_id: str, parts: Parts) -> JobObject:
             )
         if row.status in _WAITING:
             row.status, row.finished_at, row.wish = "cancelled", now(), None
-            session.add(_event(job_id, "Cancelled before it ran."))
+            session.add(job_event(job_id, "Cancelled before it ran."))
         elif row.wish != "cancel":
             row.wish = "cancel"
-            session.add(_event(job_id, "Asked to stop; a checkpoint will be written."))
+            session.add(job_event(job_id, "Asked to stop; a checkpoint will be written."))
         return JobObject.of(row)
 
     made = await parts.database.run(cancel)
@@ -137,10 +138,10 @@ async def pause_job(job_id: str, parts: Parts) -> JobObject:
         row = _find(session, job_id, lock=True)
         if row.status == "queued":
             row.status = "paused"
-            session.add(_event(job_id, "Paused before it ran."))
+            session.add(job_event(job_id, "Paused before it ran."))
         elif row.status == "running":
             row.wish = "pause"
-            session.add(_event(job_id, "Asked to pause; a checkpoint will be written."))
+            session.add(job_event(job_id, "Asked to pause; a checkpoint will be written."))
         elif row.status != "paused":
             raise InvalidRequest(
                 f"The job {job_id} has ended: it is {row.status}.", code="job_ended"
@@ -166,7 +167,7 @@ async def resume_job(job_id: str, parts: Parts) -> JobObject:
         else:
             row.status, row.error, row.finished_at = "queued", None, None
             row.wish, row.crashes, row.not_before = None, 0, 0
-            session.add(_event(job_id, "Resumed; goes on from its last checkpoint."))
+            session.add(job_event(job_id, "Resumed; goes on from its last checkpoint."))
         return JobObject.of(row)
 
     made = await parts.database.run(resume)
@@ -225,9 +226,3 @@ def _check_file(session: Session, field: str, file_id: str) -> StoredFile:
             code="invalid_value",
         )
     return row
-
-
-def _event(job_id: str, message: str) -> FineTuningEvent:
-    return FineTuningEvent(
-        id=new_id("ftevent"), job_id=job_id, message=message, data={}, created_at=now()
-    )
