@@ -1,0 +1,1 @@
+"""What turns answers into numbers: metrics, graders, judges, comparisons. No Serve, no HTTP."""

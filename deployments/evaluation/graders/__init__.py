@@ -1,0 +1,1 @@
+"""What decides about an answer: the openai client's graders, and ours."""
