@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final, Protocol
 
+from training.attention import shares_prefixes
 from training.cursor import DataCursor, DataOrder, shares
 from training.engine import Engine, PlainEngine
 from training.errors import DivergedError, MemoryShortError
@@ -116,6 +117,7 @@ class TrainingLoop:
         self._workers: Workers = workers or Alone()
         self._autocast = autocast or _as_it_is
         self._clock = clock
+        self._share = plan.packing and shares_prefixes(model)
         self._order = DataOrder(len(samples), plan.batch, plan.epochs, plan.seed)
         self.engine: Engine = engine or PlainEngine(model, plan, self._workers)
 
@@ -223,11 +225,14 @@ class TrainingLoop:
             groups = [[mine[i] for i in group] for group in packed]
         else:
             groups = [[i] for i in mine]
-        return [row_of([samples[i] for i in group], self.device) for group in groups]
+        return [self._row([samples[i] for i in group]) for group in groups]
+
+    def _row(self, samples: Sequence[Sample]) -> Row:
+        return row_of(samples, self.device, share=self._share)
 
     def _spare(self, samples: Sequence[Sample]) -> Callable[[], Row]:
         """The cheapest row of a batch, for a worker that must pass along without one."""
-        return lambda: row_of([min(samples, key=lambda s: sum(map(len, s)))], self.device)
+        return lambda: self._row([min(samples, key=lambda s: sum(map(len, s)))])
 
     def _loss(self, row: Row) -> RowLoss:
         with self._autocast():

@@ -102,7 +102,7 @@ def _logits(model: "PreTrainedModel", row: "Row") -> "torch.Tensor":
         position_ids=row.position_ids,
         use_cache=False,
         logits_to_keep=row.predicting,
-        **packing_arguments(row.lengths, model),
+        **packing_arguments(row.stretches, model),
     )
     return cast("torch.Tensor", answer.logits[0].float())
 

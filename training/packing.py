@@ -1,15 +1,17 @@
 """Samples into rows: one row is one forward pass, and holds no padding.
 
-A row of several documents gives each its own position ids from 0, and the lengths by which
+A row of several documents gives each its own position ids from 0, and the stretches by which
 attention is kept inside a document (`training.attention`). So the rows in which a document travels
-change its loss by rounding only.
+change its loss by rounding only. Tokens behind the last one that carries loss are left out: under
+causal attention nothing that counts depends on them.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from training.tokens.tokenized import Sample
+from training.stretches import Layout, Stretch, apart, shared
+from training.tokens.tokenized import Sample, Tokenized
 
 if TYPE_CHECKING:
     import torch
@@ -39,14 +41,16 @@ def pack(lengths: Sequence[int], capacity: int) -> list[list[int]]:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One forward pass over T tokens of D documents, P of which are predicted with loss."""
+    """One forward pass over T tokens for D documents, with P predictions that carry loss."""
 
     input_ids: "torch.Tensor"
     """(1, T) int64."""
     position_ids: "torch.Tensor"
     """(1, T) int64; 0 where a document begins."""
+    layout: Layout
+    """Which of the T tokens each document is made of."""
     lengths: tuple[int, ...]
-    """Tokens of each of the D documents, in order; they add up to T."""
+    """Tokens that each of the D documents has, in order, computed or not."""
     predicting: "torch.Tensor"
     """(P,) int64: positions whose hidden state predicts a token that carries loss."""
     labels: "torch.Tensor"
@@ -58,37 +62,58 @@ class Row:
 
     @property
     def tokens(self) -> int:
-        """Real tokens; there are no others."""
+        """Real tokens of its documents: no padding, and each document's own count."""
         return sum(self.lengths)
 
+    @property
+    def stretches(self) -> tuple[Stretch, ...]:
+        """Those of the layout."""
+        return self.layout.stretches
 
-def row_of(samples: Sequence[Sample], device: "torch.device | str" = "cpu") -> Row:
-    """The documents of `samples` one after the other; a sample's stay next to each other."""
+
+def row_of(
+    samples: Sequence[Sample], device: "torch.device | str" = "cpu", *, share: bool = False
+) -> Row:
+    """The documents of `samples` in one row; with `share`, what they begin with alike only once.
+
+    Sharing wants attention that knows stretches: see `training.attention.shares_prefixes`.
+    """
     import torch
 
     documents = [document for sample in samples for document in sample]
-    ids: list[int] = []
-    positions: list[int] = []
+    needed = [_needed(document) for document in documents]
+    layout = shared(needed) if share else apart([len(ids) for ids in needed])
+    starts = [0]
+    for stretch in layout.stretches:
+        starts.append(starts[-1] + stretch.length)
+    ids = [0] * starts[-1]
+    positions = [0] * starts[-1]
     predicting: list[int] = []
     labels: list[int] = []
     weights: list[float] = []
     owners: list[int] = []
-    for number, document in enumerate(documents):
-        start = len(ids)
-        ids.extend(document.input_ids)
-        positions.extend(range(len(document)))
-        for place in range(1, len(document)):
-            if document.loss[place]:
-                predicting.append(start + place - 1)
-                labels.append(document.input_ids[place])
-                weights.append(document.loss[place])
+    for number, (document, path) in enumerate(zip(documents, layout.paths, strict=True)):
+        places = [at for part in path for at in range(starts[part], starts[part + 1])]
+        for position, at in enumerate(places):
+            ids[at], positions[at] = document.input_ids[position], position
+            if position + 1 < len(document) and (weight := document.loss[position + 1]):
+                predicting.append(at)
+                labels.append(document.input_ids[position + 1])
+                weights.append(weight)
                 owners.append(number)
     return Row(
         input_ids=torch.tensor([ids], device=device),
         position_ids=torch.tensor([positions], device=device),
+        layout=layout,
         lengths=tuple(len(document) for document in documents),
         predicting=torch.tensor(predicting, dtype=torch.int64, device=device),
         labels=torch.tensor(labels, dtype=torch.int64, device=device),
         weights=torch.tensor(weights, dtype=torch.float32, device=device),
         documents=torch.tensor(owners, dtype=torch.int64, device=device),
     )
+
+
+def _needed(document: Tokenized) -> tuple[int, ...]:
+    """Its tokens before the last that carries loss, and the first one in any case."""
+    last = max((place for place, weight in enumerate(document.loss) if weight), default=1)
+    return document.input_ids[: max(1, last)]

@@ -24,15 +24,15 @@ def test_a_sample_above_the_capacity_has_a_row_of_its_own() -> None:
 
 
 def test_positions_begin_anew_in_each_document() -> None:
-    row = row_of([(document(4, 0),), (document(3, 1),)])
-    assert row.position_ids.tolist() == [[0, 1, 2, 3, 0, 1, 2]]
+    row = row_of([(document(4, 0),), (document(3, 1, answer=1),)])
+    assert row.position_ids.tolist() == [[0, 1, 2, 0, 1]]  # nothing depends on the last tokens
     assert row.lengths == (4, 3)
 
 
 def test_a_token_is_predicted_from_the_one_before_it() -> None:
     first, second = document(6, 0, answer=2), document(4, 1, answer=1)
     row = row_of([(first,), (second,)])
-    assert row.predicting.tolist() == [3, 4, 8]
+    assert row.predicting.tolist() == [3, 4, 7]
     assert row.labels.tolist() == [*first.input_ids[4:], second.input_ids[3]]
     assert row.documents.tolist() == [0, 0, 1]
 
@@ -58,10 +58,10 @@ def test_packed_logits_equal_unpacked_ones(
             input_ids=row.input_ids,
             position_ids=row.position_ids,
             use_cache=False,
-            **packing_arguments(row.lengths, model),
+            **packing_arguments(row.stretches, model),
         ).logits[0]
         model.set_attn_implementation("eager")
-        alone = [model(torch.tensor([list(s[0].input_ids)])).logits[0] for s in data]
+        alone = [model(torch.tensor([list(s[0].input_ids)])).logits[0, :-1] for s in data]
     assert torch.allclose(packed, torch.cat(alone), atol=1e-5, rtol=0)
 
 
@@ -93,6 +93,6 @@ def test_a_model_that_keeps_documents_apart_passes_the_check(tmp_path: Path) -> 
 
 def test_a_model_that_does_not_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = prepare_model(tiny_folder(tmp_path), AdapterPlan(), seed=0)
-    monkeypatch.setattr("training.attention.packing_arguments", lambda _lengths, _model: {})
+    monkeypatch.setattr("training.attention.packing_arguments", lambda _stretches, _model: {})
     with pytest.raises(PlanError, match=r"see each other.*batch\.packing: false"):
         check_packing(model, 256)

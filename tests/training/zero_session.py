@@ -88,7 +88,10 @@ class Recording(Supervised):
 
     def weight(self, row: Row) -> float:
         """Remember."""
-        self.pending += [part.tolist() for part in row.input_ids[0].split(row.lengths)]
+        parts = row.input_ids[0].split([stretch.length for stretch in row.stretches])
+        for number, path in enumerate(row.layout.paths):
+            last = row.labels[row.documents == number][-1]
+            self.pending.append([*(int(i) for part in path for i in parts[part]), int(last)])
         return super().weight(row)
 
 
