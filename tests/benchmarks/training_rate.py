@@ -1,13 +1,15 @@
 """Tokens per second in training: Everloop's loop, a bare loop, and TRL's SFTTrainer as it comes.
 
     python -m tests.benchmarks.training_rate --data ../shared/data/banking77 [--rounds 3]
-        [--steps 6] [--batch 8] [--threads 2] [--sides everloop,bare,trl,trl-fp32,ray]
+        [--steps 12] [--batch 8] [--threads 2]
+        [--sides everloop,everloop-bf16,bare,trl,trl-fp32,ray]
 
 All sides train the same adapter (LoRA, rank 16, all linear layers) of the packaged model on the
 same questions, answers and batches, loss on the answer only, at one learning rate; each run is a
 process of its own, and the sides take turns. `bare` is twenty lines of PyTorch with padded batches
 and logits where the loss is; `trl` has SFTTrainer's defaults in all else, `trl-fp32` the same but
-for its bf16, which a CPU may be slow at; `ray` is `everloop` with one worker of Ray Train.
+for its bf16, which a CPU may be slow at; `everloop-bf16` has `precision: bf16`, which `everloop` takes
+by itself on a CPU with AMX only; `ray` is `everloop` with one worker of Ray Train.
 
 Counted are real tokens, not padding, from the second step on. Quoted are medians over the rounds,
 and of the rounds' ratios. Bars: `everloop` at least 2.0 times `trl`, at a validation loss at most
@@ -85,10 +87,10 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument("--data", type=Path, required=True, help="folder of BANKING77's train.csv")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=6)
+    parser.add_argument("--steps", type=int, default=12)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--sides", default="everloop,bare,trl,trl-fp32")
+    parser.add_argument("--sides", default="everloop,bare,trl,ray")
     parser.add_argument("--side", help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -229,12 +231,21 @@ class _WorkersMeter(Meter):
 def _everloop(
     folder: Path, train: list[ChatExample], options: argparse.Namespace
 ) -> "tuple[Meter, PreTrainedModel]":
+    import torch
+
+    half = options.side == "everloop-bf16"
     samples, _ = ExampleTokenizer.load(folder).all(train)
-    model = prepare_model(folder, ADAPTER, seed=1)
+    model = prepare_model(folder, ADAPTER, seed=1, dtype=torch.bfloat16 if half else torch.float32)
     meter = Meter()
-    TrainingLoop(model, Supervised(), samples, _plan(options)).run(meter)
+    TrainingLoop(
+        model,
+        Supervised(),
+        samples,
+        _plan(options),
+        autocast=lambda: torch.autocast("cpu", dtype=torch.bfloat16, enabled=half),
+    ).run(meter)
     model.set_attn_implementation("sdpa")
-    return meter, model
+    return meter, model.float()
 
 
 def _ray(folder: Path, train: list[ChatExample], options: argparse.Namespace) -> tuple[Meter, None]:
@@ -351,6 +362,7 @@ def _trl(
 
 SIDES: Final[dict[str, Any]] = {
     "everloop": _everloop,
+    "everloop-bf16": _everloop,
     "bare": _bare,
     "trl": _trl,
     "trl-fp32": _trl,
