@@ -8,8 +8,8 @@ All sides train the same adapter (LoRA, rank 16, all linear layers) of the packa
 same questions, answers and batches, loss on the answer only, at one learning rate; each run is a
 process of its own, and the sides take turns. `bare` is twenty lines of PyTorch with padded batches
 and logits where the loss is; `trl` has SFTTrainer's defaults in all else, `trl-fp32` the same but
-for its bf16, which a CPU may be slow at; `everloop-bf16` has `precision: bf16`, which `everloop` takes
-by itself on a CPU with AMX only; `ray` is `everloop` with one worker of Ray Train.
+for its bf16, which a CPU may be slow at; `everloop-bf16` has `precision: bf16`, which `everloop`
+takes by itself only on a CPU with AMX; `ray` is `everloop` with one worker of Ray Train.
 
 Counted are real tokens, not padding, from the second step on. Quoted are medians over the rounds,
 and of the rounds' ratios. Bars: `everloop` at least 2.0 times `trl`, at a validation loss at most
