@@ -13,6 +13,7 @@ Weights = Literal["none", "quadratic"]
 """`quadratic` where the categories have an order: two steps apart count four times one step."""
 _Z: Final = NormalDist().inv_cdf(0.975)
 _NOTHING: Final = 1e-12
+"""Below this a difference is the rounding of its terms."""
 
 
 class Share(Section):
@@ -54,9 +55,9 @@ def share_of(count: int, of: int) -> Share:
     scale = 1 + _Z**2 / of
     middle = (share + _Z**2 / (2 * of)) / scale
     half = _Z * math.sqrt(share * (1 - share) / of + _Z**2 / (4 * of**2)) / scale
-    return Share(
-        count=count, of=of, share=share, low=max(0.0, middle - half), high=min(1.0, middle + half)
-    )
+    low = middle - half if count else 0.0
+    high = middle + half if count < of else 1.0
+    return Share(count=count, of=of, share=share, low=low, high=high)
 
 
 def agreement_of(
@@ -104,5 +105,6 @@ def cohen_kappa(
     middle = (agree @ people)[:, None] + (judges @ agree)[None, :]
     terms = table * (agree * (1 - chance) - middle * (1 - seen)) ** 2
     variance = float(terms.sum()) - (seen * chance - 2 * chance + seen) ** 2
-    error = math.sqrt(max(0.0, variance) / len(pairs)) / (1 - chance) ** 2
+    variance = variance if variance > _NOTHING else 0.0
+    error = math.sqrt(variance / len(pairs)) / (1 - chance) ** 2
     return Kappa((seen - chance) / (1 - chance), error)

@@ -7,6 +7,7 @@ model's own name, which its first answer tells.
 import asyncio
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -25,6 +26,15 @@ __all__ = ["Judge", "JudgeSettings", "Question", "Sampling"]
 
 _TOP: Final = 20
 """Alternatives of a token that OpenAI and vLLM tell at most."""
+_OPTIONAL: Final = {
+    "logprobs": "logprobs",
+    "top_logprobs": "logprobs",
+    "temperature": "temperature",
+    "seed": "seed",
+}
+"""Fields that some models refuse by name, and what falls with each."""
+_RECORD: Final = 1
+"""Form of what is kept of a verdict; another form is another key."""
 _UNANSWERABLE: Final = frozenset({400, 413, 422})
 """Statuses by which a model refuses this question, and not every question."""
 
@@ -35,7 +45,7 @@ class JudgeSettings(Section):
     shape: Shape = "choice"
     """`choice` for models of vLLM, Everloop's own; `json_schema` for models outside."""
     log_probabilities: bool = True
-    """Ask for them. A model that refuses to tell them is asked without."""
+    """Ask for them. A model that refuses them, `temperature` or `seed` is asked without."""
     attempts: int = Field(default=3, ge=1, le=10)
     """Answers that are asked for until one is a verdict."""
     concurrency: int = Field(default=8, ge=1, le=256)
@@ -86,7 +96,7 @@ class Judge:
         self._cache = cache
         self._settings = settings or JudgeSettings()
         self._model_id = model_id
-        self._tells = self._settings.log_probabilities
+        self._refused: set[str] = set()
         self._room = asyncio.Semaphore(self._settings.concurrency)
         self._learning = asyncio.Lock()
 
@@ -117,15 +127,10 @@ class Judge:
         kept = await self._cache.get(self._key(question, model))
         if kept is None or kept.get("label") not in question.choices.labels:
             return None
-        chances = kept.get("probabilities")
-        return _verdict(
-            question,
-            model,
-            str(kept["label"]),
-            chances,
-            cached=True,
-            failures=int(kept.get("failures", 0)),
-        )
+        chances = kept["probabilities"]
+        verdict = _verdict(question, model, str(kept["label"]), chances)
+        more = {"failures": kept["failures"], "without": tuple(kept["without"])}
+        return verdict.model_copy(update={**more, "cached": True})
 
     async def _told(self, question: Question) -> Verdict:
         """Ask the model until it says a verdict, `attempts` times at most."""
@@ -136,20 +141,21 @@ class Judge:
             except ApiError as error:
                 if error.status not in _UNANSWERABLE:
                     raise
-                return self._without(question, failures, failures, error.message)
+                return self._unanswered(question, failures, failures, error.message)
             model = self._model_id = str(answer.get("model") or self.model)
             label, chances = self._read(question, answer)
             if label is not None:
+                without = sorted(self._refused)
                 kept = {"label": label, "probabilities": chances, "failures": failures}
-                await self._cache.put(self._key(question, model), kept)
-                return _verdict(
-                    question, model, label, chances, calls=failures + 1, failures=failures
-                )
+                await self._cache.put(self._key(question, model), {**kept, "without": without})
+                verdict = _verdict(question, model, label, chances)
+                more = {"calls": failures + 1, "failures": failures, "without": tuple(without)}
+                return verdict.model_copy(update=more)
             failures += 1
         reason = f"None of {failures} answers was a verdict."
-        return self._without(question, failures, failures, reason)
+        return self._unanswered(question, failures, failures, reason)
 
-    def _without(self, question: Question, calls: int, failures: int, reason: str) -> Verdict:
+    def _unanswered(self, question: Question, calls: int, failures: int, reason: str) -> Verdict:
         return Verdict(
             question=question.name,
             prompt=question.prompt,
@@ -160,14 +166,24 @@ class Judge:
         )
 
     async def _call(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
-        if self._tells:
+        """Ask, without the fields that the model was found to refuse."""
+        while True:
+            sent = {
+                name: value
+                for name, value in body.items()
+                if _OPTIONAL.get(name) not in self._refused
+            }
             try:
-                return await self._caller.chat({**body, "logprobs": True, "top_logprobs": _TOP})
+                return await self._caller.chat(sent)
             except ApiError as error:
-                if error.status not in _UNANSWERABLE or "logprob" not in error.message:
+                named = {
+                    family
+                    for name, family in _OPTIONAL.items()
+                    if name in sent and re.search(rf"\b{name}\b", error.message)
+                }
+                if error.status not in _UNANSWERABLE or not named:
                     raise
-                self._tells = False
-        return await self._caller.chat(body)
+                self._refused |= named
 
     def _body(self, question: Question, attempt: int) -> dict[str, Any]:
         sampling = question.sampling
@@ -181,6 +197,8 @@ class Judge:
             + (sampling.max_completions_tokens or 0),
             **demand(self._settings.shape, labels),
         }
+        if self._settings.log_probabilities:
+            body |= {"logprobs": True, "top_logprobs": _TOP}
         for name in ("top_p", "reasoning_effort"):
             if (value := getattr(sampling, name)) is not None:
                 body[name] = value
@@ -192,7 +210,7 @@ class Judge:
             **self._body(question, 0),
             "model": model,
             "prompt": question.prompt,
-            "log_probabilities": self._settings.log_probabilities,
+            "record": _RECORD,
         }
         text = json.dumps(decisive, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
@@ -212,14 +230,7 @@ class Judge:
 
 
 def _verdict(
-    question: Question,
-    model: str,
-    label: str,
-    chances: Mapping[str, float] | None,
-    *,
-    cached: bool = False,
-    calls: int = 0,
-    failures: int = 0,
+    question: Question, model: str, label: str, chances: Mapping[str, float] | None
 ) -> Verdict:
     choices = question.choices
     values = dict(zip(choices.labels, choices.values, strict=True)) if choices.ordinal else None
@@ -235,7 +246,4 @@ def _verdict(
         value=value,
         spread=spread,
         probabilities=chances,
-        cached=cached,
-        calls=calls,
-        failures=failures,
     )

@@ -41,6 +41,9 @@ class JudgeReport(Section):
     models: tuple[str, ...]
     """What answered, as the models named themselves."""
     prompts: tuple[str, ...]
+    without: tuple[str, ...]
+    """What a model refused to be asked with: `logprobs`, `seed`, `temperature`. Without the last
+    two it may say another thing tomorrow."""
     items: int
     """Cases that were judged."""
     verdicts: int
@@ -101,6 +104,7 @@ def judge_report(scores: Sequence[Score]) -> JudgeReport:
         kind=found[0].kind if found else None,
         models=_named(verdict.model for verdict in verdicts),
         prompts=_named(verdict.prompt for verdict in verdicts),
+        without=_named(name for verdict in verdicts for name in verdict.without),
         items=len(found),
         verdicts=len(verdicts),
         calls=sum(verdict.calls for verdict in verdicts),

@@ -65,7 +65,8 @@ def _answers(report: JudgeReport, bar: JudgeBar) -> list[str]:
             f"{report.unanswered} of {report.verdicts} verdicts are missing; at most "
             f"{bar.max_unanswered_share:.1%} may be."
         )
-    if report.items > 1 and len(report.distribution) == 1:
+    # Weighted scores may differ where the likeliest one is always the same.
+    if report.items > 1 and len(report.distribution) == 1 and not report.weighted:
         only = next(iter(report.distribution))
         found.append(f"It said {only!r} every time, so nothing shows that it tells answers apart.")
     return found

@@ -38,6 +38,8 @@ class Verdict(Section):
     """Answers that the model gave now."""
     failures: int = 0
     """Answers that were no verdict, before this one or instead of it."""
+    without: tuple[str, ...] = ()
+    """What the model refused to be asked with: `logprobs`, `seed`, `temperature`."""
     reason: str | None = None
     """Why there is no label."""
 

@@ -124,18 +124,24 @@ async def test_a_model_whose_name_is_known_is_recalled_without_a_call() -> None:
     assert silent.bodies == []
 
 
-async def test_a_model_that_tells_no_log_probabilities_is_asked_without() -> None:
+@pytest.mark.parametrize("shape", ["choice", "json_schema"])
+async def test_a_model_is_asked_without_what_it_refuses_by_name(shape: str) -> None:
     def say(body: Mapping[str, Any]) -> str:
-        if "logprobs" in body:
-            raise ApiError("'logprobs' is not supported with this model.", status=400)
-        return "4"
+        for name in ("temperature", "logprobs"):
+            if name in body:
+                raise ApiError(f"Unsupported parameter: '{name}'.", status=400)
+        assert "top_logprobs" not in body
+        return "4" if shape == "choice" else '{"verdict": "4"}'
 
     scripted = ScriptedJudge(say)
-    judge = _judge(scripted, shape="json_schema")
-    scripted.say = lambda body: f'{{"verdict": "{say(body)}"}}'
-    verdicts = await judge.ask_all([_question("a"), _question("b")])
+    judge = _judge(scripted, shape=shape)
+    questions = [_question("a"), _question("b")]
+    verdicts = await judge.ask_all(questions)
     assert [verdict.value for verdict in verdicts] == [4.0, 4.0]
-    assert ["logprobs" in body for body in scripted.bodies] == [True, False, False]
+    assert {verdict.without for verdict in verdicts} == {("logprobs", "temperature")}
+    assert len(scripted.bodies) == 4
+    again = await judge.ask(questions[0])
+    assert (again.cached, again.without) == (True, ("logprobs", "temperature"))
 
 
 async def test_a_question_that_is_refused_leaves_the_others_alone() -> None:

@@ -60,6 +60,12 @@ def test_kappa_is_undefined_where_all_said_the_same() -> None:
     assert (found.raw, found.kappa, found.low, found.high) == (1.0, None, None, None)
 
 
+def test_a_judge_that_never_changes_its_mind_has_kappa_0_and_nothing_beside() -> None:
+    found = agreement_of([("1", "1"), ("1", "5"), ("1", "3")], CATEGORIES, "quadratic")
+    assert found is not None
+    assert (found.kappa, found.low, found.high) == pytest.approx((0.0, 0.0, 0.0), abs=1e-15)
+
+
 def test_no_pairs_have_no_agreement() -> None:
     assert agreement_of([], CATEGORIES, "none") is None
 

@@ -174,6 +174,11 @@ def test_each_way_below_the_bar_is_named(scores: list[Score], bar: JudgeBar, rea
     assert [found for found in standing.reasons if reason in found]
 
 
+def test_the_same_label_with_other_probabilities_each_time_is_no_constant() -> None:
+    scores = _mixed([_labelled("good", spread=0.1), _labelled("good", spread=0.2)], 20)
+    assert judge_may_decide(judge_report(scores), UNCHECKED).allowed
+
+
 def test_disagreement_with_people_bars_even_where_labels_are_not_required() -> None:
     scores = _mixed([_labelled("good", "bad"), _labelled("bad", "good")], 20)
     assert not judge_may_decide(judge_report(scores), UNCHECKED).allowed
