@@ -27,8 +27,7 @@ answers:
 graders:
   - {type: string_check, name: right, operation: ilike,
      input: "{{sample.output_text}}", reference: "{{item.city}}"}
-  - {type: text_similarity, name: near, evaluation_metric: fuzzy_match,
-     input: "{{sample.output_text}}", reference: "{{item.city}}"}
+  - {type: score_model, name: near, model: judge, input: [{role: user, content: "{{item.city}}"}]}
 slices: [continent]
 """
 
@@ -179,7 +178,7 @@ def test_a_wrong_suite_exits_2_with_file_and_line(suite: Path) -> None:
 
 
 def test_a_grader_that_the_service_refuses_exits_2(api: FakeApi, suite: Path) -> None:
-    suite.write_text(SUITE.replace("type: text_similarity", "type: python"))
+    suite.write_text(SUITE.replace("type: score_model", "type: python"))
     result = everloop(suite, "--base-url", api.url)
     assert result.exit_code == 2
     assert "python graders are not run here" in " ".join(result.stderr.split())
@@ -192,16 +191,16 @@ def test_no_service_exits_3(suite: Path) -> None:
 def test_a_baseline_fails_what_is_shown_to_be_worse(
     api: FakeApi, suite: Path, tmp_path: Path
 ) -> None:
-    rows = [{"country": "Japan", "city": "Tokyo", "continent": str(n)} for n in range(12)]
+    rows = [{"country": "Japan", "city": "Tokyo", "continent": str(n)} for n in range(3)]
     (tmp_path / "capitals.jsonl").write_text("\n".join(map(json.dumps, rows)))
     assert everloop(suite, "--base-url", api.url).exit_code == 0
     options = ("--baseline", "evalrun_1", "--base-url", api.url, "--out", tmp_path / "out")
     same = everloop(suite, *options)
     assert same.exit_code == 0, same.output
-    assert "not shown to be worse" in same.stdout
+    assert "right: no difference shown. Allowed is a fall of 0." in same.stdout
     worse = everloop(planted(suite), *options)
     assert worse.exit_code == 1
-    assert "right: 0 against 1 on 12 items, worse on 12, better on 0" in worse.stdout
+    assert "not kept  right: worse. Allowed is a fall of 0." in worse.stdout
     assert api.evals.comparisons[-1] == {
         "baseline": "evalrun_1",
         "candidate": "evalrun_3",
@@ -308,7 +307,12 @@ def test_list_show_and_cancel(api: FakeApi, suite: Path, tmp_path: Path) -> None
     assert cancelled.stdout == "evalrun_2 is canceled\n"
 
 
-def test_compare_asks_the_service(api: FakeApi, tmp_path: Path) -> None:
+def test_compare_asks_the_service(api: FakeApi, suite: Path, tmp_path: Path) -> None:
+    everloop(suite, "--base-url", api.url)
+    everloop(planted(suite), "--base-url", api.url)
+    told = everloop("compare", "evalrun_1", "evalrun_2", "--base-url", api.url).stdout
+    assert "right   no difference shown    0.8000     0.0000     -0.8000" in told
+    api.evals.comparisons.clear()
     result = everloop(
         *("compare", "evalrun_1", "evalrun_2", "--slice-by", "team", "--json"),
         *("--page", tmp_path / "c.html", "--base-url", api.url),

@@ -1,4 +1,4 @@
-"""The evals of the stand-in API, in memory: string checks over a model that knows three capitals.
+"""The evals of the stand-in API, in memory: two graders over a model that knows a few capitals.
 
 The model answers well only where its system message says «Answer briefly», so that a test can plant
 a regression of the prompt. A run makes half of what is left at each look at it.
@@ -76,13 +76,19 @@ class FakeEvals:
     def compare(self, body: Json) -> Json:
         made = {"id": f"evalcmp_{len(self.comparisons) + 1}", "object": "eval.comparison"}
         self.comparisons.append(body)
-        return made | {"report": {"baseline": body["baseline"], "candidate": body["candidate"]}}
+        baseline, candidate = self.items[body["baseline"]], self.items[body["candidate"]]
+        names = [result["name"] for result in baseline[0]["results"]]
+        report: Json = {"verdict": "no difference shown", "reasons": [], "left_out": []}
+        report["metrics"] = [_compared(name, baseline, candidate) for name in names]
+        if any(metric["verdict"] == "worse" for metric in report["metrics"]):
+            report["verdict"] = "worse"
+        return made | {"report": report}
 
     def _item(self, run: Json, number: int, row: Json) -> Json:
         item = row["item"]
         shared: Json = {"id": f"item_{number}", "object": "eval.run.output_item", "created_at": 1}
         shared |= {"eval_id": run["eval_id"], "run_id": run["id"], "datasource_item": item}
-        shared |= {"datasource_item_id": number}
+        shared |= {"datasource_item_id": number - 1}
         if self.broken and self.broken in str(item):
             error = {"code": "timeout", "message": "the model did not answer"}
             return shared | {"status": "error", "results": [], "sample": {"error": error}}
@@ -107,18 +113,35 @@ class FakeEvals:
         return next(known, "I don't know.")
 
 
+def _compared(name: str, baseline: list[Json], candidate: list[Json]) -> Json:
+    """All items down is worse, anything else no difference: no test, but its shape."""
+    scores = [
+        [next(r["score"] for r in item["results"] if r["name"] == name) for item in side]
+        for side in (candidate, baseline)
+    ]
+    pairs = list(zip(*scores, strict=True))
+    worse = all(ours < theirs for ours, theirs in pairs)
+    found: Json = {"grader": name, "higher_is_better": True}
+    found["difference"] = sum(ours - theirs for ours, theirs in pairs) / len(pairs)
+    found["baseline"], found["candidate"] = (sum(s) / len(s) for s in reversed(scores))
+    found["adjusted_p_value"] = 0.001 if worse else 1.0
+    found["verdict"] = "worse" if worse else "no difference shown"
+    return found | {"reason": f"{name}: {found['verdict']}."}
+
+
 def _filled(template: str, item: Json, answer: str) -> str:
     text = template.replace("{{sample.output_text}}", answer)
     return re.sub(r"\{\{item\.(\w+)\}\}", lambda match: str(item[match[1]]), text)
 
 
 def _graded(spec: Json, item: Json, answer: str) -> Json:
-    given = _filled(spec["input"], item, answer)
-    wanted = _filled(spec["reference"], item, answer)
-    if spec["type"] == "text_similarity":
-        score = len(set(given) & set(wanted)) / max(1, len(set(given) | set(wanted)))
-        passed: Any = score >= spec["pass_threshold"] if "pass_threshold" in spec else None
+    passed: Any = None
+    if spec["type"] == "score_model":
+        wanted = _filled(spec["input"][0]["content"], item, answer)
+        score = len(set(answer) & set(wanted)) / max(1, len(set(answer) | set(wanted)))
     else:
-        score = float(wanted.casefold() in given.casefold())
-        passed = bool(score)
+        given = _filled(spec["input"], item, answer)
+        wanted = _filled(spec["reference"], item, answer)
+        passed = wanted.casefold() in given.casefold()
+        score = float(passed)
     return {"name": spec["name"], "type": spec["type"], "score": score, "passed": passed}

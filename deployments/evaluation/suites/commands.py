@@ -27,6 +27,7 @@ from deployments.evaluation.suites.running import (
 from deployments.evaluation.suites.samples import copy_samples, sample_suites
 from deployments.evaluation.suites.service import EvalService
 from deployments.evaluation.suites.terminal import (
+    print_comparison,
     print_figures,
     print_outcome,
     print_runs,
@@ -158,7 +159,10 @@ def compare(
         found = service.compare(baseline, candidate, slice_by)
         if page is not None:
             page.write_text(service.comparison_page(str(found["id"])), encoding="utf-8")
-    _print(found)
+    if as_json:
+        _print(found)
+    else:
+        print_comparison(Console(), baseline, candidate, found["report"])
 
 
 def cancel(run_id: str, *, base_url: str | None, as_json: bool) -> None:

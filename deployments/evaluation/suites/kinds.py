@@ -19,25 +19,16 @@ class GraderKind:
     judges: bool
     """Whether it passes or fails each item: by nature, by a `pass_threshold`, or because its
     metric is 0 or 1."""
-    binary: bool
-    """Whether its scores are 0 or 1: compared by McNemar's test, others by Wilcoxon's."""
-    higher_is_better: bool = True
 
 
 def kind_of(spec: Mapping[str, Any]) -> GraderKind:
     """Read a testing criterion. A metric that is not known here is read as plain numbers."""
     name, kind = str(spec["name"]), spec["type"]
     if kind in _PASS_OR_FAIL:
-        return GraderKind(name, judges=True, binary=True)
+        return GraderKind(name, judges=True)
     has_threshold = spec.get("pass_threshold", _DEFAULT_THRESHOLDS.get(kind)) is not None
-    if kind != "metric" or (metric := _metric(spec.get("metric"))) is None:
-        return GraderKind(name, judges=has_threshold, binary=False)
-    return GraderKind(
-        name,
-        judges=has_threshold or metric.binary,
-        binary=metric.binary,
-        higher_is_better=metric.higher_is_better,
-    )
+    metric = _metric(spec.get("metric")) if kind == "metric" else None
+    return GraderKind(name, judges=has_threshold or (metric is not None and metric.binary))
 
 
 def _metric(name: Any) -> Any:

@@ -92,17 +92,16 @@ def _data_source(
     template = {"type": "template", "template": list(loaded.messages)}
     asked = {"source": source, "input_messages": template, "model": model}
     if suite.answers.file_search is None:
-        sampling = _sampling(suite, seed, chat=True)
+        sampling = _sampling(suite, chat=True) | {"seed": seed}
         return {"type": "completions", **asked, "sampling_params": sampling}
-    sampling = _sampling(suite, seed, chat=False) | {"tools": [_file_search(suite, store_ids)]}
+    sampling = _sampling(suite, chat=False) | {"tools": [_file_search(suite, store_ids)]}
     return {"type": "responses", **asked, "sampling_params": sampling}
 
 
-def _sampling(suite: Suite, seed: int, *, chat: bool) -> dict[str, Any]:
+def _sampling(suite: Suite, *, chat: bool) -> dict[str, Any]:
     set_by = suite.answers.sampling
     sampling: dict[str, Any] = {
         "temperature": set_by.temperature,
-        "seed": seed,
         "max_completion_tokens": set_by.max_completion_tokens,
     }
     if set_by.top_p is not None:

@@ -26,6 +26,7 @@ class ItemResult:
     """One output item of a run."""
 
     number: int
+    """From 1, in the order of the data."""
     item: Mapping[str, Any]
     answer: str
     graded: Mapping[str, Graded]
@@ -68,7 +69,7 @@ def item_result(found: Mapping[str, Any], kinds: Sequence[GraderKind]) -> ItemRe
     outputs = sample.get("output") or []
     answer = "".join(str(part.get("content") or "") for part in outputs)
     return ItemResult(
-        number=int(found.get("datasource_item_id") or 0),
+        number=int(found.get("datasource_item_id") or 0) + 1,
         item=found.get("datasource_item") or {},
         answer=answer or str(sample.get("output_text") or ""),
         graded=graded,

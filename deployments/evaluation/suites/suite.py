@@ -139,10 +139,10 @@ class Suite(Section):
     alpha: float = Field(default=0.05, gt=0, lt=0.5)
     """Level of the paired tests together (Holm)."""
     repeats: int = Field(default=1, ge=1, le=20)
-    """Times each item is answered, with seeds `seed`, `seed` + 1, …; more than 1 needs a
+    """Times each item is answered, with the seeds `seed`, `seed` + 1, …; more than 1 needs a
     temperature above 0."""
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
-    """Of the sampling."""
+    """Of the sampling. Answers from documents are drawn without: `/v1/responses` has no seed."""
     slices: tuple[str, ...] = ()
     """Fields of the items by which the figures are split too, such as `language`."""
 

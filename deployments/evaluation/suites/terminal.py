@@ -12,7 +12,7 @@ from deployments.evaluation.suites.outcome import Outcome, failing_items
 from deployments.evaluation.suites.results import Figures, figures_of, sliced
 from deployments.evaluation.suites.samples import SampleSuite
 
-__all__ = ["print_figures", "print_outcome", "print_runs", "print_samples"]
+__all__ = ["print_comparison", "print_figures", "print_outcome", "print_runs", "print_samples"]
 
 _FAILING = 3
 
@@ -59,6 +59,30 @@ def print_figures(console: Console, figures: Sequence[Figures]) -> None:
             _number(found.pass_rate),
         )
     console.print(table)
+
+
+def print_comparison(
+    console: Console, baseline: str, candidate: str, report: Mapping[str, Any]
+) -> None:
+    """Print the verdict of a comparison and a row per grader."""
+    console.print(
+        Text.assemble(f"{candidate} against {baseline}: ", (str(report["verdict"]), "bold"))
+    )
+    table = _table("grader", "verdict", "baseline", "candidate", "difference", "p (Holm)")
+    for found in report["metrics"]:
+        table.add_row(
+            Text(str(found["grader"])),
+            str(found["verdict"]),
+            _number(found["baseline"]),
+            _number(found["candidate"]),
+            f"{found['difference']:+.4f}",
+            f"{found['adjusted_p_value']:.3g}",
+        )
+    console.print(table)
+    for said in (*report["reasons"], *(found["reason"] for found in report["metrics"])):
+        console.print(Text(str(said), style="dim"), soft_wrap=True)
+    for one in report["left_out"]:
+        console.print(Text(f"Not compared: {one['grader']}. {one['reason']}"), soft_wrap=True)
 
 
 def print_runs(console: Console, runs: Sequence[Mapping[str, Any]]) -> None:

@@ -1,12 +1,12 @@
 """What passes and what fails: thresholds, --fail-under, regressions."""
 
-from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
 from deployments.evaluation.suites.errors import SuiteError
 from deployments.evaluation.suites.kinds import GraderKind, kind_of
-from deployments.evaluation.suites.regressions import check_regressions, pair_scores
+from deployments.evaluation.suites.regressions import check_regressions
 from deployments.evaluation.suites.results import (
     Figures,
     Graded,
@@ -23,9 +23,8 @@ from deployments.evaluation.suites.verdict import (
     rules_of,
 )
 
-RIGHT = GraderKind("right", judges=True, binary=True)
-NEAR = GraderKind("near", judges=False, binary=False)
-SLOW = GraderKind("slow", judges=False, binary=False, higher_is_better=False)
+RIGHT = GraderKind("right", judges=True)
+NEAR = GraderKind("near", judges=False)
 
 
 def figures(grader: str, *, passed: int = 0, judged: int = 0, mean: float | None = None) -> Figures:
@@ -138,80 +137,51 @@ def test_with_a_baseline_every_grader_may_not_get_worse_unless_the_suite_says_wh
     assert rules_of(chosen, [RIGHT, NEAR], FailUnder(), baseline=True) == chosen
 
 
-def results(grader: str, values: Sequence[float | None]) -> list[ItemResult]:
-    return [
-        ItemResult(n, {"q": n}, "", {grader: Graded(value)}) for n, value in enumerate(values, 1)
-    ]
-
-
-def regression(
-    kind: GraderKind, baseline: Sequence[float], candidate: Sequence[float], bound: float = 0.0
-) -> bool:
-    rules = {kind.name: Thresholds(max_regression=bound)}
-    ours, theirs = results(kind.name, candidate), results(kind.name, baseline)
-    (check,) = check_regressions(rules, [kind], ours, theirs, alpha=0.05)
-    return check.passed
+def compared(name: str, verdict: str, difference: float, *, higher: bool = True) -> dict[str, Any]:
+    return {
+        "grader": name,
+        "verdict": verdict,
+        "difference": difference,
+        "higher_is_better": higher,
+        "reason": f"{name}: {verdict}.",
+    }
 
 
 @pytest.mark.parametrize(
-    ("kind", "baseline", "candidate", "bound", "kept"),
+    ("found", "bound", "kept"),
     [
-        (RIGHT, [1.0] * 20, [1.0] * 20, 0.0, True),
-        (RIGHT, [1.0] * 20, [0.0] * 8 + [1.0] * 12, 0.0, False),
-        (RIGHT, [1.0] * 20, [0.0] * 2 + [1.0] * 18, 0.0, True),  # two items prove nothing
-        (RIGHT, [1.0] * 20, [0.0] * 8 + [1.0] * 12, 0.5, True),
-        (RIGHT, [0.0] * 20, [1.0] * 20, 0.0, True),
-        (NEAR, [0.9] * 20, [0.5 + n / 100 for n in range(20)], 0.0, False),
-        (NEAR, [0.9] * 20, [0.9 - 1e-12] * 20, 0.0, True),
-        (SLOW, [1.0] * 20, [2.0 + n / 10 for n in range(20)], 0.0, False),
-        (SLOW, [2.0] * 20, [1.0 + n / 100 for n in range(20)], 0.0, True),
+        (compared("g", "no difference shown", 0.0), 0.0, True),
+        (compared("g", "no difference shown", -0.2), 0.0, True),
+        (compared("g", "better", 0.4), 0.0, True),
+        (compared("g", "mixed", 0.1), 0.0, True),
+        (compared("g", "worse", -0.2), 0.0, False),
+        (compared("g", "worse", -0.2), 0.2, True),
+        (compared("g", "worse", -0.21), 0.2, False),
+        (compared("g", "worse", 0.3, higher=False), 0.0, False),
+        (compared("g", "better", -0.3, higher=False), 0.0, True),
     ],
 )
-def test_a_regression_needs_the_paired_test_and_the_bound(
-    kind: GraderKind, baseline: list[float], candidate: list[float], bound: float, kept: bool
+def test_a_regression_needs_the_paired_test_and_more_than_the_bound(
+    found: dict[str, Any], bound: float, kept: bool
 ) -> None:
-    assert regression(kind, baseline, candidate, bound) is kept
+    rules = {"g": Thresholds(max_regression=bound), "other": Thresholds(min_mean=0)}
+    (check,) = check_regressions(rules, {"metrics": [found], "left_out": []})
+    assert check.passed is kept
+    assert check.reason.startswith(found["reason"])
 
 
-def test_the_tests_of_several_graders_are_corrected_together() -> None:
-    """Five items lost are p = 0.031: enough for one grader, not for the weaker of two (Holm)."""
-    fewer = [0.0] * 5 + [1.0] * 15
-    assert not regression(RIGHT, [1.0] * 20, fewer)
-    other = GraderKind("other", judges=True, binary=True)
-    ours = [
-        ItemResult(n, {"q": n}, "", {"right": Graded(v), "other": Graded(1.0)})
-        for n, v in enumerate(fewer)
-    ]
-    theirs = [
-        ItemResult(n, {"q": n}, "", {"right": Graded(1.0), "other": Graded(1.0)}) for n in range(20)
-    ]
-    rules = {"right": Thresholds(max_regression=0), "other": Thresholds(max_regression=0)}
-    checks = check_regressions(rules, [RIGHT, other], ours, theirs, alpha=0.05)
-    assert [check.passed for check in checks] == [True, True]
-    assert "p = 0.0312" in checks[0].reason
-
-
-def test_pairs_go_by_the_items_content_and_leave_out_what_is_in_one_run_only() -> None:
-    ours = [
-        ItemResult(1, {"q": "new"}, "", {"g": Graded(0.1)}),
-        ItemResult(2, {"q": "b"}, "", {"g": Graded(0.2)}),
-        ItemResult(3, {"q": "a"}, "", {"g": Graded(0.3)}),
-        ItemResult(4, {"q": "c"}, "", {"g": Graded(0.4)}, error="lost"),
-    ]
-    theirs = [
-        ItemResult(1, {"q": "a"}, "", {"g": Graded(0.5)}),
-        ItemResult(2, {"q": "b"}, "", {"g": Graded(None)}),
-        ItemResult(3, {"q": "c"}, "", {"g": Graded(0.7)}),
-    ]
-    pairs = pair_scores(ours, theirs, "g")
-    assert (pairs.candidate, pairs.baseline) == ((0.3,), (0.5,))
-
-
-def test_runs_without_a_common_item_cannot_be_compared() -> None:
-    rules = {"right": Thresholds(max_regression=0)}
-    other = [ItemResult(1, {"q": "other"}, "", {"right": Graded(1.0)})]
-    with pytest.raises(SuiteError, match="no item and grader in common"):
-        check_regressions(rules, [RIGHT], results("right", [1.0]), other, alpha=0.05)
+@pytest.mark.parametrize(
+    ("left_out", "said"),
+    [
+        ([{"grader": "g", "reason": "Its scores are none."}], "Its scores are none."),
+        ([], "the baseline has no such grader"),
+    ],
+)
+def test_a_grader_that_was_not_compared_fails(left_out: list[dict[str, str]], said: str) -> None:
+    rules = {"g": Thresholds(max_regression=0)}
+    (check,) = check_regressions(rules, {"metrics": [], "left_out": left_out})
+    assert not check.passed
+    assert said in check.reason
 
 
 def test_figures_leave_out_what_does_not_apply_and_what_failed() -> None:
@@ -227,7 +197,7 @@ def test_figures_leave_out_what_does_not_apply_and_what_failed() -> None:
 def test_an_output_item_is_read_as_the_api_gives_it() -> None:
     found = item_result(
         {
-            "datasource_item_id": 7,
+            "datasource_item_id": 6,
             "datasource_item": {"q": "a"},
             "status": "pass",
             "results": [
@@ -249,17 +219,15 @@ def test_an_item_that_a_grader_says_nothing_about_is_in_error() -> None:
 
 
 @pytest.mark.parametrize(
-    ("spec", "judges", "binary"),
+    ("spec", "judges"),
     [
-        ({"type": "string_check"}, True, True),
-        ({"type": "label_model"}, True, True),
-        ({"type": "text_similarity"}, False, False),
-        ({"type": "text_similarity", "pass_threshold": 0.8}, True, False),
-        ({"type": "pairwise"}, True, False),
-        ({"type": "pairwise", "pass_threshold": None}, False, False),
+        ({"type": "string_check"}, True),
+        ({"type": "label_model"}, True),
+        ({"type": "score_model"}, False),
+        ({"type": "text_similarity", "pass_threshold": 0.8}, True),
+        ({"type": "pairwise"}, True),
+        ({"type": "pairwise", "pass_threshold": None}, False),
     ],
 )
-def test_which_graders_pass_or_fail_items(
-    spec: dict[str, object], judges: bool, binary: bool
-) -> None:
-    assert kind_of(spec | {"name": "g"}) == GraderKind("g", judges, binary)
+def test_which_graders_pass_or_fail_items(spec: dict[str, object], judges: bool) -> None:
+    assert kind_of(spec | {"name": "g"}) == GraderKind("g", judges)
