@@ -311,7 +311,7 @@ def test_compare_asks_the_service(api: FakeApi, suite: Path, tmp_path: Path) -> 
     everloop(suite, "--base-url", api.url)
     everloop(planted(suite), "--base-url", api.url)
     told = everloop("compare", "evalrun_1", "evalrun_2", "--base-url", api.url).stdout
-    assert "right   no difference shown    0.8000     0.0000     -0.8000" in told
+    assert "no difference shown  0.8000    0.0000     -0.8000" in told
     api.evals.comparisons.clear()
     result = everloop(
         *("compare", "evalrun_1", "evalrun_2", "--slice-by", "team", "--json"),

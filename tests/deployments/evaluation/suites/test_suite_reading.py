@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -140,5 +141,9 @@ def test_the_schema_says_types_and_what_all_items_have() -> None:
 
 
 def test_synthetic_items_are_counted() -> None:
-    items = [{"metadata": {"synthetic": True}}, {"metadata": {"synthetic": "yes"}}, {"q": "a"}]
+    items: list[dict[str, Any]] = [
+        {"metadata": {"synthetic": True}},
+        {"metadata": {"synthetic": "yes"}},
+        {"q": "a"},
+    ]
     assert synthetic_count(items) == 1

@@ -10,7 +10,7 @@ from deployments.evaluation.suites.reading import LoadedSuite, read_suite
 from deployments.evaluation.suites.samples import SAMPLES, sample_suites
 from ingestion import samples as corpus
 
-NAMES = ("multilingual", "rag_quality", "regression", "safety")
+NAMES = ("multilingual", "rag_quality", "refusals", "regression", "safety")
 
 
 def loaded(name: str) -> LoadedSuite:

@@ -39,7 +39,7 @@ def test_a_good_draft_passes_every_filter() -> None:
             "address",
             "copied",
         ),
-        ("Is a file tried three times before it is marked?", "failed", "copied"),
+        ("And so a file is tried three times before it is marked as?", "failed", "copied"),
         ("Does the interface use port 8000 today?", "port 8000", "gives_the_answer"),
         ("How often is a broken file tried, three times?", "Three times", "gives_the_answer"),
         ("Which port does the interface use?", "port 9000", "unsupported"),
@@ -74,7 +74,7 @@ def test_a_gap_is_copied_by_design() -> None:
     ("earlier", "same"),
     [
         ("which port does the WEB interface use?", True),
-        ("Which port does the web interface use now?", True),
+        ("Which port is it that the web interface uses?", True),
         ("Which address does the web server use?", False),
     ],
 )
