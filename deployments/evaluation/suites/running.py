@@ -93,7 +93,8 @@ def run_suite(
         run.run_ids += (run_id,)
         started(run)
     synthetic = synthetic_count(row.item for row in rows)
-    console.print(_heading(loaded, run, model, len(rows), synthetic), highlight=False)
+    heading = _heading(loaded, run, model, len(rows), synthetic)
+    console.print(heading, highlight=False, soft_wrap=True)
     for ended in follow_runs(service, eval_id, run.run_ids, len(rows), console):
         require_completed(ended)
     results = [

@@ -118,10 +118,10 @@ def print_samples(console: Console, suites: Sequence[SampleSuite]) -> None:
 
 
 def _table(*columns: str) -> Table:
-    """A table whose cells are folded, never cut: identifiers are there to be copied."""
+    """A table whose first column, a name to be copied, stays whole; other cells are folded."""
     table = Table(box=None, pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
+    for place, column in enumerate(columns):
+        table.add_column(column, overflow="fold", no_wrap=not place)
     return table
 
 
