@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from cluster.cli.data import data
+from cluster.cli.evaluation import evaluation
 from cluster.cli.exits import guarded
 from cluster.cli.improvement import COMMANDS
 from cluster.cli.options import AsJson, BaseUrl, Store
@@ -23,6 +24,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(data, name="data")
+app.add_typer(evaluation, name="eval")
 
 
 @app.command()

@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from cluster.errors import EverloopError, SettingsError, UnreachableError
 
-__all__ = ["FAILED", "INTERRUPTED", "PARTIAL", "UNREACHABLE", "USAGE", "guarded"]
+__all__ = ["FAILED", "INTERRUPTED", "PARTIAL", "UNREACHABLE", "USAGE", "code_of", "guarded"]
 
 FAILED: Final = 1
 """The command did not do what it was asked to."""
@@ -39,7 +39,7 @@ def guarded(command: Callable[P, int | None]) -> Callable[P, None]:
             errors.print(f"[bold red]Error:[/] {escape(error.message)}", highlight=False)
             if error.fix:
                 errors.print(f"[bold]What to do:[/] {escape(error.fix)}", highlight=False)
-            code = _code_of(error)
+            code = code_of(error)
         except KeyboardInterrupt:
             errors.print("Interrupted.")
             code = INTERRUPTED
@@ -51,7 +51,8 @@ def guarded(command: Callable[P, int | None]) -> Callable[P, None]:
     return run
 
 
-def _code_of(error: EverloopError) -> int:
+def code_of(error: EverloopError) -> int:
+    """The exit code of an error."""
     if isinstance(error, SettingsError):
         return USAGE
     return UNREACHABLE if isinstance(error, UnreachableError) else FAILED

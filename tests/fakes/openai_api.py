@@ -6,12 +6,14 @@ Documents whose bytes contain `BROKEN` fail at parsing; the others complete at t
 import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from tests.fakes.evals_api import FakeEvals
 
 __all__ = ["FakeApi", "running_fake_api"]
 
@@ -28,6 +30,14 @@ class FakeApi:
     stores: dict[str, Json] = field(default_factory=dict)
     attached: dict[str, list[Json]] = field(default_factory=dict)
     uploads: int = 0
+    evals: FakeEvals = field(default_factory=FakeEvals)
+    contents: dict[str, list[str]] = field(default_factory=dict)
+    """Passages by file id."""
+    found: Callable[[str], list[str]] | None = None
+    """Names of the documents that a search finds; None finds the guide."""
+    written: Callable[[str], str] | None = None
+    """What the chat model says to a prompt."""
+    chats: list[Json] = field(default_factory=list)
 
     def post_file(self, name: str, data: bytes) -> Json:
         self.uploads += 1
@@ -110,7 +120,8 @@ def running_fake_api() -> Iterator[FakeApi]:
     api = FakeApi()
     server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(api))
     api.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    # It looks for its end every half second by itself, which each test would wait for.
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
         yield api
@@ -141,8 +152,37 @@ def _handler(api: FakeApi) -> type[BaseHTTPRequestHandler]:
                     self._page(api.list_attached(store_id, query.get("filter", [None])[0]))
                 case ["vector_stores", store_id, "files", file_id]:
                     self._json(next(f for f in api.attached[store_id] if f["id"] == file_id))
+                case ["vector_stores", _, "files", file_id, "content"]:
+                    self._page([{"type": "text", "text": t} for t in api.contents[file_id]])
                 case ["vector_stores", store_id] if store_id in api.stores:
                     self._json(api.stores[store_id])
+                case ["files", file_id, "content"]:
+                    self._send(api.files[file_id][1], "application/jsonl")
+                case ["evals", *rest]:
+                    self._evals(rest)
+                case _:
+                    self._json(_error(f"{self.path} does not exist"), 404)
+
+        def _evals(self, words: list[str]) -> None:
+            evals = api.evals
+            match words:
+                case []:
+                    self._page(list(reversed(evals.evals.values())))
+                case ["comparisons", _, "page"]:
+                    self._send(b"<h1>comparison</h1>", "text/html")
+                case [eval_id]:
+                    self._json(evals.evals[eval_id])
+                case [eval_id, "runs"]:
+                    runs = [run for run in evals.runs.values() if run["eval_id"] == eval_id]
+                    self._page([evals.look(run["id"]) for run in reversed(runs)])
+                case [eval_id, "runs", run_id] if _belongs(evals, eval_id, run_id):
+                    self._json(evals.look(run_id))
+                case [_, "runs", run_id, "output_items"]:
+                    self._page(evals.items[run_id])
+                case [_, "runs", run_id, "report"]:
+                    self._json({"run": run_id, "counts": evals.look(run_id)["result_counts"]})
+                case [_, "runs", _, "page"]:
+                    self._send(b"<h1>report</h1>", "text/html")
                 case _:
                     self._json(_error(f"{self.path} does not exist"), 404)
 
@@ -152,21 +192,31 @@ def _handler(api: FakeApi) -> type[BaseHTTPRequestHandler]:
             if words == ["files"]:
                 self._json(api.post_file(*_uploaded(raw)))
                 return
-            body = json.loads(raw)
+            body = json.loads(raw or b"{}")
             match words:
                 case ["vector_stores"]:
                     self._json(api.post_store(body["name"]))
                 case ["vector_stores", store_id, "files"]:
                     self._json(api.attach(store_id, body))
                 case ["vector_stores", _, "search"]:
-                    found: Json = {
-                        "file_id": "file-1",
-                        "filename": "guide.pdf",
-                        "score": 0.75,
-                        "page": 3,
-                    }
-                    found["content"] = [{"type": "text", "text": "It listens on port 8000."}]
-                    self._page([found | {"attributes": {"source": "handbook/guide.pdf"}}])
+                    names = ["guide.pdf"] if api.found is None else api.found(body["query"])
+                    self._page([_result(name) for name in names])
+                case ["chat", "completions"]:
+                    api.chats.append(body)
+                    said = (api.written or str)(body["messages"][-1]["content"])
+                    self._json(_completion(body["model"], said))
+                case ["evals"] if any(g["type"] == "python" for g in body["testing_criteria"]):
+                    refused = _error("python graders are not run here")
+                    refused["error"]["param"] = "testing_criteria[0].type"
+                    self._json(refused, 400)
+                case ["evals"]:
+                    self._json(api.evals.create(body))
+                case ["evals", "comparisons"]:
+                    self._json(api.evals.compare(body))
+                case ["evals", eval_id, "runs"]:
+                    self._json(api.evals.start(eval_id, body))
+                case ["evals", _, "runs", run_id, "cancel"]:
+                    self._json(api.evals.cancel(run_id))
                 case ["responses"]:
                     self._stream(api.events(body))
                 case _:
@@ -174,7 +224,7 @@ def _handler(api: FakeApi) -> type[BaseHTTPRequestHandler]:
 
         def _body(self) -> bytes:
             if self.headers.get("Transfer-Encoding") != "chunked":
-                return self.rfile.read(int(self.headers["Content-Length"]))
+                return self.rfile.read(int(self.headers.get("Content-Length") or 0))
             data = b""
             while size := int(self.rfile.readline(), 16):
                 data += self.rfile.read(size)
@@ -200,6 +250,23 @@ def _handler(api: FakeApi) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(data)
 
     return Handler
+
+
+def _belongs(evals: FakeEvals, eval_id: str, run_id: str) -> bool:
+    return evals.runs.get(run_id, {}).get("eval_id") == eval_id
+
+
+def _result(name: str) -> Json:
+    found: Json = {"file_id": "file-1", "filename": name, "score": 0.75, "page": 3}
+    found["content"] = [{"type": "text", "text": "It listens on port 8000."}]
+    return found | {"attributes": {"source": f"handbook/{name}"}}
+
+
+def _completion(model: str, text: str) -> Json:
+    message = {"role": "assistant", "content": text}
+    choice = {"index": 0, "finish_reason": "stop", "message": message}
+    made: Json = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": model}
+    return made | {"choices": [choice]}
 
 
 def _uploaded(raw: bytes) -> tuple[str, bytes]:
