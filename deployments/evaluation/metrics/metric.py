@@ -47,6 +47,11 @@ class Metric:
     higher_is_better: bool = True
     reference: str = ""
     """What `reference` must be: text, texts, number, schema, pattern, documents; empty: none."""
-    options: Mapping[str, type] = field(default_factory=dict)
-    """Options that it takes, with their types."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Options that it takes, with their types: plain ones, or pydantic's with bounds."""
+    required: Sequence[str] = ()
+    """Options that have no default."""
+    best: float = 1.0
+    """The value of a perfect answer, where higher is better; sacrebleu's is 100. A value divided by
+    it is at most 1, as the openai client's `text_similarity` has it."""
     summarise: Summariser | None = None

@@ -1,0 +1,107 @@
+"""Whether an answer is JSON that a schema allows."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from deployments.evaluation.cases import Score
+from deployments.evaluation.metrics.metric import Metric, MetricInput
+from deployments.evaluation.metrics.scoring import Judge, NotApplicable, one_by_one, shown
+from deployments.evaluation.metrics.text import MATCH_SECONDS, compiled
+
+__all__ = ["JSON_SCHEMA_METRICS"]
+
+_MESSAGE: Final = 500
+
+
+def _json_schema(options: Mapping[str, Any]) -> Judge:
+    from jsonschema.exceptions import best_match
+
+    fixed = _validator(options["schema"]) if "schema" in options else None
+
+    def judge(answer: MetricInput) -> Score:
+        validator = fixed or _validator(_read_schema(answer.reference))
+        try:
+            value = json.loads(answer.prediction, parse_constant=_refuse_constant)
+        except ValueError as error:
+            return Score(0.0, detail={"path": "$", "message": f"no JSON: {error}"})
+        except RecursionError:
+            return Score(0.0, detail={"path": "$", "message": "nested too deeply"})
+        worst = best_match(_errors(validator, value))
+        if worst is None:
+            return Score(1.0)
+        return Score(0.0, detail={"path": worst.json_path, "message": worst.message[:_MESSAGE]})
+
+    return judge
+
+
+def _read_schema(reference: Any) -> Any:
+    """A template may have written the schema out as text."""
+    if not isinstance(reference, str):
+        return reference
+    try:
+        return json.loads(reference)
+    except ValueError as error:
+        raise NotApplicable(f"{shown(reference)} is no JSON schema: {error}.") from None
+
+
+def _validator(schema: Any) -> Any:
+    """A validator of the schema's own draft, else of 2020-12. Raises NotApplicable."""
+    import jsonschema
+    from jsonschema import validators
+    from referencing import Registry
+
+    if not isinstance(schema, Mapping | bool):
+        raise NotApplicable(f"The reference must be a JSON schema, not {shown(schema)}.")
+    draft = validators.validator_for(schema, default=jsonschema.Draft202012Validator)
+    try:
+        draft.check_schema(schema)
+    except jsonschema.SchemaError as error:
+        raise NotApplicable(f"No JSON schema, at {error.json_path}: {error.message}.") from None
+    # An own, empty registry: the default one fetches what a `$ref` names, from wherever that is.
+    bounded = validators.extend(draft, {"pattern": _pattern})
+    return bounded(schema, registry=Registry())
+
+
+def _errors(validator: Any, value: Any) -> Iterator[Any]:
+    from referencing.exceptions import Unresolvable
+
+    try:
+        yield from validator.iter_errors(value)
+    except Unresolvable as error:
+        raise NotApplicable(f"The schema refers to {error.ref!r}, which it lacks.") from None
+    except RecursionError:
+        raise NotApplicable("The schema or the answer is nested too deeply.") from None
+
+
+def _pattern(_validator: Any, pattern: str, instance: Any, _schema: Any) -> Iterator[Any]:
+    """The keyword `pattern`, in bounded time."""
+    from jsonschema import ValidationError
+
+    if not isinstance(instance, str):
+        return
+    try:
+        found = compiled(pattern).search(instance, timeout=MATCH_SECONDS)
+    except TimeoutError:
+        raise NotApplicable(
+            f"The pattern {shown(pattern)} took longer than {MATCH_SECONDS:g} s."
+        ) from None
+    if found is None:
+        yield ValidationError(f"{shown(instance)} does not match {shown(pattern)}")
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON number")
+
+
+JSON_SCHEMA_METRICS: Final = (
+    Metric(
+        "json_schema",
+        "1 where the answer is JSON that the schema allows: the reference, or for all items the "
+        "option `schema`; the detail says where it fails (package jsonschema).",
+        one_by_one(_json_schema),
+        binary=True,
+        reference="schema",
+        options={"schema": dict},
+    ),
+)
