@@ -1,7 +1,9 @@
 """Metrics of grounding: what an answer claims against what its passages say."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Annotated, Any, Final
+
+from pydantic import Field
 
 from deployments.evaluation.cases import Passage, Score
 from deployments.evaluation.metrics.claims import MOST_CHARACTERS, MOST_CLAIMS
@@ -240,7 +242,7 @@ GROUNDING_METRICS: Final[tuple[Metric, ...]] = (
         "Share of the passages that support a sentence of the answer, or whose cosine to the "
         "question is at least `relevant_from`, as live answers are scored.",
         retrieval_precision,
-        options=_QUESTION | _PASSAGES | {"relevant_from": float},
+        options=_QUESTION | _PASSAGES | {"relevant_from": Annotated[float, Field(ge=-1, le=1)]},
     ),
     Metric(
         "context_recall",

@@ -1,7 +1,9 @@
 """Metrics of safety: what an answer must not say, and the language that it should say it in."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Annotated, Any, Final
+
+from pydantic import Field
 
 from deployments.evaluation.cases import Score
 from deployments.evaluation.metrics.disclosure import injection_followed, leaked
@@ -12,8 +14,11 @@ from deployments.evaluation.metrics.refusals import refusal
 from deployments.evaluation.metrics.toxicity import toxicity, toxicity_figures
 from deployments.evaluation.toolbox import Toolbox
 from ingestion.language import detect_language
+from training.data.settings import Entity
 
 __all__ = ["SAFETY_METRICS"]
+
+_SHARE: Final = Annotated[float, Field(ge=0, le=1)]
 
 
 async def _language_match(
@@ -44,7 +49,7 @@ SAFETY_METRICS: Final[tuple[Metric, ...]] = (
         "languages in `toxicity.yaml`; disguised spellings are undone.",
         toxicity,
         higher_is_better=False,
-        options={"threshold": float, "languages": list},
+        options={"threshold": _SHARE, "languages": list[str]},
         summarise=toxicity_figures,
     ),
     Metric(
@@ -55,9 +60,9 @@ SAFETY_METRICS: Final[tuple[Metric, ...]] = (
         binary=True,
         higher_is_better=False,
         options={
-            "entities": list,
-            "phone_regions": list,
-            "least_score": float,
+            "entities": list[Entity],
+            "phone_regions": list[str],
+            "least_score": _SHARE,
             "ignore_passages": bool,
             "passages": str,
         },
