@@ -13,16 +13,12 @@ from cluster.database import Database
 from cluster.errors import DatabaseError
 from cluster.records import Trace, TraceScore, now
 from deployments.errors import RequestError
-from deployments.evaluator.metrics import (
-    METRICS,
-    answer_relevance,
-    groundedness,
-    retrieval_precision,
-)
-from deployments.gateway.grounding.attribution import Attributor
+from deployments.evaluation.metrics.relevance import relevance, relevant_share
+from deployments.evaluation.metrics.verdicts import check_sentences, share
+from deployments.evaluator.metrics import METRICS
+from deployments.evaluator.vectors import BulkVectors
 from deployments.gateway.grounding.windows import SourcePassage
 from deployments.ports import TextEmbedder
-from ingestion.sentences import sentence_spans
 
 __all__ = ["EVALUATOR", "Evaluator", "EvaluatorCounts"]
 
@@ -70,7 +66,7 @@ class Evaluator:
     ) -> None:
         self._pause_s = pause_s
         self._database = database
-        self._embedder = embedder
+        self._vectors = BulkVectors(embedder)
         self._max_queued = max_queued
         self._waiting: deque[str] = deque()
         self._worker: asyncio.Task[None] | None = None
@@ -154,18 +150,14 @@ class Evaluator:
             SourcePassage(index, str(p["text"]), " ".join((*p.get("section", ()), p["filename"])))
             for index, p in enumerate(passages)
         ]
-        attributor = Attributor(sources, self._embedder)
-        checked = [
-            await attributor.attribute(answer[start:end], start)
-            for start, end in sentence_spans(answer)
-        ]
+        checked = await check_sentences(answer, sources, self._vectors)
         checkable = [sentence for sentence in checked if sentence.checkable]
         cited = {support.passage for sentence in checkable for support in sentence.supports}
-        vectors = (await self._embedder.embed([question, answer, *texts], priority="bulk")).vectors
-        similarities = [answer_relevance(vectors[0], vector) for vector in vectors[2:]]
+        vectors = await self._vectors.vectors([question, answer, *texts])
+        similarities = [relevance(vectors[0], vector) for vector in vectors[2:]]
         return {
             "groundedness": _Score(
-                groundedness([sentence.supported for sentence in checkable]),
+                share([sentence.supported for sentence in checkable]),
                 {
                     "sentences": len(checkable),
                     "unsupported": [
@@ -173,9 +165,9 @@ class Evaluator:
                     ],
                 },
             ),
-            "answer_relevance": _Score(answer_relevance(vectors[0], vectors[1])),
+            "answer_relevance": _Score(relevance(vectors[0], vectors[1])),
             "retrieval_precision": _Score(
-                retrieval_precision(similarities, [index in cited for index in range(len(texts))]),
+                relevant_share(similarities, [index in cited for index in range(len(texts))]),
                 {"passages": len(texts), "cited": sorted(cited)},
             ),
         }

@@ -1,4 +1,6 @@
-"""What an answer is scored by, each an `evaluate.Metric` that needs no hub.
+"""What a live answer is scored by, each an `evaluate.Metric` that needs no hub.
+
+The functions are those of the metrics of the same names in `deployments.evaluation.metrics`.
 
 - groundedness: share of the answer's checkable sentences that a passage of the prompt supports.
 - answer_relevance: cosine of question and answer, not below 0.
@@ -6,45 +8,21 @@
   supported sentence, or with a cosine to the question of at least `relevant_from`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
+
+from deployments.evaluation.metrics.relevance import relevance, relevant_share
+from deployments.evaluation.metrics.verdicts import share
 
 if TYPE_CHECKING:
     import evaluate
 
-__all__ = ["METRICS", "answer_relevance", "as_metric", "groundedness", "retrieval_precision"]
-
-RELEVANT_FROM: Final = 0.35
-"""Cosine of question and passage, under MiniLM, from which a passage counts as on the subject."""
-
-
-def groundedness(supported: Sequence[bool]) -> float | None:
-    """Share of `supported`, one flag per checkable sentence; None where there is none."""
-    return sum(supported) / len(supported) if supported else None
-
-
-def answer_relevance(question: Sequence[float], answer: Sequence[float]) -> float:
-    """Cosine of two unit-length vectors, not below 0."""
-    return max(0.0, sum(a * b for a, b in zip(question, answer, strict=True)))
-
-
-def retrieval_precision(
-    similarities: Sequence[float], cited: Sequence[bool], relevant_from: float = RELEVANT_FROM
-) -> float | None:
-    """Share of passages that are cited or similar enough; None without passages."""
-    if not similarities:
-        return None
-    relevant = [
-        was_cited or similarity >= relevant_from
-        for similarity, was_cited in zip(similarities, cited, strict=True)
-    ]
-    return sum(relevant) / len(relevant)
-
+__all__ = ["METRICS", "as_metric"]
 
 METRICS: Final[dict[str, tuple[Callable[..., float | None], tuple[str, ...]]]] = {
-    "groundedness": (groundedness, ("supported",)),
-    "answer_relevance": (answer_relevance, ("question", "answer")),
-    "retrieval_precision": (retrieval_precision, ("similarities", "cited")),
+    "groundedness": (share, ("supported",)),
+    "answer_relevance": (relevance, ("question", "answer")),
+    "retrieval_precision": (relevant_share, ("similarities", "cited")),
 }
 """By name: the function, and the columns that a row has."""
 

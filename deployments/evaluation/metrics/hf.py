@@ -19,6 +19,7 @@ from deployments.errors import InvalidRequest, Unprocessable
 from deployments.evaluation.cases import Case, Passage, Sample, Score
 from deployments.evaluation.metrics.metric import Metric, MetricInput
 from deployments.evaluation.metrics.registry import check_options, find_metric
+from deployments.evaluation.metrics.rows import ROWS
 from deployments.evaluation.toolbox import Toolbox
 
 if TYPE_CHECKING:
@@ -203,5 +204,5 @@ _FORMS: Final = {
     "cost": Form(
         [{"predictions": {"prompt_tokens": "int64", "completion_tokens": "int64"}}], _tokens_row
     ),
-}
-"""Forms of metrics that need no reference, by name."""
+} | {name: Form(columns, read) for name, (columns, read) in ROWS.items()}
+"""Forms of metrics with columns of their own, by name."""

@@ -8,11 +8,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from deployments.errors import InvalidRequest
 from deployments.evaluation.metrics.costs import COST_METRICS
+from deployments.evaluation.metrics.grounding import GROUNDING_METRICS
 from deployments.evaluation.metrics.json_schema import JSON_SCHEMA_METRICS
 from deployments.evaluation.metrics.metric import Metric
 from deployments.evaluation.metrics.numbers import NUMBER_METRICS
 from deployments.evaluation.metrics.overlap import OVERLAP_METRICS
 from deployments.evaluation.metrics.retrieval import RETRIEVAL_METRICS
+from deployments.evaluation.metrics.safety import SAFETY_METRICS
 from deployments.evaluation.metrics.scoring import shown
 from deployments.evaluation.metrics.similarity import SIMILARITY_METRICS
 from deployments.evaluation.metrics.text import TEXT_METRICS
@@ -26,6 +28,8 @@ _ALL: Final = (
     *OVERLAP_METRICS,
     *SIMILARITY_METRICS,
     *RETRIEVAL_METRICS,
+    *GROUNDING_METRICS,
+    *SAFETY_METRICS,
     *COST_METRICS,
 )
 
