@@ -62,7 +62,8 @@ class Asker:
     def __init__(self, data_source: Mapping[str, Any], api: Api, surface: "_Surface") -> None:
         self._model = str(data_source["model"])
         self._messages = data_source.get("input_messages")
-        self._options = dict(data_source.get("sampling_params") or {})
+        given = data_source.get("sampling_params") or {}
+        self._options = {name: value for name, value in given.items() if value is not None}
         self._api = api
         self._surface = surface
 

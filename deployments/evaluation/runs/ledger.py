@@ -19,7 +19,15 @@ from sqlalchemy.orm import Session
 from cluster.database import Database
 from cluster.records import Eval, EvalItem, EvalRun, now
 
-__all__ = ["Claimed", "ClaimedItem", "ItemResult", "Plan", "RunLedger", "StoredResult"]
+__all__ = [
+    "Claimed",
+    "ClaimedItem",
+    "ItemResult",
+    "Plan",
+    "RunLedger",
+    "StoredResult",
+    "stored_results",
+]
 
 _OPEN: Final = ("queued", "in_progress")
 _PAGE: Final = 500

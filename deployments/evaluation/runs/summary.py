@@ -7,6 +7,7 @@ from typing import Any, Final
 from deployments.evaluation.cases import Score
 from deployments.evaluation.graders.grader import Grader
 from deployments.evaluation.runs.ledger import StoredResult
+from deployments.evaluation.runs.samples import cleaned
 
 __all__ = ["failure_reason", "score_of", "summarise"]
 
@@ -66,8 +67,18 @@ def _of_grader(grader: Grader, results: Sequence[StoredResult]) -> dict[str, Any
         "errored": len(results) - len(scores),
         "passed": passed[True],
         "failed": passed[False],
-        "figures": dict(grader.summary(scores)),
+        "figures": cleaned(dict(grader.summary(scores))),
+        "judge": _judge(grader, scores),
     }
+
+
+def _judge(grader: Grader, scores: Sequence[Score]) -> dict[str, Any] | None:
+    """What the scores say of the judge that gave them; None of a grader that asks none."""
+    report = getattr(grader, "report", None)
+    if report is None:
+        return None
+    told: dict[str, Any] = cleaned(report(scores).model_dump(mode="json"))
+    return told
 
 
 def _usage(results: Sequence[StoredResult]) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ Any number of workers share a run; see `ledger.py` for what keeps them apart.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -77,6 +78,7 @@ class RunWorker:
         self._verdicts = verdicts
         self._clock = clock
         self._runs: dict[str, _Run] = {}
+        self._claiming: asyncio.Task[Claimed] | None = None
         self._changed = asyncio.Event()
         self.last_turn = clock()
         """When the loop last came round: whoever watches it sees by this that it is alive."""
@@ -88,9 +90,13 @@ class RunWorker:
     async def run(self) -> None:
         """Work until cancelled."""
         watcher = asyncio.create_task(self._watch())
+        looked = self._clock()
         try:
             while True:
                 self.last_turn = self._clock()
+                if self.last_turn - looked >= self._poll_s:
+                    looked = self.last_turn
+                    self._look_again()
                 self._changed.clear()
                 try:
                     await self._turn()
@@ -109,13 +115,15 @@ class RunWorker:
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
 
     async def _pause(self, seconds: float) -> None:
-        """Until something changed; after so long a look is taken whether or not it did."""
-        try:
+        """Until something changed, and no longer than that."""
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._changed.wait()
-        except TimeoutError:
-            for run in self._runs.values():
-                run.drained = False  # a lease may have lapsed
+
+    def _look_again(self) -> None:
+        """Items that others held may be free: a lease may have lapsed."""
+        for run in self._runs.values():
+            run.drained = False
 
     async def _turn(self) -> bool:
         """Claim what may be claimed; whether anything is in hand."""
@@ -128,7 +136,9 @@ class RunWorker:
         ]
         for claim in decide(work, self._limits):
             run = self._runs[claim.run_id]
-            taken = await self._ledger.claim(claim.run_id, claim.items)
+            self._claiming = asyncio.create_task(self._ledger.claim(claim.run_id, claim.items))
+            taken = await asyncio.shield(self._claiming)
+            self._claiming = None
             run.drained = len(taken.items) + taken.given_up < claim.items
             self._start(run, taken)
         for run in list(self._runs.values()):
@@ -159,7 +169,8 @@ class RunWorker:
     def _ended(self, run: _Run, items: Sequence[ClaimedItem], done: "asyncio.Task[None]") -> None:
         run.tasks.discard(done)
         for item in items:
-            run.held.pop(item.id, None)
+            if run.held.get(item.id) == item:  # else it was claimed anew, its lease having lapsed
+                del run.held[item.id]
         if not done.cancelled() and (error := done.exception()) is not None:
             # The lease brings the items back; whoever claims them may fare better.
             _log.warning("Items of run %s were not written: %r", run.plan.run_id, error)
@@ -245,6 +256,8 @@ class RunWorker:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         try:
+            if self._claiming is not None:
+                held += (await self._claiming).items
             await self._ledger.release(held)
         except DatabaseError as error:
             _log.warning("%d items wait for their lease to lapse: %s", len(held), error)

@@ -41,6 +41,8 @@ async def create_response(request: Request, body: ResponseCreate, parts: Parts) 
     trace = current_trace(request)
     trace.route = "/v1/responses"
     trace.answered_by(target.name, target.alias)
+    if body.metadata:
+        trace.body["metadata"] = dict(body.metadata)
     body = body.model_copy(update={"model": target.name})
     asked = AnswerRequest(
         model=target.base,
