@@ -1,56 +1,77 @@
 """Reports of stored runs: loaded in one read, made in a thread."""
 
 import asyncio
-import html
-import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from pydantic import BaseModel, ValidationError
 from sqlalchemy.orm import Session
 
 from cluster.database import Database
-from cluster.records import Eval, EvalRun
+from cluster.records import EvalRun
 from deployments.errors import InvalidRequest
+from deployments.evaluation.runs.scored import scored_run
 from deployments.evaluator.messages import MadeReport
+
+if TYPE_CHECKING:
+    from deployments.evaluation.comparison.scored import ScoredRun
 
 __all__ = ["compare_stored", "report_run"]
 
+_SLICE_BY = "slice_by"
+"""Metadata of a run: the fields of its items, joined by commas, of which the first makes slices."""
+
 
 async def report_run(database: Database, run_id: str) -> MadeReport:
-    """The report of a completed run."""
+    """The report of a run that has ended."""
+    from deployments.evaluation.reports.settings import ReportSettings
 
-    def read(session: Session) -> dict[str, Any]:
-        run = session.get_one(EvalRun, run_id)
-        of = session.get_one(Eval, run.eval_id)
-        return {
-            "object": "eval.run.report",
-            "run": {"id": run.id, "name": run.name, "model": run.model, "items": run.items},
-            "eval": {"id": of.id, "name": of.name},
-            **(run.summary or {}),
-        }
+    def read(session: Session) -> "tuple[ScoredRun, str]":
+        field = str(session.get_one(EvalRun, run_id).meta.get(_SLICE_BY) or "")
+        return scored_run(session, run_id), field.split(",")[0].strip()
 
-    report = await database.run(read, read_only=True)
-    return MadeReport(report, _plain_page(report))
+    run, field = await database.run(read, read_only=True)
+    return await asyncio.to_thread(_report, run, ReportSettings(slice_by=field or None))
 
 
-def _plain_page(report: Mapping[str, Any]) -> str:
-    told = html.escape(json.dumps(report, indent=2, ensure_ascii=False))
-    return f"<!doctype html><meta charset=utf-8><title>Report</title><pre>{told}</pre>"
+def _report(run: "ScoredRun", settings: Any) -> MadeReport:
+    from deployments.evaluation.reports.building import report_of_run
+    from deployments.evaluation.reports.page import run_page
+
+    report = report_of_run(run, settings)
+    return MadeReport(report.model_dump(mode="json"), run_page(report))
 
 
 async def compare_stored(
     database: Database, baseline: str, candidate: str, settings: Mapping[str, Any]
 ) -> MadeReport:
     """Compare two completed runs. Raises InvalidRequest."""
-    from pydantic import ValidationError
+    from deployments.evaluation.comparison.settings import ComparisonSettings
 
+    chosen = _read_settings(ComparisonSettings, settings)
+
+    def read(session: Session) -> "tuple[ScoredRun, ScoredRun]":
+        return scored_run(session, baseline), scored_run(session, candidate)
+
+    one, other = await database.run(read, read_only=True)
+    return await asyncio.to_thread(_compared, one, other, chosen)
+
+
+def _compared(baseline: "ScoredRun", candidate: "ScoredRun", settings: Any) -> MadeReport:
     from deployments.evaluation.comparison.compare import compare_runs
     from deployments.evaluation.comparison.scores import ComparisonError
-    from deployments.evaluation.comparison.settings import ComparisonSettings
-    from deployments.evaluation.runs.scored import scored_run
+    from deployments.evaluation.reports.page import comparison_page
 
     try:
-        chosen = ComparisonSettings.model_validate(dict(settings))
+        report = compare_runs(baseline, candidate, settings)
+    except ComparisonError as error:
+        raise InvalidRequest(str(error), param="candidate", code="not_comparable") from error
+    return MadeReport(report.model_dump(mode="json"), comparison_page(report))
+
+
+def _read_settings(kind: type[BaseModel], given: Mapping[str, Any]) -> Any:
+    try:
+        return kind.model_validate(dict(given))
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
@@ -59,13 +80,3 @@ async def compare_stored(
             param=field,
             code="invalid_value",
         ) from error
-    runs = await database.run(
-        lambda session: (scored_run(session, baseline), scored_run(session, candidate)),
-        read_only=True,
-    )
-    try:
-        made = await asyncio.to_thread(compare_runs, *runs, chosen)
-    except ComparisonError as error:
-        raise InvalidRequest(str(error), param="candidate", code="not_comparable") from error
-    report = made.model_dump(mode="json")
-    return MadeReport(report, _plain_page(report))

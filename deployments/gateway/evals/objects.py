@@ -157,7 +157,12 @@ class OutputItemObject(BaseModel):
             datasource_item=row.item,
             datasource_item_id=row.number - 1,
             results=[
-                {"name": name, "score": score["value"], **score}
+                {
+                    "name": name,
+                    "score": score["value"],
+                    "passed": score["passed"],
+                    "sample": score["detail"],
+                }
                 for name, score in (row.scores or {}).items()
             ],
             sample=_sample(row, run),
