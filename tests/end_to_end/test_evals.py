@@ -41,7 +41,7 @@ def test_a_run_killed_in_the_middle_ends_with_a_result_for_every_item(
             "pass_threshold": 0.0,
         },
     ]
-    schema = {
+    schema: dict[str, object] = {
         "type": "object",
         "properties": {"question": {"type": "string"}, "answer": {"type": "string"}},
         "required": ["question", "answer"],

@@ -1,6 +1,6 @@
 """A completed run as comparisons and reports read it."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -20,10 +20,10 @@ def scored_run(session: Session, run_id: str) -> "ScoredRun":
     from deployments.evaluation.comparison.scored import ScoredGrader, ScoredItem, ScoredRun
 
     run = session.get_one(EvalRun, run_id)
-    items = dict(
-        session.execute(
-            select(EvalItem.number, EvalItem.item).where(EvalItem.run_id == run_id)
-        ).tuples()
+    items: dict[int, dict[str, Any]] = dict(
+        session.execute(select(EvalItem.number, EvalItem.item).where(EvalItem.run_id == run_id))
+        .tuples()
+        .all()
     )
     graders = [
         ScoredGrader(

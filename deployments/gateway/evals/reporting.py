@@ -28,15 +28,21 @@ async def run_page(parts: Services, eval_id: str, run_id: str) -> str:
 
 
 async def ended_run(
-    parts: Services, run_id: str, param: str, eval_id: str | None = None
+    parts: Services,
+    run_id: str,
+    param: str,
+    eval_id: str | None = None,
+    *,
+    statuses: tuple[str, ...] = ("completed",),
 ) -> EvalRun:
     """A run that has come to its end. Raises NotFound and Conflict."""
     run = await parts.database.run(
         lambda session: find_run(session, run_id, eval_id, param=param), read_only=True
     )
-    if run.status != "completed":
+    if run.status not in statuses:
         raise Conflict(
-            f"The run {run_id} is {run.status}; reports are made of completed runs.",
+            f"The run {run_id} is {run.status}; this is made of runs that are "
+            f"{' or '.join(statuses)}.",
             param=param,
             code="no_report",
         )
@@ -51,7 +57,7 @@ async def keep_page(parts: Services, name: str, page: str) -> str:
 
 
 async def _with_report(parts: Services, eval_id: str, run_id: str) -> EvalRun:
-    run = await ended_run(parts, run_id, "run_id", eval_id)
+    run = await ended_run(parts, run_id, "run_id", eval_id, statuses=("completed", "failed"))
     if run.page_key is not None:
         return run
     made = await parts.evaluator.report(run_id)

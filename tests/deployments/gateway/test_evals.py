@@ -145,7 +145,8 @@ async def test_a_run_queues_its_items_and_wakes_the_evaluator(
     )
     assert (run.status, run.model, run.eval_id) == ("queued", "assistant", eval_id)
     assert (run.result_counts.total, run.result_counts.passed) == (2, 0)
-    assert (run.error, run.metadata) == (None, {"k": "v"})
+    assert run.to_dict()["error"] is None
+    assert run.metadata == {"k": "v"}
     assert cast(FakeEvaluator, parts.evaluator).woken == 1
     with parts.database.session(read_only=True) as session:
         items = list(session.scalars(select(EvalItem).order_by(EvalItem.number)))
@@ -285,17 +286,16 @@ async def test_stored_answers_become_items_with_their_passages(
         "alias": "assistant",
     }
     asked = {"question": "How long?", "answer": "24 months.", "status": 200, "model": "m"}
+    changes: list[dict[str, Any]] = [
+        {"body": body},
+        {"body": {**body, "background": True}},
+        {"body": {**body, "metadata": {}}},
+        {"body": body, "answer": None},
+        {"body": body, "route": "/v1/chat/completions"},
+        {"body": body, "status": 500},
+    ]
     with parts.database.session() as session:
-        for number, more in enumerate(
-            [
-                {"body": body},
-                {"body": {**body, "background": True}},
-                {"body": {**body, "metadata": {}}},
-                {"body": body, "answer": None},
-                {"body": body, "route": "/v1/chat/completions"},
-                {"body": body, "status": 500},
-            ]
-        ):
+        for number, more in enumerate(changes):
             fields: dict[str, Any] = {"route": "/v1/responses", "created_at": 100 + number}
             session.add(
                 Trace(id=f"trace_{number}", request_id=str(number), **{**asked, **fields, **more})
