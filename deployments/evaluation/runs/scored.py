@@ -20,11 +20,8 @@ def scored_run(session: Session, run_id: str) -> "ScoredRun":
     from deployments.evaluation.comparison.scored import ScoredGrader, ScoredItem, ScoredRun
 
     run = session.get_one(EvalRun, run_id)
-    items: dict[int, dict[str, Any]] = dict(
-        session.execute(select(EvalItem.number, EvalItem.item).where(EvalItem.run_id == run_id))
-        .tuples()
-        .all()
-    )
+    rows = session.execute(select(EvalItem.number, EvalItem.item).where(EvalItem.run_id == run_id))
+    items: dict[int, dict[str, Any]] = {number: item for number, item in rows}
     graders = [
         ScoredGrader(
             name=grader["name"],
