@@ -21,7 +21,7 @@ def scored_run(session: Session, run_id: str) -> "ScoredRun":
 
     run = session.get_one(EvalRun, run_id)
     rows = session.execute(select(EvalItem.number, EvalItem.item).where(EvalItem.run_id == run_id))
-    items: dict[int, dict[str, Any]] = {number: item for number, item in rows}
+    items: dict[int, dict[str, Any]] = dict(rows.all())
     graders = [
         ScoredGrader(
             name=grader["name"],
