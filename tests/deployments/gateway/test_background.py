@@ -3,16 +3,24 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any, cast
 
 import httpx2
 import pytest
 from fastapi import FastAPI, Request
+from sqlalchemy import select
 from starlette.responses import JSONResponse
 
+from cluster.records import Trace
 from deployments.errors import Overloaded
 from deployments.gateway.background import Background, BackgroundGate, background_slots
 from deployments.gateway.request_context import is_background
+from deployments.gateway.services import Services
 from deployments.gateway.tracing import TraceDraft
+from deployments.handles import ModelHandle
+from deployments.model.messages import ModelCall, Part
+from tests.fakes.parts import FakeModel
 
 BACKGROUND = {"x-everloop-priority": "background"}
 
@@ -163,3 +171,46 @@ async def test_an_unknown_priority_is_refused(served: Served) -> None:
     )
     assert answer.status_code == 400
     assert "allowed: background, live" in answer.json()["error"]["message"]
+
+
+async def test_the_header_reaches_the_model_and_the_trace(
+    http: httpx2.AsyncClient, parts: Services
+) -> None:
+    model = cast(FakeModel, next(iter(parts.models.values())))
+    model.answer = '{"choices": []}'
+    body = {"model": "assistant", "messages": [{"role": "user", "content": "Hello?"}]}
+    for headers in (BACKGROUND, {}):
+        answer = await http.post("/v1/chat/completions", json=body, headers=headers)
+        assert answer.status_code == 200
+    assert [call.background for call in model.calls] == [True, False]
+    await parts.traces.flush()
+    with parts.database.session(read_only=True) as session:
+        traces = list(session.scalars(select(Trace).order_by(Trace.id)))
+    assert [trace.body.get("background") for trace in traces] == [True, None]
+
+
+class Stream:
+    """A replica's answer through a handle."""
+
+    def __aiter__(self) -> "Stream":
+        return self
+
+    async def __anext__(self) -> Part:
+        return Part(b"x")
+
+    def cancel(self) -> None:
+        """Nothing runs."""
+
+
+async def test_only_calls_of_users_are_reported_as_load() -> None:
+    handle = SimpleNamespace(generate=SimpleNamespace(remote=lambda call: Stream()))
+    handle.options = lambda stream: handle
+    model = ModelHandle(cast(Any, handle), "m")
+    calls = [ModelCall("chat", {}, "r", background=background) for background in (True, False)]
+    streams = [cast(Any, model.generate(call)) for call in calls]
+    for stream in streams:
+        await anext(stream)
+    assert model.in_flight == 1
+    for stream in streams:
+        await stream.aclose()
+    assert model.in_flight == 0
