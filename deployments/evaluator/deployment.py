@@ -35,7 +35,7 @@ class EvaluatorReplica:
         from deployments.handles import EmbedderHandle
 
         chosen = settings.evaluation
-        self._database = Database(settings.database_url, pool_size=2)
+        self._database = Database(settings.database_url, pool_size=4)
         handle = EmbedderHandle(embedder)
         self._evaluator = Evaluator(self._database, handle, chosen.max_queued)
         routes, verdicts = make_routes(settings), make_verdicts(settings, self._database)
