@@ -32,6 +32,7 @@ __all__ = [
     "IngestionSettings",
     "MilvusSettings",
     "ModelSettings",
+    "OutsideModelSettings",
     "RaySettings",
     "RetrievalSettings",
     "Settings",
@@ -237,6 +238,12 @@ class HttpSettings(Section):
     """A request that has waited this long while its model has no running replica gets a 503."""
     retry_after_s: int = Field(default=2, ge=1)
     """What a 429 or 503 tells the client to wait."""
+    background_wait_s: float = Field(default=10.0, ge=0)
+    """So long a background request waits for its turn before it gets a 429."""
+    background_queue: int = Field(default=64, ge=0)
+    """Background requests that may wait in a gateway replica."""
+    quiet_s: float = Field(default=5.0, ge=0)
+    """After a user's request, background ones have the machine to themselves no sooner."""
 
 
 class RaySettings(Section):
@@ -287,8 +294,21 @@ class MilvusSettings(Section):
     """Time limit of one call."""
 
 
+class OutsideModelSettings(Section):
+    """A model of another OpenAI API, which graders and runs may name."""
+
+    id: str = Field(pattern=r"^[A-Za-z0-9._/-]{1,128}$")
+    """The name here."""
+    base_url: str = Field(pattern=r"^https?://")
+    """Its API, such as `https://api.openai.com/v1`."""
+    model: str
+    """Its name there."""
+    key_variable: str | None = None
+    """Environment variable of the Evaluator that holds the key."""
+
+
 class EvaluationSettings(Section):
-    """Scoring of live answers."""
+    """Scoring of live answers, and runs of evals."""
 
     sample_rate: float = Field(default=1.0, ge=0, le=1)
     """Share of grounded answers that the Evaluator scores."""
@@ -296,6 +316,32 @@ class EvaluationSettings(Section):
     """Answers that may wait to be scored; more are counted as dropped."""
     cpus_per_replica: float = Field(default=0.1, gt=0)
     """CPUs that Ray reserves for the Evaluator."""
+    replicas: int = Field(default=1, ge=1)
+    """Evaluator replicas; they share runs."""
+    run_concurrency: int = Field(default=8, ge=1, le=256)
+    """Answers and verdicts that a replica asks models for at once."""
+    batch_items: int = Field(default=64, ge=1, le=1000)
+    """Items that are graded at a time where their answers are given."""
+    lease_s: int = Field(default=30, ge=5, le=600)
+    """Items of a replica that died are taken up by another after so many seconds."""
+    max_attempts: int = Field(default=5, ge=1)
+    """An item at which the Evaluator died so often is written off as an error."""
+    answer_patience_s: float = Field(default=900.0, gt=0)
+    """So long one answer is asked for while the model is busy or away."""
+    max_items: int = Field(default=20_000, ge=1)
+    """Items of a run."""
+    max_data_bytes: int = Field(default=64 * 1024**2, ge=1024)
+    """Size of a run's data."""
+    max_graders: int = Field(default=32, ge=1)
+    """Graders of an eval."""
+    verdict_days: int = Field(default=90, ge=1)
+    """Days for which a judge's verdict is remembered."""
+    max_verdicts: int = Field(default=200_000, ge=1)
+    """Verdicts that are remembered; the oldest go first."""
+    base_url: str | None = None
+    """Where the Evaluator asks for answers; null is this machine's gateway."""
+    outside_models: tuple[OutsideModelSettings, ...] = ()
+    """Models elsewhere that may judge or be evaluated."""
 
 
 class TrainingQueueSettings(Section):

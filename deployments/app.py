@@ -48,7 +48,7 @@ def build_app(settings: Settings) -> "Application":
         embedder,
     )
     ingestor = build_ingestor(settings, embedding_path, embedder)
-    evaluator = build_evaluator(settings, embedder)
+    evaluator = build_evaluator(settings, embedder, embedding_path)
     adapters = AdapterPlace(
         settings.storage_url, settings.storage.options, settings.data_dir / "adapters"
     )

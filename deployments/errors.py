@@ -2,7 +2,7 @@
 
 RequestError                  status, message, type, param, code: what the client is told
 ├── InvalidRequest            400, `param` names the field
-│   └── InvalidDataset        400, with every problem of a training file in `problems`
+│   └── InvalidDataset        400, with every problem of the data in `problems`
 ├── NotFound                  404
 ├── Conflict                  409
 ├── PayloadTooLarge           413
@@ -86,10 +86,18 @@ class InvalidRequest(RequestError):
 
 
 class InvalidDataset(InvalidRequest):
-    """A training file has problems. The body lists them as `line`, `field` and `message`."""
+    """Data has problems. The body lists them as `line`, `field` and `message`."""
 
-    def __init__(self, message: str, problems: Sequence[dict[str, Any]], more: int) -> None:
-        super().__init__(message, param="file", code="invalid_training_file")
+    def __init__(
+        self,
+        message: str,
+        problems: Sequence[dict[str, Any]],
+        more: int,
+        *,
+        param: str = "file",
+        code: str = "invalid_training_file",
+    ) -> None:
+        super().__init__(message, param=param, code=code)
         self.problems = tuple(problems)
         self.more = more
         """Problems beyond those that are listed."""
@@ -101,7 +109,13 @@ class InvalidDataset(InvalidRequest):
 
     def __reduce__(self) -> tuple[object, ...]:
         """Survive pickling between replicas."""
-        return (InvalidDataset, (self.message, self.problems, self.more))
+        return (_rebuild_dataset, (self.message, self.problems, self.more, self.param, self.code))
+
+
+def _rebuild_dataset(
+    message: str, problems: Sequence[dict[str, Any]], more: int, param: str, code: str
+) -> InvalidDataset:
+    return InvalidDataset(message, problems, more, param=param, code=code)
 
 
 class NotFound(RequestError):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from cluster.adapters import AdapterFiles
 from cluster.errors import EverloopError
 from deployments.errors import DeadlineExceeded, Overloaded, Unavailable
+from deployments.evaluator.messages import GradedAnswer, MadeReport
 from deployments.model.messages import ModelCall, ModelLoad, Part
 from deployments.ports import EmbeddedTexts
 from deployments.retriever.messages import SearchRequest, SearchResult
@@ -37,6 +38,7 @@ _EMBED_TIMEOUT_S: Final = 120.0
 _NOTICE_TIMEOUT_S: Final = 5.0
 _PURGE_TIMEOUT_S: Final = 30.0
 _CHECK_TIMEOUT_S: Final = 5.0
+_GRADE_TIMEOUT_S: Final = 300.0
 _PREPARE_TIMEOUT_S: Final = 120.0
 _LOAD_TIMEOUT_S: Final = 5.0
 
@@ -170,6 +172,33 @@ class EvaluatorHandle(_Part):
         """Have a trace scored; see AnswerScorer."""
         return bool(await self._call("submit", _NOTICE_TIMEOUT_S, trace_id))
 
+    async def wake(self) -> None:
+        """Say that runs changed; see AnswerScorer."""
+        await self._call("wake", _NOTICE_TIMEOUT_S)
+
+    async def grade(
+        self, grader: Mapping[str, Any], item: Mapping[str, Any], answer: str
+    ) -> GradedAnswer:
+        """Grade one answer; see AnswerScorer."""
+        graded: GradedAnswer = await self._call(
+            "grade", _GRADE_TIMEOUT_S, dict(grader), dict(item), answer
+        )
+        return graded
+
+    async def report(self, run_id: str) -> MadeReport:
+        """Make a run's report; see AnswerScorer."""
+        made: MadeReport = await self._call("report", _GRADE_TIMEOUT_S, run_id)
+        return made
+
+    async def compare(
+        self, baseline: str, candidate: str, settings: Mapping[str, Any]
+    ) -> MadeReport:
+        """Compare two runs; see AnswerScorer."""
+        made: MadeReport = await self._call(
+            "compare", _GRADE_TIMEOUT_S, baseline, candidate, dict(settings)
+        )
+        return made
+
 
 class TrainerHandle(_Part):
     """The Trainer as a TrainingQueue."""
@@ -208,13 +237,13 @@ class ModelHandle(_Part):
         self._check = check
         self._replica_wait_s = replica_wait_s if check is not None else None
         self.in_flight = 0
-        """Calls that have begun and not ended, those that wait for a replica included."""
+        """Users' calls that have begun and not ended, those that wait for a replica included."""
 
     async def generate(self, call: ModelCall) -> AsyncIterator[Part]:
         """Run `call`. Leaving the iteration early, or being cancelled, cancels the replica's."""
         response = self._handle.generate.remote(call)
         ended = False
-        self.in_flight += 1
+        self.in_flight += not call.background
         try:
             part = await self._first(response)
             while part is not None:
@@ -227,7 +256,7 @@ class ModelHandle(_Part):
             ended = True
             raise translated(error, self.name, self._retry_after_s) from error
         finally:
-            self.in_flight -= 1
+            self.in_flight -= not call.background
             if not ended:
                 response.cancel()
 
@@ -243,6 +272,7 @@ class ModelHandle(_Part):
             running=sum(stats.running for stats in all_stats),
             unfinished=sum(stats.unfinished for stats in all_stats),
             capacity=sum(stats.capacity for stats in all_stats),
+            background=sum(stats.background for stats in all_stats),
         )
 
     async def _first(self, response: AsyncIterator[Part]) -> Part | None:

@@ -6,9 +6,10 @@ these protocols and turns Ray's errors into `deployments.errors`. Tests pass sma
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from cluster.adapters import AdapterFiles
+from deployments.evaluator.messages import GradedAnswer, MadeReport
 from deployments.model.messages import ModelCall, ModelLoad, Part
 from deployments.retriever.messages import SearchRequest, SearchResult
 
@@ -102,6 +103,29 @@ class AnswerScorer(Protocol):
 
     async def submit(self, trace_id: str) -> bool:
         """Score this trace some time soon. False when its queue is full and it was dropped."""
+        ...
+
+    async def wake(self) -> None:
+        """Runs of evals changed: look now."""
+        ...
+
+    async def grade(
+        self, grader: Mapping[str, Any], item: Mapping[str, Any], answer: str
+    ) -> GradedAnswer:
+        """Grade one answer now, by a grader's body that has been checked."""
+        ...
+
+    async def report(self, run_id: str) -> MadeReport:
+        """The report of a run that has ended."""
+        ...
+
+    async def compare(
+        self, baseline: str, candidate: str, settings: Mapping[str, Any]
+    ) -> MadeReport:
+        """Compare two ended runs item by item.
+
+        Raises InvalidRequest where nothing in them can be compared, or a setting is wrong.
+        """
         ...
 
 

@@ -9,6 +9,8 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from cluster.ids import new_id
+from cluster.settings import Settings
+from deployments.gateway.background import Background, BackgroundGate
 from deployments.gateway.error_bodies import install_error_handlers
 from deployments.gateway.load_reports import report_load
 from deployments.gateway.middleware import BodyRules, Deadline, RequestIdentity
@@ -18,10 +20,14 @@ from deployments.gateway.routes import (
     chat,
     completions,
     embeddings,
+    eval_comparisons,
+    eval_runs,
+    evals,
     file_batches,
     files,
     fine_tuning,
     gate_runs,
+    graders,
     health,
     metrics,
     models,
@@ -52,6 +58,10 @@ _ROUTES = (
     adapters,
     aliases,
     gate_runs,
+    eval_comparisons,  # before evals: no eval has the id «comparisons»
+    evals,
+    eval_runs,
+    graders,
     traces,
     health,
     metrics,
@@ -82,9 +92,23 @@ def create_app(services: Services, *, behind_serve: bool = False) -> FastAPI:
         max_body_bytes=http.max_body_bytes,
         max_file_bytes=services.settings.ingestion.max_file_bytes,
     )
+    app.add_middleware(Background, gate=_background_gate(services.settings))
     app.add_middleware(Deadline, timeout_s=http.request_timeout_s)
     app.add_middleware(RequestIdentity, traces=services.traces, behind_serve=behind_serve)
     return app
+
+
+def _background_gate(settings: Settings) -> BackgroundGate:
+    """The gate of one gateway replica, which has its share of what the models take at once."""
+    taken = sum(m.max_ongoing_requests * max(1, m.min_replicas) for m in settings.models)
+    http = settings.http
+    return BackgroundGate(
+        max(1, taken // http.replicas),
+        wait_s=http.background_wait_s,
+        max_waiting=http.background_queue,
+        quiet_s=http.quiet_s,
+        retry_after_s=http.retry_after_s,
+    )
 
 
 @asynccontextmanager

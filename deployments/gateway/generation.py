@@ -17,7 +17,12 @@ from starlette.types import Receive, Scope, Send
 
 from deployments.errors import InvalidRequest, RequestError
 from deployments.gateway.directory import Target
-from deployments.gateway.request_context import current_trace, remaining_s, request_id
+from deployments.gateway.request_context import (
+    current_trace,
+    is_background,
+    remaining_s,
+    request_id,
+)
 from deployments.gateway.tracing import CLIENT_CLOSED, TraceDraft
 from deployments.model.messages import ModelCall, Part, Usage
 
@@ -57,6 +62,7 @@ def model_call(
         request_id=request_id(request),
         deadline_s=remaining_s(request),
         adapter=target.adapter,
+        background=is_background(request),
     )
 
 

@@ -7,7 +7,7 @@ from fastapi import Request
 
 from deployments.gateway.tracing import TraceDraft
 
-__all__ = ["current_trace", "remaining_s", "request_id"]
+__all__ = ["current_trace", "is_background", "remaining_s", "request_id"]
 
 
 def request_id(request: Request) -> str:
@@ -27,3 +27,8 @@ def current_trace(request: Request) -> TraceDraft:
 def remaining_s(request: Request) -> float:
     """Seconds until the request's deadline; never below zero."""
     return max(0.0, cast(float, request.state.deadline) - time.monotonic())
+
+
+def is_background(request: Request) -> bool:
+    """Whether the request gives way to those of users; see `background.py`."""
+    return bool(getattr(request.state, "background", False))

@@ -61,6 +61,11 @@ class Services:
         """What model names stand for."""
         return ModelDirectory(self.database, tuple(self.models), self.settings.default_alias)
 
+    async def wake_evaluator(self) -> None:
+        """Say that runs of evals changed. It looks by itself too: a failure costs a moment."""
+        with suppress(EverloopError):
+            await self.evaluator.wake()
+
     async def wake_trainer(self) -> None:
         """Say that jobs or gate runs changed. It looks by itself too: a failure costs a moment."""
         if self.trainer is not None:

@@ -26,6 +26,8 @@ class ModelCall:
     """Seconds from now after which the replica gives up."""
     adapter: AdapterFiles | None = None
     """What answers instead of the model's own weights; the answer's `model` is then its id."""
+    background: bool = False
+    """Work that gives way to users' requests, and is no sign that serving is pressed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +42,10 @@ class ModelLoad:
     """Requests that the engines hold, running and waiting."""
     capacity: int = 0
     """Calls that they take at once."""
+    background: int = 0
+    """Calls in flight that give way to users' requests."""
     asked: int = 0
-    """Calls that the gateways hold for it, those that wait for a replica included."""
+    """Users' calls that the gateways hold for it, those that wait for a replica included."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,8 @@ class ReplicaStats:
     failed: int = 0
     stopped_early: int = 0
     """Generations that ended because the client went or the deadline passed."""
+    background: int = 0
+    """Calls in flight that give way to users' requests."""
     capacity: int = 0
     """Calls that it takes at once."""
     adapters: tuple[str, ...] = ()
@@ -106,6 +108,7 @@ class ChatServing:
         stats = self._stats
         stats.started += 1
         stats.running += 1
+        stats.background += call.background
         ended = False
         parts = self._streamed(call) if call.body.get("stream") else self._whole(call)
         try:
@@ -122,6 +125,7 @@ class ChatServing:
             raise
         finally:
             stats.running -= 1
+            stats.background -= call.background
             stats.stopped_early += not ended
 
     async def _whole(self, call: ModelCall) -> AsyncGenerator[Part, None]:

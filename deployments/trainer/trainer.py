@@ -56,7 +56,9 @@ class ServingWatch:
         known = [load for load in loads.values() if load is not None]
         all_known = len(known) == len(loads)
         shares = [
-            max(load.unfinished, load.asked) / load.capacity for load in known if load.capacity
+            max(load.unfinished - load.background, load.asked) / load.capacity
+            for load in known
+            if load.capacity
         ]
         highest = max(shares, default=0.0)
         if highest >= self._above:

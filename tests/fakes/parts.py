@@ -8,9 +8,9 @@ import functools
 import math
 import re
 import zlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -20,6 +20,7 @@ from cluster.database import Database
 from cluster.records import VectorStoreFile, now
 from cluster.storage import ByteStore
 from deployments.errors import InvalidRequest, RequestError
+from deployments.evaluator.messages import GradedAnswer, MadeReport
 from deployments.model.messages import ModelCall, ModelLoad, Part, Usage
 from deployments.ports import EmbeddedTexts
 from deployments.retriever.messages import RetrievedPassage, SearchRequest, SearchResult
@@ -204,7 +205,28 @@ class FakeEvaluator:
     """Remembers what it was given."""
 
     submitted: list[str] = field(default_factory=list)
+    woken: int = 0
+    graded: GradedAnswer = field(default_factory=lambda: GradedAnswer(1.0, True, {}))
+    asked: list[tuple[Mapping[str, Any], Mapping[str, Any], str]] = field(default_factory=list)
 
     async def submit(self, trace_id: str) -> bool:
         self.submitted.append(trace_id)
         return True
+
+    async def wake(self) -> None:
+        self.woken += 1
+
+    async def grade(
+        self, grader: Mapping[str, Any], item: Mapping[str, Any], answer: str
+    ) -> GradedAnswer:
+        self.asked.append((grader, item, answer))
+        return self.graded
+
+    async def report(self, run_id: str) -> MadeReport:
+        return MadeReport({"run": run_id}, f"<p>{run_id}</p>")
+
+    async def compare(
+        self, baseline: str, candidate: str, settings: Mapping[str, Any]
+    ) -> MadeReport:
+        said = {"baseline": baseline, "candidate": candidate, "settings": dict(settings)}
+        return MadeReport(said, "<p>compared</p>")

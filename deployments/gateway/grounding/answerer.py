@@ -79,6 +79,8 @@ class AnswerRequest:
     project_id: str = DEFAULT_PROJECT
     adapter: AdapterFiles | None = None
     """What answers on top of the model."""
+    background: bool = False
+    """Gives way to users' requests; it is not scored as one of theirs."""
 
     @property
     def answers(self) -> str:
@@ -194,6 +196,7 @@ class GroundedAnswerer:
             options=chat_options(body),
             request_id=call.request_id,
             deadline_s=call.deadline_s,
+            background=call.background,
         )
         prepared = await self.prepare(request, trace)
         events = self.stream(prepared, trace)
@@ -321,7 +324,8 @@ class GroundedAnswerer:
             trace.question = trace.question or _last_text(prepared.request.messages)
         trace_result(trace, event)
         grounded = prepared.request.search is not None
-        if grounded and is_sampled(trace.id, self._sample_rate):
+        scored = grounded and not prepared.request.background
+        if scored and is_sampled(trace.id, self._sample_rate):
             trace.body["evaluate"] = True
             task = asyncio.get_running_loop().create_task(self._submit(trace.id))
             self._submissions.add(task)
@@ -413,6 +417,7 @@ class _Answering:
             request.request_id,
             request.deadline_s,
             request.adapter,
+            background=request.background,
         )
         async with aclosing(pieces):
             async for piece in pieces:

@@ -29,13 +29,15 @@ async def generate_text(
     request_id: str,
     deadline_s: float,
     adapter: AdapterFiles | None = None,
+    *,
+    background: bool = False,
 ) -> AsyncGenerator[Generated, None]:
     """Run the chat `body` as a stream. Closing the generator stops the generation.
 
     Raises RequestError, before the first piece or in the middle.
     """
     streamed = {**body, "stream": True, "stream_options": {"include_usage": True}}
-    call = ModelCall("chat", streamed, request_id, deadline_s, adapter)
+    call = ModelCall("chat", streamed, request_id, deadline_s, adapter, background)
     async with aclosing(_closable(model, call)) as parts:
         async for data in parts:
             for event in data.decode().split("\n\n"):

@@ -35,6 +35,8 @@ async def create_chat_completion(
     trace.route = "/v1/chat/completions"
     trace.answered_by(target.name, target.alias)
     trace.question = _last_question(messages)
+    if isinstance(metadata := body.get("metadata"), dict):
+        trace.body["metadata"] = metadata
     call = model_call(request, body, "chat", target)
     parts: AsyncIterator[Part]
     if body.get("file_search") is not None:

@@ -14,7 +14,12 @@ from deployments.errors import NotFound
 from deployments.gateway.generation import answer
 from deployments.gateway.grounding.answerer import AnswerRequest
 from deployments.gateway.objects import Deleted
-from deployments.gateway.request_context import current_trace, remaining_s, request_id
+from deployments.gateway.request_context import (
+    current_trace,
+    is_background,
+    remaining_s,
+    request_id,
+)
 from deployments.gateway.responses.bodies import ResponseCreate
 from deployments.gateway.responses.objects import input_items, new_response, public_response
 from deployments.gateway.responses.rendering import Rendering
@@ -36,6 +41,8 @@ async def create_response(request: Request, body: ResponseCreate, parts: Parts) 
     trace = current_trace(request)
     trace.route = "/v1/responses"
     trace.answered_by(target.name, target.alias)
+    if body.metadata:
+        trace.body["metadata"] = dict(body.metadata)
     body = body.model_copy(update={"model": target.name})
     asked = AnswerRequest(
         model=target.base,
@@ -45,6 +52,7 @@ async def create_response(request: Request, body: ResponseCreate, parts: Parts) 
         options=body.options,
         request_id=request_id(request),
         deadline_s=remaining_s(request),
+        background=is_background(request),
     )
     return await answer(
         request,

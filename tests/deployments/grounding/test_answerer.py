@@ -179,6 +179,17 @@ async def test_sampled_answers_are_handed_to_the_evaluator(stage: Stage) -> None
     assert stage.trace.body["evaluate"] is True
 
 
+async def test_answers_to_a_run_are_not_scored_as_those_of_users(stage: Stage) -> None:
+    request = replace(stage.request(), background=True)
+    answerer = stage.answerer()
+    prepared = await answerer.prepare(request, stage.trace)
+    async for _ in answerer.stream(prepared, stage.trace):
+        pass
+    await asyncio.sleep(0)
+    assert stage.evaluator.submitted == []
+    assert stage.model.calls[0].background
+
+
 async def test_answers_outside_the_sample_are_not(stage: Stage) -> None:
     stage.sample_rate = 0.0
     await _events(stage)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from contextlib import aclosing
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -85,6 +86,20 @@ async def test_leaving_a_stream_stops_the_generation_and_is_counted() -> None:
     stats = serving.stats()
     assert (stats.running, stats.unfinished, stats.stopped_early) == (0, 0, 1)
     assert engine.aborted == ["req-1"]
+
+
+async def test_calls_that_give_way_are_counted_by_themselves() -> None:
+    serving = ChatServing(FakeEngine(words=10**6, pace_s=0.001), 0)
+    streams = [
+        serving.generate(replace(call(stream=True), request_id=f"req-{n}", background=n > 0))
+        for n in range(3)
+    ]
+    for stream in streams:
+        await anext(stream)
+    assert (serving.stats().running, serving.stats().background) == (3, 2)
+    for stream in streams:
+        await stream.aclose()
+    assert (serving.stats().running, serving.stats().background) == (0, 0)
 
 
 async def test_cancelling_a_whole_answer_stops_the_generation() -> None:

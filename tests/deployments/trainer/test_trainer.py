@@ -402,3 +402,10 @@ def test_calls_that_wait_outside_the_engines_are_pressure_too() -> None:
     assert watch.see({"m": load}, 0).pressed_s == 0
     assert watch.see({"m": load}, 3).pressed_s == 3
     assert watch.see({"m": ModelLoad(replicas=1, unfinished=5, capacity=8)}, 4).pressed_s is None
+
+
+def test_work_that_gives_way_is_no_pressure() -> None:
+    watch = ServingWatch(yield_above=1.0, resume_below=0.5)
+    load = ModelLoad(replicas=1, running=8, unfinished=8, capacity=8, background=8)
+    assert watch.see({"m": load}, 0).pressed_s is None
+    assert watch.see({"m": load}, 5).calm_s is not None
