@@ -9,7 +9,14 @@ import subprocess
 import sys
 from typing import Final
 
-BENCHMARKS: Final = ("startup", "token_path", "ingestion_rate", "gate_statistics", "hot_swap")
+BENCHMARKS: Final = (
+    "startup",
+    "token_path",
+    "ingestion_rate",
+    "gate_statistics",
+    "evaluation_statistics",
+    "hot_swap",
+)
 
 
 def main() -> int:
