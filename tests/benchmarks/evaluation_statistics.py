@@ -47,13 +47,14 @@ from tests.benchmarks.rival_rules import (
     unpaired_improved,
 )
 from training.gate.comparison import detectable_difference
-from training.gate.intervals import interval_of, mean_interval, score_interval
+from training.gate.intervals import interval_of, score_interval, with_students
 
 __all__ = ["Covered", "Decided", "Scenario", "coverage_cells", "decide", "scenarios"]
 
 ALPHA: Final = 0.05
 RESAMPLES: Final = 1000
 SIZES: Final = (30, 50, 100, 200, 400)
+_BINARY_SIZES: Final = (30, 50, 100, 200)
 _BINARY: Final = ((0.1, 0.0), (0.2, 0.0), (0.2, 0.05), (0.4, 0.1))
 """Share of items that differ, and the true difference."""
 _WITHIN: Final = 0.015
@@ -189,7 +190,7 @@ def coverage_cells() -> list[Cell]:
             items >= _FROM and share * items >= _DISCORDANT,
         )
         for share, truth in _BINARY
-        for items in SIZES
+        for items in _BINARY_SIZES
     ]
     return found + [
         Cell(one.name, items, 0.0, None, place, place < len(COMMON) and items >= _FROM)
@@ -224,7 +225,7 @@ def _intervals(
     values = differences.tolist()
     bca = interval_of(values, alpha=ALPHA, resamples=RESAMPLES, seed=number)
     if cell.share is None:
-        ours = mean_interval(values, alpha=ALPHA, resamples=RESAMPLES, seed=number)
+        ours = with_students(bca, values, alpha=ALPHA)
     else:
         ahead, behind = int((differences > 0).sum()), int((differences < 0).sum())
         ours = score_interval(ahead, behind, cell.items, alpha=ALPHA)
@@ -259,6 +260,7 @@ def _score(ahead: int, behind: int, items: int) -> tuple[float, float]:
     return found.low, found.high
 
 
+@cache
 def scenarios(items: int) -> list[Scenario]:
     """Nothing to see, and what should just be seen, by one metric and by four."""
     null, power = (0.0, 0.05), (0.72, 0.90)
@@ -285,7 +287,7 @@ def _binary_size(items: int, metrics: int) -> float:
 
 
 def _size(one: Differences, items: int) -> float:
-    many = one.draw(np.random.default_rng(0), 100_000, 0.0).tolist()
+    many = one.draw(np.random.default_rng(0), 20_000, 0.0).tolist()
     for_all = detectable_difference(many, False, ALPHA) or math.nan
     return for_all * math.sqrt(len(many) / items)
 
@@ -345,7 +347,7 @@ def _ours(metrics: Sequence[SidesOf], items: int) -> tuple[bool, bool]:
     baseline = _run("baseline", graders, [one.baseline for one in metrics], items)
     candidate = _run("candidate", graders, [one.candidate for one in metrics], items)
     settings = ComparisonSettings(
-        alpha=ALPHA, pair_by="number", slice_by="part", resamples=400, items_kept=0
+        alpha=ALPHA, pair_by="number", slice_by="part", resamples=300, items_kept=0
     )
     found = compare_runs(baseline, candidate, settings)
     said: set[str] = {one.verdict for one in found.metrics}

@@ -19,6 +19,7 @@ __all__ = [
     "mean_interval",
     "score_interval",
     "share_interval",
+    "with_students",
 ]
 
 _LEVEL: Final = 1e-12
@@ -97,7 +98,15 @@ def mean_interval(
     values: Sequence[float], *, alpha: float, resamples: int, seed: int
 ) -> Interval | None:
     """BCa interval of a mean, nowhere narrower than Student's; None under two items."""
-    found = interval_of(values, alpha=alpha, resamples=resamples, seed=seed)
+    return with_students(
+        interval_of(values, alpha=alpha, resamples=resamples, seed=seed), values, alpha=alpha
+    )
+
+
+def with_students(
+    found: Interval | None, values: Sequence[float], *, alpha: float
+) -> Interval | None:
+    """The bootstrap's interval, stretched to what Student's t interval holds as well."""
     if found is None or found.method == "degenerate":
         return found
     from scipy import stats
