@@ -78,7 +78,9 @@ def bars_chart(rows: Sequence[tuple[str, float, float]], label: str) -> str:
     return _svg(figure)
 
 
-def histogram_chart(bins: Sequence[tuple[float, float, int]], label: str) -> str:
+def histogram_chart(
+    bins: Sequence[tuple[float, float, int]], label: str, ticks: Sequence[float] | None = None
+) -> str:
     """How many values lie in each bin: (low, high, count)."""
     figure, axes = _canvas(7.0, 1.9)
     for low, high, count in bins:
@@ -86,6 +88,8 @@ def histogram_chart(bins: Sequence[tuple[float, float, int]], label: str) -> str
         axes.bar((low + high) / 2, count, width=0.94 * width, color=_DARK)
     axes.set_xlabel(label, parse_math=False)
     axes.set_ylabel("items")
+    if ticks is not None:
+        axes.set_xticks(ticks)
     return _svg(figure)
 
 

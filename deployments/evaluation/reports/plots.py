@@ -38,7 +38,8 @@ def means_plot(graders: Sequence[GraderReport]) -> str | None:
 def scores_plot(grader: GraderReport) -> str | None:
     """How the scores are spread; None without scores."""
     bins = [(one.low, one.high, one.count) for one in grader.histogram]
-    return histogram_chart(bins, short_name(grader.name)) if bins else None
+    ticks = (0.0, 1.0) if grader.binary else None
+    return histogram_chart(bins, short_name(grader.name), ticks) if bins else None
 
 
 def slices_plot(grader: GraderReport) -> str | None:
