@@ -15,6 +15,7 @@ BENCHMARKS: Final = (
     "ingestion_rate",
     "gate_statistics",
     "metric_rate",
+    "evaluation_statistics",
     "hot_swap",
 )
 

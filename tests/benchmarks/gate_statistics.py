@@ -22,6 +22,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from tests.benchmarks.draws import binary_sides
 from tests.benchmarks.reporting import report
 from training.examples import TextExample
 from training.gate.comparison import compare, detectable_difference
@@ -160,11 +161,7 @@ def _binary(name: str, items: int, share: float, truth: float) -> Scenario:
     """Sides that differ on `share` of the items, the candidate ahead by `truth`."""
 
     def draw(chance: np.random.Generator) -> tuple[list[float], list[float]]:
-        ahead, behind = (share + truth) / 2, (share - truth) / 2
-        where = chance.random(items)
-        both = (chance.random(items) < 0.5).astype(float)  # right or wrong together
-        ours = np.where(where < ahead, 1.0, np.where(where < ahead + behind, 0.0, both))
-        theirs = np.where(where < ahead, 0.0, np.where(where < ahead + behind, 1.0, both))
+        ours, theirs = binary_sides(chance, items, share, truth)
         return ours.tolist(), theirs.tolist()
 
     return Scenario(name, METRICS["exact_match"], truth, draw, *_bars(truth))

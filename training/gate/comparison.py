@@ -2,7 +2,7 @@
 
 All functions are pure; the bootstrap is seeded. Binary scores are compared by McNemar's exact test
 (McNemar 1947), which is the binomial test of the discordant pairs; others by Wilcoxon's signed-rank
-test (1945) on the pairs that differ. The interval is Efron's BCa (1987).
+test (1945) on the pairs that differ. `training.gate.intervals` has the intervals.
 """
 
 import math
@@ -10,23 +10,20 @@ from collections.abc import Sequence
 from statistics import NormalDist, fmean, stdev
 from typing import Final, Literal
 
-from training.gate.evidence import Comparison, Interval, TestName
+from training.gate.evidence import Comparison, Paired, TestName
+from training.gate.intervals import difference_interval
 from training.gate.metrics import Metric
 
 __all__ = [
     "compare",
     "detectable_difference",
     "differences_of",
-    "interval_of",
     "one_sided_worse",
+    "paired",
     "two_sided",
 ]
 
 POWER: Final = 0.8
-_LEVEL: Final = 1e-12
-"""Spread from which resampling shows anything."""
-_ENTRIES: Final = 2_000_000
-"""Numbers that the bootstrap holds at once."""
 _WILCOXON: Final = math.pi / 3
 """Items that Wilcoxon's test needs over the t-test's for normal differences."""
 
@@ -43,37 +40,57 @@ def compare(
     seed: int,
 ) -> Comparison:
     """Compare scores, pair by pair. Raises ValueError for none, or for unequal numbers."""
-    differences = differences_of(candidate, champion, metric)
-    p_value, direction = two_sided(differences, metric.binary)
-    detectable = detectable_difference(differences, metric.binary, alpha)
-    test: TestName = "McNemar, exact" if metric.binary else "Wilcoxon signed-rank"
+    differences = differences_of(candidate, champion, metric.resolution)
+    found = paired(differences, metric.binary, alpha=alpha, resamples=resamples, seed=seed)
     return Comparison(
+        **dict(found),
         metric=metric.name,
         unit=metric.unit,
-        test=test,
-        items=len(differences),
         candidate=fmean(candidate),
         champion=fmean(champion),
-        difference=fmean(differences),
-        interval=interval_of(differences, alpha=alpha, resamples=resamples, seed=seed),
-        p_value=p_value,
-        direction=direction,
         candidate_ahead=sum(d > 0 for d in differences),
         champion_ahead=sum(d < 0 for d in differences),
+    )
+
+
+def paired(
+    differences: Sequence[float],
+    binary: bool,
+    *,
+    alpha: float,
+    resamples: int,
+    seed: int,
+    tests: int = 1,
+) -> Paired:
+    """Test the differences of one metric. Raises ValueError for none.
+
+    `tests` is how many metrics share `alpha`: what can be seen is stated at its share of it.
+    """
+    if not differences:
+        raise ValueError("there is nothing to compare")
+    p_value, direction = two_sided(differences, binary)
+    detectable = detectable_difference(differences, binary, alpha / tests)
+    test: TestName = "McNemar, exact" if binary else "Wilcoxon signed-rank"
+    return Paired(
+        test=test,
+        items=len(differences),
+        difference=fmean(differences),
+        interval=difference_interval(
+            differences, binary, alpha=alpha, resamples=resamples, seed=seed
+        ),
+        p_value=p_value,
+        direction=direction,
         detectable=detectable,
-        power=_in_words(differences, detectable, metric.binary),
+        power=_in_words(differences, detectable, binary),
     )
 
 
 def differences_of(
-    candidate: Sequence[float], champion: Sequence[float], metric: Metric
+    candidate: Sequence[float], champion: Sequence[float], resolution: float
 ) -> list[float]:
-    """Candidate minus champion; 0 where it is below the metric's resolution."""
+    """Candidate minus champion; 0 where it is no larger than `resolution`."""
     pairs = zip(candidate, champion, strict=True)
-    found = [0.0 if abs(a - b) <= metric.resolution else a - b for a, b in pairs]
-    if not found:
-        raise ValueError("there is nothing to compare")
-    return found
+    return [0.0 if abs(a - b) <= resolution else a - b for a, b in pairs]
 
 
 def two_sided(differences: Sequence[float], binary: bool) -> tuple[float, Direction]:
@@ -102,49 +119,6 @@ def one_sided_worse(differences: Sequence[float], binary: bool) -> float:
         ahead = sum(d > 0 for d in moved)
         return float(stats.binomtest(ahead, len(moved), alternative="less").pvalue)
     return float(stats.wilcoxon(moved, alternative="less").pvalue)
-
-
-def interval_of(
-    differences: Sequence[float], *, alpha: float, resamples: int, seed: int
-) -> Interval | None:
-    """BCa interval of the mean difference; None under two items.
-
-    The percentile interval stands in where BCa's bias correction is infinite.
-    """
-    if len(differences) < 2:
-        return None
-    if max(differences) - min(differences) <= _LEVEL:
-        middle = fmean(differences)
-        return Interval(low=middle, high=middle, method="degenerate")
-    methods: tuple[Literal["BCa", "percentile"], ...] = ("BCa", "percentile")
-    for method in methods:
-        low, high = _bootstrap(differences, method, alpha, resamples, seed)
-        if math.isfinite(low) and math.isfinite(high):
-            return Interval(low=low, high=high, method=method)
-    return None
-
-
-def _bootstrap(
-    differences: Sequence[float], method: str, alpha: float, resamples: int, seed: int
-) -> tuple[float, float]:
-    import warnings
-
-    import numpy as np
-    from scipy import stats
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", stats.DegenerateDataWarning)
-        found = stats.bootstrap(
-            (np.asarray(differences, dtype=float),),
-            np.mean,
-            vectorized=True,
-            n_resamples=resamples,
-            batch=max(1, _ENTRIES // len(differences)),
-            confidence_level=1 - alpha,
-            method=method,
-            rng=np.random.default_rng(seed),
-        ).confidence_interval
-    return float(found.low), float(found.high)
 
 
 def detectable_difference(differences: Sequence[float], binary: bool, alpha: float) -> float | None:

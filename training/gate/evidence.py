@@ -13,6 +13,7 @@ __all__ = [
     "Evidence",
     "Interval",
     "Latency",
+    "Paired",
     "Parity",
     "Probe",
     "Size",
@@ -63,43 +64,50 @@ class Parity(Section):
 
 
 class Interval(Section):
-    """A confidence interval of the mean difference at 1 - alpha."""
+    """A confidence interval at 1 - alpha, of a mean or of a mean difference."""
 
     low: float
     high: float
-    method: Literal["BCa", "percentile", "degenerate"]
-    """Bias-corrected and accelerated bootstrap; `percentile` where that is undefined; and
-    `degenerate` where all differences are equal, so that resampling shows no spread."""
+    method: Literal["BCa", "BCa + t", "percentile", "degenerate", "Tango", "Wilson"]
+    """Bias-corrected and accelerated bootstrap, alone or with what Student's t interval adds to it;
+    `percentile` where that is undefined; `degenerate` where all values are equal, so that
+    resampling shows no spread; score intervals of a difference of shares (`Tango`) and of a share
+    (`Wilson`)."""
 
 
-class Comparison(Section):
-    """Candidate minus champion on the same items."""
+class Paired(Section):
+    """What a test of two sides on the same items found."""
 
-    metric: MetricName
-    unit: str
     test: TestName
     items: int
     """Pairs with an answer from both sides."""
-    candidate: float
-    """Mean score."""
-    champion: float
-    """Mean score."""
     difference: float
-    """Mean of candidate minus champion."""
+    """Mean of candidate minus the other side."""
     interval: Interval | None
     """Null under two items."""
     p_value: float
     """Two-sided."""
     direction: Literal["better", "worse", "level"]
     """Which way the test's own statistic leans, whatever the mean does."""
-    candidate_ahead: int
-    """Items on which the candidate scores higher: discordant pairs."""
-    champion_ahead: int
-    """Items on which the champion scores higher."""
     detectable: float | None
     """Smallest true difference that so many items show with probability 0.8; null: none."""
     power: str
     """The same in words."""
+
+
+class Comparison(Paired):
+    """Candidate minus champion on the same items."""
+
+    metric: MetricName
+    unit: str
+    candidate: float
+    """Mean score."""
+    champion: float
+    """Mean score."""
+    candidate_ahead: int
+    """Items on which the candidate scores higher: discordant pairs."""
+    champion_ahead: int
+    """Items on which the champion scores higher."""
 
 
 class Slice(Section):

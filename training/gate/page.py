@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from training.gate.report import GateReport
 
-__all__ = ["render_page"]
+__all__ = ["page_template", "render_page"]
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
 
@@ -28,18 +28,20 @@ def render_page(report: "GateReport") -> str:
         "slices": slices_plot(judged, bounds.slice) if judged else None,
         "latency": latency and latency_plot(latency, report.candidate.shown, report.champion.shown),
     }
-    return _template().render(report=report, evidence=evidence, bounds=bounds, plots=plots)
+    template = page_template("report.html.jinja")
+    return template.render(report=report, evidence=evidence, bounds=bounds, plots=plots)
 
 
 @cache
-def _template() -> "Template":
+def page_template(name: str, folder: Path | None = None) -> "Template":
+    """The template `name` of `folder`, which may extend the `page.html.jinja` that lies here."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
+        loader=FileSystemLoader([folder, _TEMPLATES] if folder else [_TEMPLATES]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("report.html.jinja")
+    return environment.get_template(name)

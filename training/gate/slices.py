@@ -4,19 +4,19 @@ A slice is a regression when its score fell by more than the bound and a one-sid
 fell, with Holm's correction (1979) over the slices that are large enough to be judged.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from statistics import fmean
 from typing import Final
 
 from training.data.texts import normalised
-from training.gate.comparison import differences_of, interval_of, one_sided_worse
+from training.gate.comparison import differences_of, one_sided_worse
 from training.gate.evidence import Slice, Slices
+from training.gate.intervals import difference_interval
 from training.gate.items import HeldOut
 from training.gate.metrics import Metric
 from training.gate.settings import GateSettings
 
-__all__ = ["holm", "judge_slices", "slice_rule"]
+__all__ = ["holm", "judge_slices", "places_by", "slice_rule"]
 
 _UNNAMED: Final = "(without)"
 _ORDER: Final = {"regression": 0, "suspect": 1, "fine": 2, "too small": 3}
@@ -31,6 +31,14 @@ def holm(p_values: Sequence[float]) -> list[float]:
         largest = max(largest, min(1.0, (len(p_values) - place) * p_values[index]))
         adjusted[index] = largest
     return adjusted
+
+
+def places_by(names: Sequence[str]) -> dict[str, list[int]]:
+    """The places that each name stands at, in the order of first appearance."""
+    found: dict[str, list[int]] = {}
+    for place, name in enumerate(names):
+        found.setdefault(name, []).append(place)
+    return found
 
 
 def slice_rule(items: Sequence[HeldOut], metric: Metric, wanted: str) -> str:
@@ -55,25 +63,24 @@ def judge_slices(
     """Compare the sides on each slice of `items`; the scores are in their order."""
     rule = slice_rule(items, metric, settings.slice_by)
     found: list[Slice] = []
-    names = [_name(item, rule) for item in items]
-    groups = {} if rule == "none" else dict(Counter(names))
+    groups = {} if rule == "none" else places_by([_name(item, rule) for item in items])
     raw: dict[str, float] = {}
-    for name, count in groups.items():
-        places = [place for place, other in enumerate(names) if other == name]
+    for name, places in groups.items():
         ours, theirs = [candidate[i] for i in places], [champion[i] for i in places]
-        differences = differences_of(ours, theirs, metric)
-        large = count >= settings.min_slice_items
+        differences = differences_of(ours, theirs, metric.resolution)
+        large = len(places) >= settings.min_slice_items
         if large:
             raw[name] = one_sided_worse(differences, metric.binary)
         found.append(
             Slice(
                 name=name,
-                items=count,
+                items=len(places),
                 candidate=fmean(ours),
                 champion=fmean(theirs),
                 difference=fmean(differences),
-                interval=interval_of(
+                interval=difference_interval(
                     differences,
+                    metric.binary,
                     alpha=settings.bounds.alpha,
                     resamples=settings.resamples,
                     seed=settings.seed,

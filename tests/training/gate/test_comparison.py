@@ -11,10 +11,10 @@ import pytest
 from training.gate.comparison import (
     compare,
     detectable_difference,
-    interval_of,
     one_sided_worse,
     two_sided,
 )
+from training.gate.intervals import interval_of
 from training.gate.metrics import METRICS
 
 
