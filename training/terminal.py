@@ -37,7 +37,7 @@ class Terminal:
             yield
             return
         progress = Progress(
-            BarColumn(),
+            BarColumn(bar_width=None),
             MofNCompleteColumn(),
             TextColumn("loss {task.fields[loss]:.4f}  {task.fields[rate]:.0f} tokens/s"),
             TimeRemainingColumn(),
