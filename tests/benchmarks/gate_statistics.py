@@ -5,7 +5,7 @@
 Each round draws scores of two sides and puts them through the gate's own comparison, slices and
 verdict; parity, latency and size are in order. Without a true difference the sides are equally good
 and differ on a share of the items (`exact_match`), or by noise with heavy tails (`log_likelihood`,
-Student's t with 3 degrees).
+Student's t with 3 degrees). One scenario cuts the items into slices of about six.
 
 Bars: at most 5 % false promotions; at most 5 % false alarms on slices, and twice the rounds'
 sampling error (where scores vary the test's own rate is 5 %); a true difference of the size that
@@ -17,7 +17,7 @@ import argparse
 import math
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -35,6 +35,7 @@ from training.gate.verdict import decide
 __all__ = ["Rates", "Scenario", "scenarios", "simulate"]
 
 SLICES: Final = 5
+SMALL: Final = 6
 RESAMPLES: Final = 400
 Draw = Callable[[np.random.Generator], tuple[list[float], list[float]]]
 
@@ -50,6 +51,7 @@ class Scenario:
     draw: Draw
     least: float
     most: float
+    slices: int = SLICES
 
 
 class Rates(NamedTuple):
@@ -106,6 +108,8 @@ def scenarios(items: int) -> list[Scenario]:
     for_all = detectable_difference(normal, False, 0.05) or 0.0
     size = for_all * float(np.sqrt(len(normal) / items))
     found.append(_continuous("log_likelihood", items, size, tails=False))
+    few = _binary("exact_match, no difference, 90% discordant, small slices", items, 0.9, 0.0)
+    found.append(replace(few, slices=items // SMALL))
     return found
 
 
@@ -116,7 +120,7 @@ def simulate(scenario: Scenario, items: int, rounds: int, seed: int) -> Rates:
         slice_by="metadata.part", resamples=RESAMPLES, min_slice_items=items // SLICES
     )
     held_out = [
-        HeldOut(number, TextExample("", "x"), "x", {"part": str(number % SLICES)})
+        HeldOut(number, TextExample("", "x"), "x", {"part": str(number % scenario.slices)})
         for number in range(items)
     ]
     promoted = refused = alarms = covered = 0

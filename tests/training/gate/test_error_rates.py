@@ -5,7 +5,7 @@ import pytest
 from tests.benchmarks.gate_statistics import scenarios, simulate
 
 
-@pytest.mark.parametrize("place", [1, 3])
+@pytest.mark.parametrize("place", [1, 3, 5])
 def test_equal_sides_are_hardly_ever_promoted_nor_refused(place: int) -> None:
     """Of 200 rounds some 5 are expected to be promoted, and 10 would be 5 %."""
     rates = simulate(scenarios(100)[place], 100, 200, seed=1)
