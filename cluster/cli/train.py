@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Progress
 
 from cluster.cli.checks import print_checks
 from cluster.cli.exits import FAILED
 from cluster.cli.versions import translated_misses
 from cluster.client import openai_client, translated_errors
 from cluster.errors import SettingsError
+from cluster.progress import run_columns
 from cluster.settings import load_settings
 
 if TYPE_CHECKING:
@@ -142,12 +143,7 @@ def follow_job(client: "OpenAI", job_id: str, console: Console, *, as_json: bool
 def _watch(client: "OpenAI", job_id: str, console: Console) -> dict[str, Any]:
     seen: str | None = None
     said = 0
-    columns = (
-        BarColumn(bar_width=None),
-        MofNCompleteColumn(),
-        TextColumn("loss {task.fields[loss]}  {task.fields[rate]} tokens/s"),
-        TimeRemainingColumn(),
-    )
+    columns = run_columns(console.width)
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("", total=None, loss="-", rate="-", visible=False)
         while True:
