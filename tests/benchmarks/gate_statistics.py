@@ -113,11 +113,13 @@ def scenarios(items: int) -> list[Scenario]:
     return found
 
 
-def simulate(scenario: Scenario, items: int, rounds: int, seed: int) -> Rates:
-    """Put `rounds` draws through the gate."""
+def simulate(
+    scenario: Scenario, items: int, rounds: int, seed: int, resamples: int = RESAMPLES
+) -> Rates:
+    """Put `rounds` draws through the gate; `covered` and `refused` rest on `resamples`."""
     chance = np.random.default_rng(seed)
     settings = GateSettings(
-        slice_by="metadata.part", resamples=RESAMPLES, min_slice_items=items // SLICES
+        slice_by="metadata.part", resamples=resamples, min_slice_items=items // SLICES
     )
     held_out = [
         HeldOut(number, TextExample("", "x"), "x", {"part": str(number % scenario.slices)})
@@ -150,7 +152,12 @@ def _evidence(
         parity=Parity(probes=(), served=0.0, templates_checked=1, templates_differ=0),
         answers=Answers(held_out=count, asked=count, left_out=0, unanswered=0),
         comparison=compare(
-            ours, theirs, metric, alpha=settings.bounds.alpha, resamples=RESAMPLES, seed=seed
+            ours,
+            theirs,
+            metric,
+            alpha=settings.bounds.alpha,
+            resamples=settings.resamples,
+            seed=seed,
         ),
         slices=judge_slices(items, ours, theirs, metric, settings),
         latency=Latency(

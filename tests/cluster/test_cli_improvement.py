@@ -330,8 +330,6 @@ def test_wrong_rows_are_told_by_their_line(gateway: Gateway, tmp_path: Path) -> 
     "arguments",
     [
         ("train", "{data}"),
-        ("jobs", "ftjob-1"),
-        ("adapters",),
         ("rollback",),
     ],
 )
