@@ -8,7 +8,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +23,7 @@ __all__ = [
     "AdapterFile",
     "AdapterFiles",
     "adapter_name",
+    "bring_adapter",
     "fetch_adapter",
     "store_adapter",
 ]
@@ -102,13 +103,30 @@ def fetch_adapter(store: ByteStore, adapter: AdapterFiles, folder: Path) -> None
     A `folder` that is there already is left as it is. Every file is checked against its digest.
     Raises StorageError where a file is missing or is not the one that was stored.
     """
+
+    def read(name: str) -> Iterator[bytes]:
+        return store.chunks(f"{adapter.prefix}/{name}")
+
+    bring_adapter(adapter.files, folder, read, f"{store.url}/{adapter.prefix}")
+
+
+def bring_adapter(
+    files: Sequence[AdapterFile],
+    folder: Path,
+    read: Callable[[str], Iterable[bytes]],
+    origin: str,
+) -> None:
+    """As `fetch_adapter`, from wherever `read` gives a file's bytes by its name.
+
+    `origin` says where that is, in errors.
+    """
     if folder.is_dir():
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=".adapter-", dir=folder.parent))
     try:
-        for file in adapter.files:
-            _fetch(store, f"{adapter.prefix}/{file.name}", work / file.name, file.sha256)
+        for file in files:
+            _write_checked(file, read(file.name), work, origin)
         work.chmod(0o755)
         try:
             work.rename(folder)
@@ -119,16 +137,16 @@ def fetch_adapter(store: ByteStore, adapter: AdapterFiles, folder: Path) -> None
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _fetch(store: ByteStore, key: str, target: Path, sha256: str) -> None:
+def _write_checked(wanted: AdapterFile, pieces: Iterable[bytes], folder: Path, origin: str) -> None:
     digest = hashlib.sha256()
-    with target.open("wb") as file:
-        for piece in store.chunks(key):
+    with (folder / wanted.name).open("wb") as file:
+        for piece in pieces:
             digest.update(piece)
             file.write(piece)
-    if digest.hexdigest() != sha256:
+    if digest.hexdigest() != wanted.sha256:
         raise StorageError(
-            f"{key} in {store.url} is not what was stored there: its SHA-256 is "
-            f"{digest.hexdigest()}, not {sha256}.",
+            f"{wanted.name} of {origin} is not what was stored there: its SHA-256 is "
+            f"{digest.hexdigest()}, not {wanted.sha256}.",
             fix="Restore the object, or train the adapter again.",
         )
 

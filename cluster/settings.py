@@ -19,6 +19,7 @@ from pydantic_settings import (
 )
 
 from cluster.errors import SettingsError
+from cluster.problems import key_of, problem_of
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -577,11 +578,9 @@ def _environment_layer(environ: dict[str, str]) -> dict[str, Any]:
 
 
 def _describe(item: "ErrorDetails", sources: SettingsSource) -> str:
-    key = ".".join(str(part) for part in item["loc"]) or "settings"
+    key = key_of(item)
     came_from = next((s for k, s in sources.items() if key.startswith(k) or k == key), None)
-    value = item.get("input")
-    shown = "" if isinstance(value, dict) or item["type"] == "missing" else f" = {value!r}"
-    return f"{key}{shown}: {item['msg']}" + (f" (from {came_from})" if came_from else "")
+    return problem_of(item) + (f" (from {came_from})" if came_from else "")
 
 
 def load_settings(overrides: dict[str, Any] | None = None) -> Settings:

@@ -40,20 +40,24 @@ def read_run(
     read: Reader | None = None,
     say: Callable[[str], None] = lambda _line: None,
     connect: Callable[[], None] = lambda: None,
+    heed: Callable[[], None] = lambda: None,
 ) -> RunRows:
     """Read the files of the run. `connect` joins the cluster, if that is to curate.
 
-    Raises DatasetError, CurationError or PlanError.
+    `heed` is called after each file, and at each row that is curated in this process. Raises
+    DatasetError, CurationError or PlanError.
     """
     data = settings.data
     train = _read(settings, data.train, read)
     validation: Sequence[Row] | None = None
     if data.validation is not None:
+        heed()
         validation = _read(settings, data.validation, read)
+    heed()
     if data.curation is None:
         return RunRows(train, validation, None)
     say(f"curating {len(train):,} rows")
-    curated = _curated(settings, train, count, read, connect)
+    curated = _curated(settings, train, count, read, connect, heed)
     if not curated.train:
         raise _nothing_left(settings, curated.receipt)
     if validation is None and data.curation.split.validation_share:
@@ -91,6 +95,7 @@ def _curated(
     count: TokenCount,
     read: Reader | None,
     connect: Callable[[], None],
+    heed: Callable[[], None],
 ) -> Curated:
     data, plan = settings.data, settings.data.curation or CurationSettings()
     if data.validation is not None:
@@ -106,7 +111,7 @@ def _curated(
             else read(data.evaluation, columns)
         )
     if not settings.workers.max or data.bulk_rows is None or len(rows) < data.bulk_rows:
-        return curate(rows, plan, evaluation=evaluation, count=count)
+        return curate(rows, plan, evaluation=evaluation, count=count, progress=lambda _done: heed())
     connect()
     return _curated_on_cluster(settings, rows, plan, evaluation, count)
 

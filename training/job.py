@@ -64,8 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run_queued(job_id: str, attempt: int) -> int:
     from training.queue.jobs import run_queued_job
 
-    settings = load_settings()
     try:
+        settings = load_settings()
         status = run_queued_job(settings, job_id, attempt, lambda: _connect(settings))
     except EverloopError as error:
         print(error, file=sys.stderr)

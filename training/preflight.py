@@ -1,7 +1,7 @@
 """Settings to a run that can work: everything that can be known before the cluster is asked."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -20,6 +20,7 @@ from training.data.curation.receipt import Receipt
 from training.data.rows import Row
 from training.dataset import Reader, read_run
 from training.errors import PlanError
+from training.examples import Example
 from training.loop import LoopPlan
 from training.memory import MemoryPlan, ModelShape, Need, check_room, memory_need
 from training.settings import ParallelSettings, TrainingSettings
@@ -62,30 +63,34 @@ def prepare_run(
     read: Reader | None = None,
     say: Callable[[str], None] = lambda _line: None,
     connect: Callable[[], None] = lambda: None,
+    heed: Callable[[], None] = lambda: None,
 ) -> PreparedRun:
     """Resolve the model, read, curate and tokenise the data, and check that they go together.
 
     `read` gives examples in place of files' rows; `connect` joins the cluster, where the data is
-    large enough to be curated there. Raises ModelSourceError, DatasetError, CurationError,
-    ExampleError or PlanError; each says what to change.
+    large enough to be curated there. `heed` is called between the stages, and at every row that is
+    curated or tokenised in this process: what it raises ends the preparation. Raises
+    ModelSourceError, DatasetError, CurationError, ExampleError or PlanError; each says what to
+    change.
     """
+    heed()
     folder = ensure_model(settings.model, cache_dir, progress=say)
+    heed()
     adapter = _adapter(settings)
     outline = meta_model(folder)
     modules = adapted_modules(outline, adapter)
     _check_context(settings, folder)
     _check_hardware(settings)
     counter = TokenCounter(settings.model, cache_dir, settings.chat_template)
-    rows = read_run(settings, counter, read=read, say=say, connect=connect)
+    rows = read_run(settings, counter, read=read, say=say, connect=connect, heed=heed)
     say("tokenising")
     tokenizer = ExampleTokenizer.load(folder, settings.chat_template)
-    train, counts = _tokenised(settings, tokenizer, rows.train, settings.data.train)
+    train, counts = _tokenised(settings, tokenizer, rows.train, settings.data.train, heed)
     validation: list[Sample] = []
     validation_counts = None
     if rows.validation:
-        validation, validation_counts = _tokenised(
-            settings, tokenizer, rows.validation, settings.data.validation or settings.data.train
-        )
+        path = settings.data.validation or settings.data.train
+        validation, validation_counts = _tokenised(settings, tokenizer, rows.validation, path, heed)
     elif settings.data.validation_share > 0:
         train, validation = _split(train, settings)
     table, held_out = SampleTable(train), SampleTable(validation)
@@ -238,10 +243,19 @@ def _check_hardware(settings: TrainingSettings) -> None:
 
 
 def _tokenised(
-    settings: TrainingSettings, tokenizer: ExampleTokenizer, rows: Sequence[Row], path: Path
+    settings: TrainingSettings,
+    tokenizer: ExampleTokenizer,
+    rows: Sequence[Row],
+    path: Path,
+    heed: Callable[[], None],
 ) -> tuple[list[Sample], TokenCounts]:
+    def examples() -> Iterator[Example]:
+        for row in rows:
+            heed()
+            yield row.example
+
     samples, counts = tokenizer.all(
-        [row.example for row in rows], settings.batch.max_tokens, [row.line for row in rows]
+        examples(), settings.batch.max_tokens, [row.line for row in rows]
     )
     if not samples:
         cut = f" within the first {settings.batch.max_tokens}" if counts.truncated else ""

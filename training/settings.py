@@ -8,18 +8,16 @@ optimizer: {learning_rate: 1.0e-3}
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal, Self
+from typing import Any, Final, Literal, Self
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
+from cluster.problems import problem_of
 from cluster.settings import Section
 from training.data.columns import Columns
 from training.data.settings import CurationSettings
 from training.errors import PlanError
-
-if TYPE_CHECKING:
-    from pydantic_core import ErrorDetails
 
 __all__ = [
     "AdapterSettings",
@@ -268,7 +266,7 @@ def read_settings(path: Path) -> TrainingSettings:
     try:
         settings = TrainingSettings.model_validate(loaded)
     except ValidationError as error:
-        problems = [_describe(item) for item in error.errors()]
+        problems = [problem_of(item) for item in error.errors()]
         raise PlanError(
             "The config {} has {} problem{}:\n  {}".format(
                 path, len(problems), "" if len(problems) == 1 else "s", "\n  ".join(problems)
@@ -297,10 +295,3 @@ def _beside(settings: TrainingSettings, folder: Path) -> TrainingSettings:
     if settings.model.startswith("."):
         changes["model"] = str(folder / settings.model)
     return settings.model_copy(update=changes)
-
-
-def _describe(item: "ErrorDetails") -> str:
-    key = ".".join(str(part) for part in item["loc"]) or "settings"
-    value = item.get("input")
-    hidden = isinstance(value, dict) or item["type"] == "missing"
-    return f"{key}{'' if hidden else f' = {value!r}'}: {item['msg'].removeprefix('Value error, ')}"

@@ -77,5 +77,5 @@ def shared(documents: Sequence[Sequence[int]]) -> Layout:
 
 def _alike(documents: Sequence[Sequence[int]]) -> int:
     """How many tokens all of them begin with: those that the first and last in order do."""
-    pairs = zip(min(documents), max(documents), strict=False)
+    pairs = zip(min(documents, key=tuple), max(documents, key=tuple), strict=False)
     return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))

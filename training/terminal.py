@@ -4,15 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import Progress, TaskID
 
+from cluster.progress import run_columns
 from training.progress import News, StepDone
 
 __all__ = ["Terminal"]
@@ -36,15 +30,9 @@ class Terminal:
         if not self._console.is_terminal:
             yield
             return
-        progress = Progress(
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("loss {task.fields[loss]:.4f}  {task.fields[rate]:.0f} tokens/s"),
-            TimeRemainingColumn(),
-            console=self._console,
-        )
+        progress = Progress(*run_columns(self._console.width), console=self._console)
         with progress:
-            self._bar = (progress, progress.add_task("", total=steps, loss=0.0, rate=0.0))
+            self._bar = (progress, progress.add_task("", total=steps, loss="-", rate="-"))
             yield
         self._bar = None
 
@@ -57,7 +45,7 @@ class Terminal:
         rate = news.tokens / news.seconds
         if self._bar is not None:
             progress, task = self._bar
-            progress.update(task, completed=news.step, loss=news.loss, rate=rate)
+            progress.update(task, completed=news.step, loss=f"{news.loss:.4f}", rate=f"{rate:.0f}")
         elif news.step == news.steps or 10 * news.step // news.steps != self._said:
             self._said = 10 * news.step // news.steps
             self.say(f"step {news.step} of {news.steps}: loss {news.loss:.4f}, {rate:.0f} tokens/s")

@@ -128,6 +128,13 @@ def promote(
     """Load a version on every replica, then let an alias answer by it. No request is lost."""
     from cluster.cli.versions import run_promote
 
+    if (gate is None) is not override or (override and reason is None):
+        typer.echo(
+            "Give --gate with a gate run that says to promote it, or --override with a --reason, "
+            "which the alias's history keeps.",
+            err=True,
+        )
+        return USAGE
     run_promote(target, alias, gate, reason, base_url, override=override, as_json=as_json)
     return None
 

@@ -7,11 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Progress
 
+from cluster.cli.checks import print_checks
 from cluster.cli.exits import FAILED
+from cluster.cli.versions import translated_misses
 from cluster.client import openai_client, translated_errors
 from cluster.errors import SettingsError
+from cluster.progress import run_columns
 from cluster.settings import load_settings
 
 if TYPE_CHECKING:
@@ -22,6 +25,9 @@ __all__ = ["TrainRequest", "follow_job", "run_train", "run_watch"]
 _POLL_S: Final = 1.0
 _ENDED: Final = frozenset({"succeeded", "failed", "cancelled", "paused"})
 _GATE_ENDED: Final = frozenset({"completed", "failed", "cancelled"})
+_OF_A_JOB: Final = (
+    "Give a YAML file with `training`, `gate` and other fields of a fine-tuning job, by name."
+)
 
 
 class TrainRequest:
@@ -54,14 +60,30 @@ class TrainRequest:
         self.seed = seed
         self.columns = columns
 
-    def body(self, files: dict[str, str], model: str) -> dict[str, Any]:
-        """The body of `POST /v1/fine_tuning/jobs`."""
-        tree = _read_config(self.config)
+    @property
+    def files(self) -> dict[str, Path]:
+        """By the field of the job. Raises SettingsError that names one that is not there."""
+        named = {
+            "training_file": self.data,
+            "validation_file": self.validation,
+            "evaluation_file": self.evaluation,
+        }
+        found = {field: path for field, path in named.items() if path is not None}
+        for path in found.values():
+            if not path.is_file():
+                raise SettingsError(
+                    f"There is no file {path}.",
+                    fix="Give the path of a JSON Lines, CSV or Parquet file.",
+                )
+        return found
+
+    def body(self, tree: dict[str, Any], files: dict[str, str], model: str) -> dict[str, Any]:
+        """The body of `POST /v1/fine_tuning/jobs`; `tree` is what the config file holds."""
         hyperparameters = {} if self.epochs is None else {"n_epochs": self.epochs}
         body: dict[str, Any] = {
             "model": model,
             "method": {"type": self.method, self.method: {"hyperparameters": hyperparameters}},
-            "training": tree.pop("training", {}),
+            "training": {},
             **tree,
             **files,
         }
@@ -77,18 +99,14 @@ def run_train(
     """Upload the files, make the job, and follow it unless told not to."""
     url = base_url or load_settings().base_url
     console = Console(stderr=True)
+    paths, tree = request.files, _read_config(request.config)
     with translated_errors(url), openai_client(url) as client:
         files = {
-            field: _upload(client, path, request.columns, console)
-            for field, path in (
-                ("training_file", request.data),
-                ("validation_file", request.validation),
-                ("evaluation_file", request.evaluation),
-            )
-            if path is not None
+            field: _upload(client, path, request.columns, console) for field, path in paths.items()
         }
         model = request.model or next(iter(client.models.list())).id
-        job: Any = client.post("/fine_tuning/jobs", body=request.body(files, model), cast_to=object)
+        body = request.body(tree, files, model)
+        job: Any = client.post("/fine_tuning/jobs", body=body, cast_to=object)
         console.print(f"Job {job['id']} on {job['model']}.", highlight=False)
         if not follow:
             print(json.dumps(job, indent=2) if as_json else job["id"])
@@ -99,7 +117,7 @@ def run_train(
 def run_watch(job_id: str, base_url: str | None, *, as_json: bool) -> int | None:
     """Follow a job that is there."""
     url = base_url or load_settings().base_url
-    with translated_errors(url), openai_client(url) as client:
+    with translated_misses("job"), translated_errors(url), openai_client(url) as client:
         return follow_job(client, job_id, Console(stderr=True), as_json=as_json)
 
 
@@ -125,12 +143,7 @@ def follow_job(client: "OpenAI", job_id: str, console: Console, *, as_json: bool
 def _watch(client: "OpenAI", job_id: str, console: Console) -> dict[str, Any]:
     seen: str | None = None
     said = 0
-    columns = (
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("loss {task.fields[loss]}  {task.fields[rate]} tokens/s"),
-        TimeRemainingColumn(),
-    )
+    columns = run_columns(console.width)
     with Progress(*columns, console=console, transient=True) as progress:
         task = progress.add_task("", total=None, loss="-", rate="-", visible=False)
         while True:
@@ -189,22 +202,22 @@ def _watch_gate(client: "OpenAI", gate_id: str, console: Console) -> dict[str, A
 
 
 def _conclude(job: dict[str, Any], gate: dict[str, Any] | None) -> None:
-    print(f"{job['status']}: {job['fine_tuned_model'] or (job['error'] or {}).get('message', '')}")
+    said = job["fine_tuned_model"] or (job["error"] or {}).get("message", "")
+    if job["status"] == "paused":
+        said = f"`everloop jobs {job['id']} --resume` goes on"
+    print(f"{job['status']}: {said}" if said else job["status"])
     if gate is None:
         return
     if gate["status"] != "completed":
         print(f"gate {gate['status']}: {(gate['error'] or {}).get('message', '')}")
         return
     print(f"gate: {gate['verdict']}")
-    for check in ((gate["report"] or {}).get("verdict") or {}).get("checks", []):
-        print(f"  {check['result']:<12} {check['reason']}")
+    print_checks(gate)
     answers = "answers by it now" if gate["promoted"] else "is as it was"
     print(f"{gate['alias']} {answers}. The whole report: everloop gate {gate['id']}")
 
 
 def _upload(client: "OpenAI", path: Path, columns: str | None, console: Console) -> str:
-    if not path.is_file():
-        raise SettingsError(f"There is no file {path}.", fix="Check the path.")
     extra = {} if columns is None else {"columns": columns}
     with path.open("rb") as file:
         made = client.files.create(file=file, purpose="fine-tune", extra_body=extra)
@@ -220,7 +233,7 @@ def _read_config(path: Path | None) -> dict[str, Any]:
     try:
         tree = yaml.safe_load(path.read_text()) or {}
     except (OSError, yaml.YAMLError) as error:
-        raise SettingsError(f"{path} cannot be read as YAML: {error}.") from error
+        raise SettingsError(f"{path} cannot be read as YAML: {error}.", fix=_OF_A_JOB) from error
     if not isinstance(tree, dict):
-        raise SettingsError(f"{path} holds a {type(tree).__name__}, not a mapping.")
+        raise SettingsError(f"{path} holds a {type(tree).__name__}, not a mapping.", fix=_OF_A_JOB)
     return tree

@@ -1,6 +1,8 @@
 """What stands of the improvement path, and its moves, as tables and JSON."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -9,7 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cluster.cli.checks import print_checks
 from cluster.client import openai_client, translated_errors
+from cluster.errors import ApiError, SettingsError
 from cluster.settings import load_settings
 
 __all__ = [
@@ -20,9 +24,17 @@ __all__ = [
     "run_promote",
     "run_rollback",
     "run_wish",
+    "translated_misses",
 ]
 
 _MIB: Final = 1024**2
+_WIDEST: Final = 10_000
+_LISTED_BY: Final = {
+    "job": "`everloop jobs` lists those there are.",
+    "alias": "`everloop aliases` lists those there are.",
+    "target": "`everloop adapters` lists the adapters, and `GET /v1/models` all that answers.",
+    "gate": "`everloop train` tells a job's gate run; `GET /v1/gate_runs` lists all.",
+}
 
 
 def run_jobs(base_url: str | None, *, as_json: bool) -> None:
@@ -40,11 +52,12 @@ def run_jobs(base_url: str | None, *, as_json: bool) -> None:
 
 def run_wish(job_id: str, wish: str, base_url: str | None, *, as_json: bool) -> None:
     """Cancel, pause or resume a job."""
-    job = _post(base_url, f"/fine_tuning/jobs/{job_id}/{wish}", {})
+    job = _post(base_url, f"/fine_tuning/jobs/{job_id}/{wish}", {}, "job")
     if as_json:
         _print(job)
     else:
-        print(f"{job['id']} is {job['status']}")
+        asked = f", asked to {wish}" if job["status"] == "running" and wish != "resume" else ""
+        print(f"{job['id']} is {job['status']}{asked}")
 
 
 def run_adapters(base_url: str | None, *, as_json: bool) -> None:
@@ -70,6 +83,8 @@ def run_aliases(name: str | None, base_url: str | None, *, as_json: bool) -> Non
     """List what the aliases point at, or how one of them moved."""
     path = "/aliases" if name is None else f"/aliases/{name}/history?limit=100"
     found = _get(base_url, path)
+    if name is not None and not found["data"]:
+        _get(base_url, f"/aliases/{name}", "alias")  # is there such a one?
     if as_json:
         _print(found)
         return
@@ -106,7 +121,7 @@ def run_promote(
     body: dict[str, Any] = {"target": target, "override": override}
     body |= {} if gate is None else {"gate": gate}
     body |= {} if reason is None else {"reason": reason}
-    _moved(_post(base_url, f"/aliases/{alias}/promote", body), as_json=as_json)
+    _moved(_post(base_url, f"/aliases/{alias}/promote", body, "target"), as_json=as_json)
 
 
 def run_rollback(
@@ -114,25 +129,33 @@ def run_rollback(
 ) -> None:
     """Point an alias at what it pointed at before."""
     body: dict[str, Any] = {"steps": steps} | ({} if reason is None else {"reason": reason})
-    _moved(_post(base_url, f"/aliases/{alias}/rollback", body), as_json=as_json)
+    _moved(_post(base_url, f"/aliases/{alias}/rollback", body, "alias"), as_json=as_json)
 
 
 def run_gate_page(gate_id: str, page: Path | None, base_url: str | None, *, as_json: bool) -> None:
-    """Show a gate run's verdict and reasons, or save its page."""
-    run = _get(base_url, f"/gate_runs/{gate_id}")
+    """Show a gate run's verdict and reasons, or save its page.
+
+    Raises SettingsError where the page cannot be written.
+    """
+    run = _get(base_url, f"/gate_runs/{gate_id}", "gate")
     if page is not None:
         url = base_url or load_settings().base_url
         with translated_errors(url), openai_client(url) as client:
-            page.write_text(client.get(f"/gate_runs/{gate_id}/page", cast_to=str))
+            text = client.get(f"/gate_runs/{gate_id}/page", cast_to=str)
+        try:
+            page.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise SettingsError(
+                f"The page cannot be written to {page}: {error.strerror}.",
+                fix="Give --page a file in a folder that there is.",
+            ) from error
     if as_json:
         _print(run)
         return
     print(f"{run['id']}: {run['status']}, {run['adapter']} against {run['champion'] or '-'}")
-    verdict = (run["report"] or {}).get("verdict") or {}
     if run["verdict"]:
         print(f"verdict: {run['verdict']}{', promoted' if run['promoted'] else ''}")
-    for check in verdict.get("checks", []):
-        print(f"  {check['result']:<12} {check['reason']}")
+    print_checks(run)
     if run["error"]:
         print(f"error: {run['error']['message']}")
     if page is not None:
@@ -148,16 +171,27 @@ def _moved(alias: dict[str, Any], *, as_json: bool) -> None:
         print(f"loaded on {alias['replicas']} replica(s) before, in {alias['load_ms']:.0f} ms")
 
 
-def _get(base_url: str | None, path: str) -> Any:
+def _get(base_url: str | None, path: str, what: str = "") -> Any:
     url = base_url or load_settings().base_url
-    with translated_errors(url), openai_client(url) as client:
+    with translated_misses(what), translated_errors(url), openai_client(url) as client:
         return client.get(path, cast_to=object)
 
 
-def _post(base_url: str | None, path: str, body: dict[str, Any]) -> Any:
+def _post(base_url: str | None, path: str, body: dict[str, Any], what: str) -> Any:
     url = base_url or load_settings().base_url
-    with translated_errors(url), openai_client(url) as client:
+    with translated_misses(what), translated_errors(url), openai_client(url) as client:
         return client.post(path, body=body, cast_to=object)
+
+
+@contextmanager
+def translated_misses(what: str) -> Iterator[None]:
+    """Where the server knows no such `what`, say which command lists those that it knows."""
+    try:
+        yield
+    except ApiError as error:
+        if error.status == 404 and not error.fix:
+            error.fix = _LISTED_BY.get(what, "")
+        raise
 
 
 def _table(*columns: str) -> Table:
@@ -169,7 +203,20 @@ def _table(*columns: str) -> Table:
 
 
 def _show(table: Table, rows: list[Any], otherwise: str) -> None:
-    Console().print(table if rows else otherwise, highlight=False)
+    """As a table where that has room, else each row as lines of its own."""
+    console = Console()
+    if not rows:
+        console.print(otherwise, highlight=False)
+    elif console.measure(table, options=console.options.update(width=_WIDEST)).maximum <= (
+        console.width
+    ):
+        console.print(table, highlight=False)
+    else:
+        for cells in zip(*(column.cells for column in table.columns), strict=True):
+            console.print(cells[0], highlight=False, soft_wrap=True)
+            for column, cell in zip(table.columns[1:], cells[1:], strict=True):
+                line = Text.assemble("  ", (f"{column.header}: ", "dim"), cell)
+                console.print(line, highlight=False, soft_wrap=True)
 
 
 def _print(value: Any) -> None:

@@ -1,5 +1,6 @@
 """Processes that run the work, as Ray jobs of this cluster. Blocking: call it in a thread."""
 
+import logging
 import os
 import shlex
 import sys
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RayJobs"]
 
+_log = logging.getLogger(__name__)
 _MODULES: Final = {"job": "training.job", "gate": "training.queue.gate_job"}
 _PASSED_ON: Final = "EVERLOOP_"
 _LOG_TAIL: Final = 1_500
@@ -23,6 +25,7 @@ class RayJobs:
 
     def __init__(self) -> None:
         self._known: JobSubmissionClient | None = None
+        self._said = ""
 
     def start(self, work: Work) -> None:
         """Start the process of a claimed row. Starting it twice is starting it once."""
@@ -50,8 +53,8 @@ class RayJobs:
         """Whether its process has ended; None where the cluster does not know of it."""
         try:
             status = self._client.get_job_status(str(work.submission))
-        except Exception:  # noqa: BLE001 - whatever it was: the lease decides
-            self._known = None
+        except Exception as error:  # noqa: BLE001 - whatever it was: the lease decides
+            self._unanswered("whether it has ended is not known", work, error)
             return None
         return bool(status.is_terminal())
 
@@ -59,16 +62,25 @@ class RayJobs:
         """Stop its process, if there is one."""
         try:
             self._client.stop_job(str(work.submission))
-        except Exception:  # noqa: BLE001 - it may be gone; the row says what counts
-            self._known = None
+        except Exception as error:  # noqa: BLE001 - it may be gone; the row says what counts
+            self._unanswered("it could not be stopped", work, error)
 
     def last_words(self, work: Work) -> str:
         """The end of its log, or nothing."""
         try:
             log: Any = self._client.get_job_logs(str(work.submission))
-        except Exception:  # noqa: BLE001 - a log is a help, no more
+        except Exception as error:  # noqa: BLE001 - a log is a help, no more
+            self._unanswered("its log could not be read", work, error)
             return ""
         return str(log)[-_LOG_TAIL:].strip()
+
+    def _unanswered(self, what: str, work: Work, error: Exception) -> None:
+        """Say why the cluster did not answer, once where it is asked again and again."""
+        self._known = None  # it may have moved
+        said = f"Ray job {work.submission}: {what}: {type(error).__name__}: {error}"
+        if said != self._said:
+            _log.warning("%s", said)
+        self._said = said
 
     @property
     def _client(self) -> "JobSubmissionClient":

@@ -5,7 +5,7 @@
 Each round draws scores of two sides and puts them through the gate's own comparison, slices and
 verdict; parity, latency and size are in order. Without a true difference the sides are equally good
 and differ on a share of the items (`exact_match`), or by noise with heavy tails (`log_likelihood`,
-Student's t with 3 degrees).
+Student's t with 3 degrees). One scenario cuts the items into slices of about six.
 
 Bars: at most 5 % false promotions; at most 5 % false alarms on slices, and twice the rounds'
 sampling error (where scores vary the test's own rate is 5 %); a true difference of the size that
@@ -17,7 +17,7 @@ import argparse
 import math
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -36,6 +36,7 @@ from training.gate.verdict import decide
 __all__ = ["Rates", "Scenario", "scenarios", "simulate"]
 
 SLICES: Final = 5
+SMALL: Final = 6
 RESAMPLES: Final = 400
 Draw = Callable[[np.random.Generator], tuple[list[float], list[float]]]
 
@@ -51,6 +52,7 @@ class Scenario:
     draw: Draw
     least: float
     most: float
+    slices: int = SLICES
 
 
 class Rates(NamedTuple):
@@ -107,17 +109,21 @@ def scenarios(items: int) -> list[Scenario]:
     for_all = detectable_difference(normal, False, 0.05) or 0.0
     size = for_all * float(np.sqrt(len(normal) / items))
     found.append(_continuous("log_likelihood", items, size, tails=False))
+    few = _binary("exact_match, no difference, 90% discordant, small slices", items, 0.9, 0.0)
+    found.append(replace(few, slices=items // SMALL))
     return found
 
 
-def simulate(scenario: Scenario, items: int, rounds: int, seed: int) -> Rates:
-    """Put `rounds` draws through the gate."""
+def simulate(
+    scenario: Scenario, items: int, rounds: int, seed: int, resamples: int = RESAMPLES
+) -> Rates:
+    """Put `rounds` draws through the gate; `covered` and `refused` rest on `resamples`."""
     chance = np.random.default_rng(seed)
     settings = GateSettings(
-        slice_by="metadata.part", resamples=RESAMPLES, min_slice_items=items // SLICES
+        slice_by="metadata.part", resamples=resamples, min_slice_items=items // SLICES
     )
     held_out = [
-        HeldOut(number, TextExample("", "x"), "x", {"part": str(number % SLICES)})
+        HeldOut(number, TextExample("", "x"), "x", {"part": str(number % scenario.slices)})
         for number in range(items)
     ]
     promoted = refused = alarms = covered = 0
@@ -147,7 +153,12 @@ def _evidence(
         parity=Parity(probes=(), served=0.0, templates_checked=1, templates_differ=0),
         answers=Answers(held_out=count, asked=count, left_out=0, unanswered=0),
         comparison=compare(
-            ours, theirs, metric, alpha=settings.bounds.alpha, resamples=RESAMPLES, seed=seed
+            ours,
+            theirs,
+            metric,
+            alpha=settings.bounds.alpha,
+            resamples=settings.resamples,
+            seed=seed,
         ),
         slices=judge_slices(items, ours, theirs, metric, settings),
         latency=Latency(

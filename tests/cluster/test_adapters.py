@@ -19,9 +19,12 @@ def adapter(folder: Path, weights: bytes = b"weights", rank: int = 4) -> Path:
     return folder
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> ByteStore:
-    return ByteStore(f"file://{tmp_path / 'store'}")
+@pytest.fixture(params=["file", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> ByteStore:
+    if request.param == "file":
+        return ByteStore(f"file://{tmp_path / 'store'}")
+    options = request.getfixturevalue("s3_options")
+    return ByteStore(f"s3://documents/{tmp_path.name}", options)
 
 
 def stored(store: ByteStore, folder: Path, project: str = "proj_a") -> AdapterFiles:
@@ -53,6 +56,14 @@ def test_changed_bytes_are_noticed(store: ByteStore, tmp_path: Path) -> None:
         fetch_adapter(store, files, tmp_path / "b")
     assert not (tmp_path / "b").exists()
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_an_object_that_is_gone_leaves_no_folder(store: ByteStore, tmp_path: Path) -> None:
+    files = stored(store, adapter(tmp_path / "a"))
+    store.delete(f"{files.prefix}/adapter_model.safetensors")
+    with pytest.raises(StorageError, match=r"has no .*adapter_model.safetensors"):
+        fetch_adapter(store, files, tmp_path / "b")
+    assert not (tmp_path / "b").exists()
 
 
 def test_a_folder_without_an_adapter_is_refused(store: ByteStore, tmp_path: Path) -> None:

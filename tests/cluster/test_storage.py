@@ -11,26 +11,6 @@ from cluster.errors import StorageError
 from cluster.storage import ByteStore
 
 
-@pytest.fixture(scope="module")
-def s3_options() -> Iterator[dict[str, Any]]:
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    options: dict[str, Any] = {
-        "endpoint_url": f"http://{host}:{port}",
-        "key": "test",
-        "secret": "very-secret",
-        "client_kwargs": {"region_name": "eu-west-1"},
-    }
-    import fsspec
-
-    fsspec.filesystem("s3", **options).mkdir("documents")
-    yield options
-    server.stop()
-
-
 @pytest.fixture(params=["file", "s3"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> ByteStore:
     if request.param == "file":

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
 
@@ -21,7 +22,9 @@ from tests.fixtures.system import System
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(400)]
 
 MODEL: Final = "smollm2-135m-instruct"
-STEPS: Final = 40
+STEPS: Final = 24
+MANY: Final = 160
+"""Steps of a job that is not to end by itself."""
 ENDED: Final = {"succeeded", "failed", "cancelled"}
 CALLERS: Final = 12
 """As many as the model's replica takes at once and lets wait."""
@@ -44,7 +47,9 @@ def data(client: openai.OpenAI) -> str:
 
 
 @contextlib.contextmanager
-def running(client: openai.OpenAI, data: str, checkpoint_every: int) -> Iterator[str]:
+def running(
+    client: openai.OpenAI, data: str, checkpoint_every: int, steps_most: int = STEPS
+) -> Iterator[str]:
     """A job of short steps, after its second one; its id. It is cancelled if it has not ended."""
     job = client.fine_tuning.jobs.create(
         model=MODEL,
@@ -52,7 +57,7 @@ def running(client: openai.OpenAI, data: str, checkpoint_every: int) -> Iterator
         extra_body={
             "training": {
                 "epochs": 10,
-                "max_steps": STEPS,
+                "max_steps": steps_most,
                 "checkpoint_every": checkpoint_every,
                 "adapter": {"rank": 4},
                 "batch": {"examples": 2, "max_tokens": 64, "row_tokens": 64},
@@ -130,60 +135,83 @@ def test_a_killed_job_goes_on_from_its_last_checkpoint(
         assert steps(client, job_id)[-1] == STEPS
 
 
-def test_training_gives_way_to_serving_and_goes_on_afterwards(
-    client: openai.OpenAI, data: str
-) -> None:
-    with running(client, data, checkpoint_every=10 * STEPS) as job_id:
-        calm = threading.Event()
+@dataclass(frozen=True)
+class Resumed:
+    """A job that gave way to serving, and goes on."""
 
-        def ask(number: int) -> int:
-            patient = client.with_options(max_retries=8)
-            count = 0
-            while not calm.is_set():
-                answer = patient.chat.completions.create(
-                    model=MODEL,
-                    messages=[{"role": "user", "content": f"Write a long tale of {number} ships."}],
-                    max_tokens=48,
-                )
-                assert answer.choices[0].message.content
-                count += 1
-            return count
+    job_id: str
+    answers: list[int]
+    """Of each caller."""
+    yielded_at: int
+    """The step of its checkpoint."""
 
-        with ThreadPoolExecutor(CALLERS) as callers:
-            asked = [callers.submit(ask, number) for number in range(CALLERS)]
-            try:
-                until(
-                    lambda: client.fine_tuning.jobs.retrieve(job_id).status != "running",
-                    90,
-                )
-            finally:
-                calm.set()
-        assert min(future.result() for future in asked) >= 1
+
+@pytest.fixture(scope="module")
+def resumed(client: openai.OpenAI, data: str) -> Iterator[Resumed]:
+    """Started once for what is seen of it then, and for its end: a start takes half a minute."""
+    with running(client, data, checkpoint_every=10 * MANY, steps_most=MANY) as job_id:
+        answers = press(client, lambda: client.fine_tuning.jobs.retrieve(job_id).status)
         said = messages(client, job_id)
         assert "Serving needs the machine: stopping at a checkpoint for now." in said
-        assert [line for line in said if line.startswith("Gave its workers back to serving at a")]
         (checkpoint,) = client.fine_tuning.jobs.checkpoints.list(job_id)
-        assert 2 <= checkpoint.step_number < STEPS
+        step = checkpoint.step_number
+        until(lambda: len(steps(client, job_id)) >= step + 2 or ended(client, job_id), 240)
+        yield Resumed(job_id, answers, step)
 
-        until(lambda: ended(client, job_id), 240)
-        assert ended(client, job_id) == "succeeded", messages(client, job_id)
-        assert steps(client, job_id) == list(range(1, STEPS + 1))
+
+def press(client: openai.OpenAI, status: Callable[[], str]) -> list[int]:
+    """Ask more than the model takes at once until the job does not run; answers of each caller."""
+    calm = threading.Event()
+
+    def ask(number: int) -> int:
+        patient = client.with_options(max_retries=8)
+        count = 0
+        while not calm.is_set():
+            answer = patient.chat.completions.create(
+                model=MODEL,
+                messages=[{"role": "user", "content": f"Write a long tale of {number} ships."}],
+                max_tokens=48,
+            )
+            assert answer.choices[0].message.content
+            count += 1
+        return count
+
+    with ThreadPoolExecutor(CALLERS) as callers:
+        asked = [callers.submit(ask, number) for number in range(CALLERS)]
+        try:
+            until(lambda: status() != "running", 90)
+        finally:
+            calm.set()
+    return [future.result() for future in asked]
+
+
+def test_training_gives_way_to_serving_and_goes_on_afterwards(
+    client: openai.OpenAI, resumed: Resumed
+) -> None:
+    assert min(resumed.answers) >= 1
+    said = messages(client, resumed.job_id)
+    assert [line for line in said if line.startswith("Gave its workers back to serving at a")]
+    assert ended(client, resumed.job_id) is None, said
+    taken = steps(client, resumed.job_id)
+    assert 2 <= resumed.yielded_at < len(taken)
+    assert taken == list(range(1, len(taken) + 1))
 
 
 def test_a_cancel_takes_seconds_and_leaves_an_adapter_that_answers(
-    client: openai.OpenAI, data: str
+    client: openai.OpenAI, resumed: Resumed
 ) -> None:
-    with running(client, data, checkpoint_every=10 * STEPS) as job_id:
-        began = time.monotonic()
-        assert client.fine_tuning.jobs.cancel(job_id).status in {"running", "cancelled"}
-        until(lambda: ended(client, job_id), 60)
-        took = time.monotonic() - began
-        said = messages(client, job_id)
-        assert ended(client, job_id) == "cancelled"
-        (checkpoint,) = client.fine_tuning.jobs.checkpoints.list(job_id)
-        adapter = checkpoint.fine_tuned_model_checkpoint
-        assert said[-1] == f"Cancelled at a checkpoint; its adapter is {adapter}."
-        assert took < 30
+    job_id = resumed.job_id
+    began = time.monotonic()
+    assert client.fine_tuning.jobs.cancel(job_id).status in {"running", "cancelled"}
+    until(lambda: ended(client, job_id), 60)
+    took = time.monotonic() - began
+    said = messages(client, job_id)
+    assert ended(client, job_id) == "cancelled"
+    last, first = client.fine_tuning.jobs.checkpoints.list(job_id)
+    assert first.step_number == resumed.yielded_at < last.step_number < MANY
+    adapter = last.fine_tuned_model_checkpoint
+    assert said[-1] == f"Cancelled at a checkpoint; its adapter is {adapter}."
+    assert took < 30
     answer = client.chat.completions.create(
         model=adapter,
         messages=[{"role": "user", "content": "3 + 3?"}],

@@ -2,21 +2,15 @@
 
 import hashlib
 import json
-import shutil
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from cluster.adapters import ADAPTER_PREFIX
+from cluster.adapters import ADAPTER_PREFIX, AdapterFile, bring_adapter
 from cluster.client import openai_client, translated_errors
-from cluster.manifest import sha256_of
 from cluster.settings import load_settings
 from training.errors import ExportError
-
-if TYPE_CHECKING:
-    from openai import OpenAI
 
 __all__ = ["ADAPTER_CONFIG", "ADAPTER_WEIGHTS", "Adapter", "read_adapter_config", "resolve_adapter"]
 
@@ -38,7 +32,8 @@ class Adapter:
 def resolve_adapter(name: str) -> Adapter:
     """Find the adapter that `name` means: a folder, or the id of a registered one.
 
-    Raises ExportError for anything else.
+    Raises ExportError for anything else, and StorageError where a registered one comes with other
+    bytes than it should have.
     """
     folder = Path(name).expanduser()
     if folder.is_dir() or name.startswith(("/", ".", "~")):
@@ -62,6 +57,8 @@ def _of_run(folder: Path) -> tuple[str, dict[str, float]]:
 
 def _registered(name: str) -> Adapter:
     """Fetch a registered adapter from the running service into the cache folder, once."""
+    from openai import HttpxBinaryResponseContent
+
     settings = load_settings()
     url = settings.base_url
     if not name.startswith(ADAPTER_PREFIX):
@@ -72,8 +69,12 @@ def _registered(name: str) -> Adapter:
     with translated_errors(url), openai_client(url) as client:
         found: Any = client.get(f"/adapters/{name}", cast_to=object)
         folder = settings.cache_dir / "adapters" / _digest_of(found)
-        if not folder.is_dir():
-            _download(client, name, found, folder)
+
+        def read(file: str) -> Iterator[bytes]:
+            path = f"/adapters/{name}/files/{file}"
+            return client.get(path, cast_to=HttpxBinaryResponseContent).iter_bytes()
+
+        bring_adapter([AdapterFile(**file) for file in found["files"]], folder, read, name)
     base = found["lineage"].get("settings", {}).get("model") or found["base_model"]
     metrics = {k: v for k, v in found["metrics"].items() if isinstance(v, int | float)}
     return Adapter(name, folder, str(base), metrics)
@@ -82,29 +83,6 @@ def _registered(name: str) -> Adapter:
 def _digest_of(found: dict[str, Any]) -> str:
     digests = "".join(file["sha256"] for file in found["files"])
     return hashlib.sha256(digests.encode()).hexdigest()[:32]
-
-
-def _download(client: "OpenAI", name: str, found: dict[str, Any], folder: Path) -> None:
-    from openai import HttpxBinaryResponseContent
-
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=".adapter-", dir=folder.parent))
-    try:
-        for file in found["files"]:
-            answer = client.get(
-                f"/adapters/{name}/files/{file['name']}", cast_to=HttpxBinaryResponseContent
-            )
-            path = work / file["name"]
-            answer.write_to_file(path)
-            if sha256_of(path) != file["sha256"]:
-                raise ExportError(
-                    f"{file['name']} of {name} came with other bytes than it should have.",
-                    fix="Try again.",
-                )
-        work.chmod(0o755)
-        work.replace(folder)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
 
 
 def read_adapter_config(folder: Path) -> dict[str, Any]:

@@ -120,10 +120,11 @@ class Slice(Section):
     difference: float
     interval: Interval | None = None
     p_value: float | None = None
-    """One-sided, that the candidate is worse, adjusted by Holm over the slices that are judged;
-    null where the slice is too small."""
+    """One-sided, that the candidate is worse, adjusted by Holm over the slices that are judged; 1
+    on a small slice where it is not behind; null where the slice is too small."""
     verdict: Literal["fine", "suspect", "regression", "too small"]
-    """`suspect`: worse beyond the bound, but the evidence is not enough."""
+    """`suspect`: worse beyond the bound, but the evidence is not enough. `too small`: under
+    `min_items`, and so few items differ that losing all of them would show nothing."""
 
 
 class Slices(Section):
@@ -136,7 +137,7 @@ class Slices(Section):
 
     @property
     def judged(self) -> tuple[Slice, ...]:
-        """Those that are large enough."""
+        """Those that are not too small."""
         return tuple(one for one in self.slices if one.verdict != "too small")
 
 

@@ -49,7 +49,8 @@ class GateSettings(Section):
     """Which items form a slice: those of one `reference`, or of one value of `metadata.NAME` in
     their rows. `auto` takes the references under `exact_match` where they repeat, else none."""
     min_slice_items: int = Field(default=20, ge=2)
-    """A slice with fewer items is shown, not judged."""
+    """A slice with fewer items is judged by those that differ, where they are enough to show
+    anything (6 at an `alpha` of 0.05); else it is shown, not judged."""
     max_items: int = Field(default=500, ge=1)
     """Held-out items that are asked, drawn by `seed` where there are more."""
     max_answer_tokens: int | None = Field(default=None, ge=1)

@@ -1,7 +1,11 @@
 """The comparison by parts of the held-out set: a mean can rise while some users lose.
 
 A slice is a regression when its score fell by more than the bound and a one-sided test says that it
-fell, with Holm's correction (1979) over the slices that are large enough to be judged.
+fell, with Holm's correction (1979) over the slices that are judged. Those are the large ones; and
+of the small ones those on which the candidate is behind, where enough items differ that losing all
+of them would be evidence (what cannot be evidence costs no correction: Tarone 1990). So many small
+slices that win do not hide one that is lost. But it must be lost on 6 items at least, and on more
+where several are behind: a loss that is smaller than that stays unseen.
 """
 
 from collections.abc import Sequence
@@ -9,7 +13,7 @@ from statistics import fmean
 from typing import Final
 
 from training.data.texts import normalised
-from training.gate.comparison import differences_of, one_sided_worse
+from training.gate.comparison import differences_of, one_sided_worse, worse_given_behind
 from training.gate.evidence import Slice, Slices
 from training.gate.intervals import difference_interval
 from training.gate.items import HeldOut
@@ -65,12 +69,19 @@ def judge_slices(
     found: list[Slice] = []
     groups = {} if rule == "none" else places_by([_name(item, rule) for item in items])
     raw: dict[str, float] = {}
+    level: set[str] = set()
     for name, places in groups.items():
         ours, theirs = [candidate[i] for i in places], [champion[i] for i in places]
         differences = differences_of(ours, theirs, metric.resolution)
         large = len(places) >= settings.min_slice_items
         if large:
             raw[name] = one_sided_worse(differences, metric.binary)
+        elif _tells(differences, settings.bounds.alpha):
+            p_value = worse_given_behind(*_moves(differences))
+            if p_value is None:
+                level.add(name)
+            else:
+                raw[name] = p_value
         found.append(
             Slice(
                 name=name,
@@ -90,10 +101,21 @@ def judge_slices(
                 verdict="too small",
             )
         )
-    adjusted = dict(zip(raw, holm(list(raw.values())), strict=True))
+    adjusted = dict.fromkeys(level, 1.0) | dict(zip(raw, holm(list(raw.values())), strict=True))
     judged = [_judged(one, adjusted.get(one.name), settings) for one in found]
     judged.sort(key=lambda one: (_ORDER[one.verdict], one.difference, one.name))
     return Slices(by=rule, min_items=settings.min_slice_items, slices=tuple(judged))
+
+
+def _tells(differences: Sequence[float], alpha: float) -> bool:
+    """Whether a candidate that lost every item that differs would be shown to be worse."""
+    p_value = worse_given_behind(0, sum(_moves(differences)))
+    return p_value is not None and p_value < alpha
+
+
+def _moves(differences: Sequence[float]) -> tuple[int, int]:
+    """Items on which the candidate is ahead, and behind."""
+    return sum(d > 0 for d in differences), sum(d < 0 for d in differences)
 
 
 def _judged(one: Slice, p_value: float | None, settings: GateSettings) -> Slice:

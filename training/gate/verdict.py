@@ -183,7 +183,9 @@ def _slices(found: Slices, bounds: Bounds) -> Check:
         return Check(name="slices", result="pass", reason="The items are not cut into slices.")
     judged = found.judged
     small = len(found.slices) - len(judged)
-    few = f" {small} have fewer than {found.min_items} items, too few to judge." if small else ""
+    few = ""
+    if small:
+        few = f" {small} of under {found.min_items} items have too few that differ to be judged."
     regressions = [one for one in judged if one.verdict == "regression"]
     if regressions:
         reason = f"Worse beyond {bounds.slice:g} on {_named(regressions)}.{few}"

@@ -14,12 +14,12 @@ from cluster.ids import DEFAULT_PROJECT, new_id
 from cluster.manifest import sha256_of
 from cluster.records import Adapter, FineTuningCheckpoint, now
 from cluster.storage import ByteStore
-from training.checkpoint import export_checkpoint
+from training.checkpoint import export_checkpoint, is_whole
 from training.in_process import kept_checkpoints
 from training.recording import read_metrics
 from training.trainer import reported_checkpoints
 
-__all__ = ["AdapterSource", "CheckpointShelf", "base_revision"]
+__all__ = ["AdapterSource", "CheckpointShelf", "base_revision", "came_to"]
 
 _log = logging.getLogger(__name__)
 _OF_A_MODEL: Final = (".safetensors", ".json", ".jinja", ".model", ".bin")
@@ -137,6 +137,18 @@ class CheckpointShelf:
             metrics=metrics,
             created_at=now(),
         )
+
+
+def came_to(folder: Path, step: int) -> bool:
+    """Whether the run in `folder` has a whole checkpoint of `step` or later."""
+    for place in (*reported_checkpoints(folder), *kept_checkpoints(folder)):
+        try:
+            there = int(_state(place)["step"])
+        except (OSError, ValueError):  # still being copied, or already dropped for a newer one
+            continue
+        if there >= step and is_whole(place):
+            return True
+    return False
 
 
 def _state(checkpoint: Path) -> dict[str, Any]:

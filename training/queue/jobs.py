@@ -11,14 +11,14 @@ from typing import Any
 from cluster.database import Database
 from cluster.errors import DatabaseError, EverloopError, StorageError
 from cluster.ids import DEFAULT_PROJECT, new_id
-from cluster.records import FineTuningCheckpoint, FineTuningJob, GateRun, now
+from cluster.records import FineTuningJob, GateRun, now
 from cluster.settings import Settings
 from cluster.storage import ByteStore
 from training.data.columns import Columns
 from training.errors import SupersededError
 from training.preflight import PreparedRun, prepare_run
 from training.progress import News, StepDone
-from training.queue.adapters import AdapterSource, CheckpointShelf, base_revision
+from training.queue.adapters import AdapterSource, CheckpointShelf, base_revision, came_to
 from training.queue.curves import metrics_csv
 from training.queue.files import JobFiles
 from training.queue.ledger import Attempt, job_event
@@ -68,6 +68,10 @@ def run_queued_job(
         database.close()
 
 
+class _StopWanted(Exception):
+    """Somebody wishes the run to stop, or its process must end, and it has not begun yet."""
+
+
 class _Job:
     def __init__(
         self,
@@ -88,6 +92,7 @@ class _Job:
         self._reporter = Reporter(attempt, self._look)
         self._shelf: CheckpointShelf | None = None
         self._first_step: int | None = None
+        self._further = False
 
     @property
     def terminated(self) -> bool:
@@ -98,18 +103,43 @@ class _Job:
         reporter = self._reporter
         with reporter, _terminated(reporter):
             reporter.say(f"Attempt {self._row.attempts}: reading the data.")
-            training = self._training_settings()
-            run = prepare_run(training, self._settings.cache_dir, say=print, connect=self._connect)
-            if training.workers.max:
-                self._connect()
-            source = self._source(run)
-            if training.adapter.kind != "full":
-                self._shelf = CheckpointShelf(self._store, training.folder, source)
-            report = run_training(run, _Told(reporter), reporter.stopping, hear=self._hear)
+            trained = self._trained()
         if reporter.superseded:
             raise SupersededError(f"Another process runs {self._row.id} now.")
         reporter.flush()
-        return self._end(run, report)
+        if trained is None:
+            return self._stopped({}, note=" before its training began")
+        return self._end(*trained)
+
+    def _trained(self) -> tuple[PreparedRun, RunReport] | None:
+        """None where a wish to stop was heard before the training began."""
+        try:
+            run = self._prepared()
+        except _StopWanted:
+            return None
+        told = _Told(self._reporter)
+        return run, run_training(run, told, self._reporter.stopping, hear=self._hear)
+
+    def _prepared(self) -> PreparedRun:
+        training = self._training_settings()
+        run = prepare_run(
+            training,
+            self._settings.cache_dir,
+            say=print,
+            connect=self._connect,
+            heed=self._heed,
+        )
+        if training.workers.max:
+            self._connect()
+        source = self._source(run)
+        if training.adapter.kind != "full":
+            self._shelf = CheckpointShelf(self._store, training.folder, source)
+        self._heed()
+        return run
+
+    def _heed(self) -> None:
+        if self._reporter.stopping():
+            raise _StopWanted
 
     def _hear(self, news: News) -> None:
         if self._first_step is None and isinstance(news, StepDone):
@@ -118,9 +148,10 @@ class _Job:
 
     def _look(self) -> list[Any]:
         records = [] if self._shelf is None else self._shelf.look()
-        steps = [row.step for row in records if isinstance(row, FineTuningCheckpoint)]
-        if self._first_step is not None and max(steps, default=0) >= self._first_step:
-            self._reporter.change("crashes", 0)  # it came further than the attempt before
+        if self._first_step is not None and not self._further:
+            self._further = came_to(self._folder, self._first_step)
+            if self._further:  # than the attempt before
+                self._reporter.change("crashes", 0)
         return records
 
     def _training_settings(self) -> TrainingSettings:
@@ -174,12 +205,7 @@ class _Job:
             adapter_id = records[0].id
         if report.outcome.ending == "stopped":
             at = "" if adapter_id is None else f"; its adapter is {adapter_id}"
-            return self._attempt.stopped(
-                changes,
-                *records,
-                note=f" at a checkpoint{at}",
-                pause_s=round(self._settings.training.resume_after_s),
-            )
+            return self._stopped(changes, *records, note=f" at a checkpoint{at}")
         results = self._results(run)
         gate = self._gate(adapter_id)
         records += [*results, *gate]
@@ -199,6 +225,10 @@ class _Job:
         }
         self._attempt.write(changes, *records)
         return "succeeded"
+
+    def _stopped(self, changes: dict[str, Any], *records: Any, note: str) -> str:
+        pause_s = round(self._settings.training.resume_after_s)
+        return self._attempt.stopped(changes, *records, note=note, pause_s=pause_s)
 
     def _results(self, run: PreparedRun) -> list[Any]:
         folder = run.settings.folder

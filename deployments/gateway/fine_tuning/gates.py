@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from deployments.errors import InvalidRequest
+from deployments.gateway.fine_tuning.refusals import refusal
 
 __all__ = ["gate_settings"]
 
@@ -16,10 +16,4 @@ def gate_settings(given: dict[str, Any] | None) -> dict[str, Any]:
     try:
         return GateSettings.model_validate(given or {}).model_dump(mode="json")
     except ValidationError as error:
-        first = error.errors()[0]
-        path = ".".join(str(part) for part in first["loc"])
-        raise InvalidRequest(
-            f"gate.{path} is {first.get('input')!r}: {first['msg']}",
-            param=f"gate.{path}",
-            code="invalid_value",
-        ) from None
+        raise refusal(error, "gate") from None

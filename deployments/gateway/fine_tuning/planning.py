@@ -8,6 +8,7 @@ from cluster.adapters import ADAPTER_PREFIX, SERVED_KINDS
 from cluster.settings import ModelSettings
 from deployments.errors import InvalidRequest
 from deployments.gateway.fine_tuning.bodies import DpoHyperparameters, JobCreate, Method
+from deployments.gateway.fine_tuning.refusals import refusal
 
 if TYPE_CHECKING:
     from training.settings import TrainingSettings
@@ -89,7 +90,7 @@ def planned_run(body: JobCreate, job_id: str, model: ModelSettings) -> "Training
             tree["optimizer"] = {**tree.get("optimizer", {}), "learning_rate": rate}
             settings = TrainingSettings.model_validate(_with(tree, method))
     except ValidationError as error:
-        raise _invalid(error) from None
+        raise refusal(error, "training") from None
     _check_served(body, settings, model)
     return settings
 
@@ -154,13 +155,3 @@ def _check_served(body: JobCreate, settings: "TrainingSettings", model: ModelSet
         )
     if body.gate is not None and body.alias is None:
         raise InvalidRequest("gate needs alias and evaluation_file.", param="gate")
-
-
-def _invalid(error: ValidationError) -> InvalidRequest:
-    first = error.errors()[0]
-    path = ".".join(str(part) for part in first["loc"])
-    value = first.get("input")
-    shown = "" if isinstance(value, dict) or first["type"] == "missing" else f" is {value!r}"
-    message = first["msg"].removeprefix("Value error, ")
-    param = f"training.{path}" if path else "training"
-    return InvalidRequest(f"{param}{shown}: {message}", param=param, code="invalid_value")

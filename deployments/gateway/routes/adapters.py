@@ -1,19 +1,18 @@
 """`/v1/adapters`: the adapter versions."""
 
 import asyncio
-from collections.abc import Iterator
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import StreamingResponse
 from sqlalchemy import select
 from sqlalchemy.orm import Session
-from starlette.concurrency import iterate_in_threadpool
 
 from cluster.adapters import AdapterFiles
 from cluster.ids import DEFAULT_PROJECT
 from cluster.records import Adapter, now
 from deployments.errors import Conflict, NotFound
+from deployments.gateway.downloads import send_stored
 from deployments.gateway.objects import Deleted
 from deployments.gateway.pages import Page, PageQuery, PageQueryDependency, take_page
 from deployments.gateway.registry.moves import aliases_of, live_adapter
@@ -76,18 +75,7 @@ async def retrieve_adapter_file(adapter_id: str, name: str, parts: Parts) -> Str
     if wanted is None:
         names = ", ".join(file.name for file in stored.files)
         raise NotFound(f"The adapter has no file {name[:128]!r}; it has {names}.", param="name")
-    source = await asyncio.to_thread(parts.storage.open, f"{stored.prefix}/{name}")
-
-    def pieces() -> Iterator[bytes]:
-        with source:
-            while piece := source.read(1024**2):
-                yield piece
-
-    return StreamingResponse(
-        iterate_in_threadpool(pieces()),
-        media_type="application/octet-stream",
-        headers={"content-length": str(wanted.bytes)},
-    )
+    return await send_stored(parts.storage, f"{stored.prefix}/{name}", wanted.bytes)
 
 
 @router.delete("/{adapter_id}", summary="Delete an adapter")

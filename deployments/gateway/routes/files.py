@@ -4,14 +4,12 @@ import asyncio
 import logging
 from collections.abc import Iterator
 from typing import Annotated, Any, BinaryIO, Final, get_args
-from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, File, Form, Query, Request, UploadFile
 from fastapi.responses import StreamingResponse
 from openai.types import FilePurpose
 from sqlalchemy import select
 from sqlalchemy.orm import Session
-from starlette.concurrency import iterate_in_threadpool
 
 from cluster.errors import DatabaseError, StorageError
 from cluster.ids import DEFAULT_PROJECT, new_id
@@ -20,6 +18,7 @@ from cluster.storage import CHUNK_BYTES
 from deployments.errors import InvalidRequest, PayloadTooLarge
 from deployments.gateway.attachments import detach, find_file, unexpired
 from deployments.gateway.bodies import storable
+from deployments.gateway.downloads import send_stored
 from deployments.gateway.objects import Deleted, FileObject
 from deployments.gateway.pages import Page, PageQuery, PageQueryDependency, take_page
 from deployments.gateway.purging import purge_soon
@@ -131,20 +130,7 @@ async def retrieve_content(
     row = await parts.database.run(
         lambda session: find_file(session, DEFAULT_PROJECT, file_id), read_only=True
     )
-    source = await asyncio.to_thread(parts.storage.open, row.storage_key)
-
-    def pieces() -> Iterator[bytes]:
-        with source:
-            yield from _pieces(source)
-
-    return StreamingResponse(
-        iterate_in_threadpool(pieces()),
-        media_type="application/octet-stream",
-        headers={
-            "content-length": str(row.bytes),
-            "content-disposition": f"attachment; filename*=UTF-8''{quote(row.filename)}",
-        },
-    )
+    return await send_stored(parts.storage, row.storage_key, row.bytes, row.filename)
 
 
 @router.delete("/{file_id}", summary="Delete a file")

@@ -1,7 +1,7 @@
 """`/v1/fine_tuning/jobs`: the row is the job. Whoever runs it does so from the database.
 
 A job that was answered for is kept; `cancel`, `pause` and `resume` are wishes that the run hears
-within a second.
+within a second, while its data is prepared too.
 """
 
 from typing import Annotated, Final
@@ -139,6 +139,12 @@ async def pause_job(job_id: str, parts: Parts) -> JobObject:
         if row.status == "queued":
             row.status = "paused"
             session.add(job_event(job_id, "Paused before it ran."))
+        elif row.status == "running" and row.wish == "cancel":
+            raise InvalidRequest(
+                f"The job {job_id} is being cancelled, and is not paused besides; a cancelled job "
+                "goes on from its last checkpoint too, when it is resumed.",
+                code="job_cancelling",
+            )
         elif row.status == "running":
             row.wish = "pause"
             session.add(job_event(job_id, "Asked to pause; a checkpoint will be written."))

@@ -166,6 +166,20 @@ async def test_a_running_job_is_told_what_is_wished(
     assert _job(parts, job.id).wish == "cancel"
 
 
+async def test_a_cancel_that_was_asked_for_is_not_made_a_pause(
+    client: openai.AsyncOpenAI, parts: Services, data: str
+) -> None:
+    job = await client.fine_tuning.jobs.create(model=BASE, training_file=data)
+    _change(parts, job.id, status="running", wish="cancel")
+    with pytest.raises(openai.BadRequestError, match="being cancelled") as refused:
+        await client.fine_tuning.jobs.pause(job.id)
+    assert refused.value.code == "job_cancelling"
+    assert _job(parts, job.id).wish == "cancel"
+    _change(parts, job.id, wish="pause")
+    await client.fine_tuning.jobs.cancel(job.id)
+    assert _job(parts, job.id).wish == "cancel"
+
+
 async def test_events_and_checkpoints_come_newest_first_in_pages(
     client: openai.AsyncOpenAI, parts: Services, data: str
 ) -> None:

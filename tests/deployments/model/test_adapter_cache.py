@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,9 +21,11 @@ from tests.fakes.engine import FakeAdapters
 class Bench:
     """A cache over a light engine and a real store."""
 
-    def __init__(self, folder: Path, most: int, longest_wait_s: float) -> None:
+    def __init__(
+        self, folder: Path, most: int, longest_wait_s: float, store: ByteStore | None = None
+    ) -> None:
         self.folder = folder
-        self.store = ByteStore(f"file://{folder / 'store'}")
+        self.store = store or ByteStore(f"file://{folder / 'store'}")
         self.engine = FakeAdapters(most)
         self.own = ReplicaFolder(folder / "replicas")
         self.cache = AdapterCache(
@@ -80,6 +83,22 @@ async def test_an_adapter_is_brought_on_demand_and_stays(bench: Bench) -> None:
     assert bench.engine.did == ["+a"]
     assert bench.cache.loaded() == ("a",)
     assert (bench.engine.folders["a"] / "adapter_model.safetensors").read_bytes() == b"a"
+
+
+async def test_from_s3_an_adapter_comes_whole_and_a_changed_object_is_refused(
+    tmp_path: Path, s3_options: dict[str, Any]
+) -> None:
+    bench = Bench(tmp_path, 2, 30.0, ByteStore(f"s3://documents/{tmp_path.name}", s3_options))
+    sound, changed = bench.adapter("sound"), bench.adapter("changed")
+    bench.store.put(f"{changed.prefix}/adapter_model.safetensors", [b"changeD"])
+    await bench.touch(sound)
+    assert (bench.engine.folders["sound"] / "adapter_model.safetensors").read_bytes() == b"sound"
+    with pytest.raises(Unavailable, match="cannot be read from the byte store"):
+        await bench.touch(changed)
+    assert (bench.engine.did, bench.folders()) == (["+sound"], 1)
+    bench.store.put(f"{changed.prefix}/adapter_model.safetensors", [b"changed"])
+    await bench.touch(changed)
+    assert bench.cache.loaded() == ("changed", "sound")
 
 
 async def test_many_first_calls_load_it_once(bench: Bench) -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from training.examples import TextExample
+from training.gate.comparison import worse_given_behind
 from training.gate.items import HeldOut
 from training.gate.metrics import METRICS
 from training.gate.settings import Bounds, GateSettings
@@ -28,7 +29,7 @@ def test_holm_by_hand() -> None:
 def test_a_slice_that_falls_is_found_beside_one_that_rises() -> None:
     items = _items(("won", 40), ("lost", 30), ("few", 5))
     theirs = [0.0] * 40 + [1.0] * 30 + [1.0] * 5
-    ours = [1.0] * 40 + [0.0] * 12 + [1.0] * 18 + [0.0] * 5
+    ours = [1.0] * 40 + [0.0] * 12 + [1.0] * 18 + [0.0] * 5  # 5 lost of 5 would be no evidence
     found = judge_slices(items, ours, theirs, EXACT, GateSettings(slice_by="reference"))
     lost, won, few = found.slices
     assert (lost.name, lost.verdict, lost.items) == ("lost", "regression", 30)
@@ -37,6 +38,48 @@ def test_a_slice_that_falls_is_found_beside_one_that_rises() -> None:
     assert lost.p_value == pytest.approx(2 * 0.5**12)  # Holm over two judged slices
     assert (won.verdict, few.verdict, few.p_value) == ("fine", "too small", None)
     assert [one.name for one in found.judged] == ["lost", "won"]
+
+
+def test_a_small_slice_that_is_lost_is_found_among_many_that_win() -> None:
+    names = [f"won {number}" for number in range(60)]
+    items = _items(("lost", 7), *((name, 6) for name in names))
+    ours, theirs = [0.0] * 7 + [1.0] * 360, [1.0] * 7 + [0.0] * 360
+    found = judge_slices(items, ours, theirs, EXACT, GateSettings(slice_by="reference"))
+    lost, won = found.slices[:2]
+    assert (lost.name, lost.verdict) == ("lost", "regression")
+    # One of the 2⁷ outcomes, of the 64 in which fewer than half are ahead; the only one behind.
+    assert lost.p_value == pytest.approx(1 / 64)
+    assert (won.verdict, won.p_value) == ("fine", 1.0)
+    assert len(found.judged) == 61
+
+
+def test_where_more_small_slices_are_behind_each_needs_more_evidence() -> None:
+    items = _items(("lost", 7), *((f"behind {number}", 7) for number in range(3)))
+    theirs = [1.0] * 7 + [1.0, 1.0, 1.0, 1.0, 0.0, 0.0, 0.0] * 3
+    ours = [0.0] * 7 + [0.0, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0] * 3
+    found = judge_slices(items, ours, theirs, EXACT, GateSettings(slice_by="reference"))
+    lost, *behind = found.slices
+    assert lost.verdict == "suspect"
+    assert lost.p_value == pytest.approx(4 / 64)
+    assert {(one.verdict, one.p_value) for one in behind} == {("suspect", 1.0)}
+
+
+def test_a_small_slice_counts_the_items_that_differ_only() -> None:
+    items = _items(("same", 19), ("differs", 19))
+    theirs = [1.0] * 19 + [1.0] * 6 + [0.0] * 13
+    ours = [1.0] * 14 + [0.0] * 5 + [0.0] * 6 + [0.0] * 13
+    found = judge_slices(items, ours, theirs, EXACT, GateSettings(slice_by="reference"))
+    differs, same = found.slices
+    assert differs.verdict == "regression"
+    assert differs.p_value == pytest.approx(1 / 22)
+    assert (same.verdict, same.p_value) == ("too small", None)
+
+
+def test_a_p_value_given_behind_by_hand() -> None:
+    assert worse_given_behind(0, 6) == pytest.approx(1 / (1 + 6 + 15))
+    assert worse_given_behind(1, 4) == pytest.approx((1 + 5) / (1 + 5 + 10))
+    assert worse_given_behind(2, 3) == 1.0
+    assert worse_given_behind(3, 3) is worse_given_behind(0, 0) is None
 
 
 def test_a_fall_without_evidence_is_a_suspect() -> None:

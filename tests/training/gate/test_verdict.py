@@ -184,7 +184,7 @@ def test_suspects_and_small_slices_are_told_and_do_not_refuse() -> None:
     verdict = decide(_slices(suspect, small), Bounds())
     assert verdict.outcome == "promote"
     said = verdict.checks[4].reason
-    assert "1 have fewer than 20 items" in said
+    assert "1 of under 20 items have too few that differ" in said
     assert "Lower, without the evidence: «card arrival»" in said
 
 

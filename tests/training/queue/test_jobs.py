@@ -3,183 +3,19 @@
 import csv
 import io
 import json
-import os
-import signal
-import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
 
-from cluster.adapters import AdapterFiles, fetch_adapter
-from cluster.database import Database
 from cluster.errors import DatabaseError
-from cluster.ids import new_id
-from cluster.records import (
-    Adapter,
-    FineTuningCheckpoint,
-    FineTuningJob,
-    StoredFile,
-    now,
-)
-from cluster.settings import ModelSettings, Settings
-from cluster.storage import ByteStore
-from tests.training.queue.rows import add_job, claimed, gate_of, job_of, messages, work_of
-from tests.training.tiny import chats, tiny_chat_folder
-from training.errors import SupersededError, TrainingError
-from training.progress import News, StepDone
+from cluster.records import Adapter, FineTuningCheckpoint, StoredFile
+from tests.training.queue.place import BASE, ROWS, Place, answers_otherwise, until
+from tests.training.queue.rows import claimed, gate_of, job_of, messages, work_of
+from training.errors import SupersededError
 from training.queue import jobs
 from training.queue.ledger import Attempt, Queue
 from training.queue.reporting import Reporter
-from training.settings import TrainingSettings
-
-BASE = "tiny"
-ROWS = "\n".join(json.dumps({"messages": chat.messages}) for chat in chats(40)).encode()
-Act = Callable[[Reporter], None]
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_chat_folder(tmp_path_factory.mktemp("tiny"))
-
-
-class Place:
-    """Records, bytes and runs of one service."""
-
-    def __init__(self, folder: Path, model: Path, patch: pytest.MonkeyPatch) -> None:
-        self.settings = Settings(
-            data_dir=folder,
-            models=(ModelSettings(id=BASE, source=str(model)),),
-        )
-        self.database = Database(self.settings.database_url)
-        self.database.migrate()
-        self.store = ByteStore(self.settings.storage_url)
-        self._model = model
-        self._patch = patch
-
-    def file(self, data: bytes = ROWS, name: str = "rows.jsonl", **meta: Any) -> str:
-        """Upload it; returns its id."""
-        file_id = new_id("file")
-        stored = self.store.put(f"proj_default/{file_id}", [data])
-        with self.database.session() as session:
-            session.add(
-                StoredFile(
-                    id=file_id,
-                    filename=name,
-                    purpose="fine-tune",
-                    bytes=stored.size,
-                    sha256=stored.sha256,
-                    storage_key=f"proj_default/{file_id}",
-                    meta=meta,
-                )
-            )
-        return file_id
-
-    def job(
-        self, file: str | None = None, training: dict[str, Any] | None = None, **row: Any
-    ) -> str:
-        """Queue a job of 12 steps with a checkpoint every 4; returns its id."""
-        tree = {
-            "name": "job",
-            "model": str(self._model),
-            "data": {"train": "training", "validation_share": 0.2},
-            "adapter": {"rank": 4},
-            "batch": {"examples": 8, "max_tokens": 256, "row_tokens": 256},
-            "optimizer": {"learning_rate": 1e-2},
-            "epochs": 3,
-            "checkpoints_kept": 5,
-            "workers": {"min": 0, "max": 0, "threads": 1},
-            **(training or {}),
-        }
-        job_id = add_job(self.database, model=BASE, training_file=file or self.file(), **row)
-        settings = TrainingSettings.model_validate({**tree, "name": job_id})
-        self.change(job_id, settings=settings.model_dump(mode="json"))
-        return job_id
-
-    def run(self, job_id: str, acts: dict[int, Act] | None = None) -> str:
-        """Claim the job and run that attempt. `acts` happen at steps, in the training's thread."""
-
-        class Acting(Reporter):
-            def __init__(self, attempt: Attempt, look: Callable[[], list[Any]]) -> None:
-                super().__init__(attempt, look, turn_s=0.01)
-
-            def hear(self, news: News) -> None:
-                super().hear(news)
-                act = (acts or {}).get(news.step)
-                if act is not None and isinstance(news, StepDone):
-                    act(self)
-
-        attempt = claimed(self.database, job_id).attempts
-        with self._patch.context() as patch:
-            patch.setattr(jobs, "Reporter", Acting)
-            return jobs.run_queued_job(self.settings, job_id, attempt, lambda: None)
-
-    def change(self, job_id: str, **values: Any) -> None:
-        """Set columns of the job's row."""
-        with self.database.session() as session:
-            row = session.get_one(FineTuningJob, job_id)
-            for name, value in values.items():
-                setattr(row, name, value)
-
-    def wishing(self, job_id: str, wish: str) -> Act:
-        """Something to do at a step: wish, and wait until it is heard."""
-
-        def act(reporter: Reporter) -> None:
-            self.change(job_id, wish=wish)
-            until(reporter.stopping)
-
-        return act
-
-    def losses(self, job_id: str) -> list[float]:
-        """Of the steps of all attempts, in the order they were taken."""
-        lines = (self.settings.runs_folder / job_id / "metrics.jsonl").read_text().splitlines()
-        return [line["loss"] for line in map(json.loads, lines) if line["kind"] == "train"]
-
-    def rows(self, kind: type[Any]) -> list[Any]:
-        """Every row of a table, by id."""
-        with self.database.session(read_only=True) as session:
-            return list(session.scalars(select(kind).order_by(kind.id)))
-
-    def adapter(self, adapter_id: str) -> Adapter:
-        """Of the registry."""
-        with self.database.session(read_only=True) as session:
-            return session.get_one(Adapter, adapter_id)
-
-    def fetched(self, adapter_id: str, folder: Path) -> Path:
-        """The adapter's files, out of the store."""
-        row = self.adapter(adapter_id)
-        fetch_adapter(self.store, AdapterFiles.of_json(row.files), folder)
-        return folder
-
-
-@pytest.fixture
-def place(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
-    made = Place(tmp_path / "data", model, monkeypatch)
-    yield made
-    made.database.close()
-
-
-def until(what: Callable[[], Any], timeout_s: float = 30) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not what():
-        assert time.monotonic() < deadline, "not in time"
-        time.sleep(0.005)
-
-
-def answers_otherwise(model: Path, adapter: Path) -> bool:
-    """Whether the adapter loads on the model and changes what it says."""
-    import torch
-    from peft import PeftModel
-    from transformers import AutoModelForCausalLM
-
-    base = AutoModelForCausalLM.from_pretrained(model)
-    ids = torch.arange(9)[None]
-    before = base(ids).logits
-    return not torch.allclose(
-        before, PeftModel.from_pretrained(base, adapter)(ids).logits, atol=1e-3
-    )
 
 
 def test_a_job_becomes_an_adapter_version(place: Place, model: Path, tmp_path: Path) -> None:
@@ -321,83 +157,6 @@ def test_all_weights_are_no_adapter_and_ask_for_no_gate(place: Place) -> None:
     assert (place.settings.runs_folder / job_id / "model" / "model.safetensors").is_file()
 
 
-def test_a_cancelled_job_leaves_an_adapter_that_can_be_used(
-    place: Place, model: Path, tmp_path: Path
-) -> None:
-    job_id = place.job()
-    assert place.run(job_id, {6: place.wishing(job_id, "cancel")}) == "cancelled"
-    row = job_of(place.database, job_id)
-    assert (row.status, row.wish, row.adapter_id) == ("cancelled", None, None)
-    assert row.finished_at is not None
-    assert len(place.losses(job_id)) == 6
-    last = place.rows(FineTuningCheckpoint)[-1]
-    assert last.step == 6
-    assert answers_otherwise(model, place.fetched(last.adapter_id, tmp_path / "adapter"))
-    assert messages(place.database, job_id)[-1] == (
-        f"Cancelled at a checkpoint; its adapter is {last.adapter_id}."
-    )
-
-
-def test_a_paused_job_goes_on_as_if_it_had_never_stopped(place: Place) -> None:
-    whole, job_id = place.job(), place.job()
-    assert place.run(whole) == "succeeded"
-    assert place.run(job_id, {6: place.wishing(job_id, "pause")}) == "paused"
-    assert job_of(place.database, job_id).finished_at is None
-    assert len(place.losses(job_id)) == 6
-
-    place.change(job_id, status="queued")
-    assert place.run(job_id) == "succeeded"
-    assert place.losses(job_id) == pytest.approx(place.losses(whole), abs=1e-5)
-    row = job_of(place.database, job_id)
-    assert row.attempts == 2
-    assert row.adapter_id == job_of(place.database, whole).adapter_id
-    steps = [c.step for c in place.rows(FineTuningCheckpoint) if c.job_id == job_id]
-    assert steps == [4, 6, 8, 12]
-
-
-def test_a_job_that_yields_waits_in_the_queue(place: Place) -> None:
-    job_id = place.job()
-
-    def press(reporter: Reporter) -> None:
-        Queue(place.database).ask_to_yield(work_of(place.database, job_id))
-        until(reporter.stopping)
-
-    assert place.run(job_id, {2: press}) == "queued"
-    row = job_of(place.database, job_id)
-    assert (row.status, row.wish, row.finished_at) == ("queued", None, None)
-    assert row.not_before == pytest.approx(now() + 30, abs=5)
-    assert place.run(job_id) == "succeeded"
-    assert len(place.losses(job_id)) == 12
-
-
-def test_sigterm_puts_the_job_back_at_a_checkpoint(place: Place) -> None:
-    job_id = place.job()
-    before = signal.getsignal(signal.SIGTERM)
-
-    def terminate(_reporter: Reporter) -> None:
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    assert place.run(job_id, {6: terminate}) == "queued"
-    assert signal.getsignal(signal.SIGTERM) is before
-    row = job_of(place.database, job_id)
-    assert (row.status, row.crashes) == ("queued", 0)
-    assert row.not_before <= now()
-    assert place.rows(FineTuningCheckpoint)[-1].step == 6
-
-
-def test_an_error_after_sigterm_is_not_the_job_s(place: Place) -> None:
-    job_id = place.job()
-
-    def lose_workers(reporter: Reporter) -> None:
-        reporter.terminate()
-        raise TrainingError("The workers are gone.")
-
-    with pytest.raises(TrainingError, match="workers are gone"):
-        place.run(job_id, {6: lose_workers})
-    row = job_of(place.database, job_id)
-    assert (row.status, row.error) == ("running", None)
-
-
 @pytest.mark.parametrize(
     ("data", "training", "code", "says"),
     [
@@ -504,8 +263,12 @@ def test_records_that_are_away_at_the_end_cost_no_step(
     assert row.adapter_id == place.rows(FineTuningCheckpoint)[-1].adapter_id
 
 
-def test_crashes_are_counted_anew_after_a_checkpoint_that_is_new(place: Place) -> None:
-    job_id = place.job(crashes=2)
+@pytest.mark.parametrize("adapter", [{"rank": 4}, {"kind": "full"}])
+def test_crashes_are_counted_anew_after_a_checkpoint_that_is_new(
+    place: Place, adapter: dict[str, Any]
+) -> None:
+    training = {"adapter": adapter, "optimizer": {"learning_rate": 1e-3}}
+    job_id = place.job(training=training, crashes=2)
 
     def crash(_reporter: Reporter) -> None:
         raise RuntimeError("a bug")
