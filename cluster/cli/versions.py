@@ -15,6 +15,7 @@ from cluster.cli.checks import print_checks
 from cluster.client import openai_client, translated_errors
 from cluster.errors import ApiError, SettingsError
 from cluster.settings import load_settings
+from cluster.tables import plain_table, show_table
 
 __all__ = [
     "run_adapters",
@@ -28,7 +29,6 @@ __all__ = [
 ]
 
 _MIB: Final = 1024**2
-_WIDEST: Final = 10_000
 _LISTED_BY: Final = {
     "job": "`everloop jobs` lists those there are.",
     "alias": "`everloop aliases` lists those there are.",
@@ -43,7 +43,7 @@ def run_jobs(base_url: str | None, *, as_json: bool) -> None:
     if as_json:
         _print(found)
         return
-    table = _table("job", "status", "model", "adapter", "made")
+    table = plain_table("job", "status", "model", "adapter", "made")
     for job in found["data"]:
         adapter = job["fine_tuned_model"] or "-"
         table.add_row(job["id"], job["status"], job["model"], adapter, _time(job["created_at"]))
@@ -66,7 +66,7 @@ def run_adapters(base_url: str | None, *, as_json: bool) -> None:
     if as_json:
         _print(found)
         return
-    table = _table("adapter", "kind", "MiB", "job", "aliases", "made")
+    table = plain_table("adapter", "kind", "MiB", "job", "aliases", "made")
     for row in found["data"]:
         table.add_row(
             row["id"],
@@ -89,12 +89,12 @@ def run_aliases(name: str | None, base_url: str | None, *, as_json: bool) -> Non
         _print(found)
         return
     if name is None:
-        table = _table("alias", "answers by", "moves", "since")
+        table = plain_table("alias", "answers by", "moves", "since")
         for row in found["data"]:
             since = _time(row["updated_at"]) if row["version"] else "-"
             table.add_row(row["id"], row["target"], str(row["version"]), since)
     else:
-        table = _table("move", "how", "from", "to", "why", "at")
+        table = plain_table("move", "how", "from", "to", "why", "at")
         for row in found["data"]:
             table.add_row(
                 str(row["version"]),
@@ -194,29 +194,12 @@ def translated_misses(what: str) -> Iterator[None]:
         raise
 
 
-def _table(*columns: str) -> Table:
-    """A table whose cells are folded, never cut: identifiers are there to be copied."""
-    table = Table(box=None, pad_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
-
-
 def _show(table: Table, rows: list[Any], otherwise: str) -> None:
-    """As a table where that has room, else each row as lines of its own."""
     console = Console()
-    if not rows:
-        console.print(otherwise, highlight=False)
-    elif console.measure(table, options=console.options.update(width=_WIDEST)).maximum <= (
-        console.width
-    ):
-        console.print(table, highlight=False)
+    if rows:
+        show_table(console, table)
     else:
-        for cells in zip(*(column.cells for column in table.columns), strict=True):
-            console.print(cells[0], highlight=False, soft_wrap=True)
-            for column, cell in zip(table.columns[1:], cells[1:], strict=True):
-                line = Text.assemble("  ", (f"{column.header}: ", "dim"), cell)
-                console.print(line, highlight=False, soft_wrap=True)
+        console.print(otherwise, highlight=False)
 
 
 def _print(value: Any) -> None:

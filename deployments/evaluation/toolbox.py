@@ -1,9 +1,11 @@
 """What graders may ask of the running system, as protocols; tests pass small fakes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
+
+from cluster.settings import JudgeBar
 
 __all__ = ["ChatCaller", "TextVectors", "Toolbox", "VerdictCache"]
 
@@ -48,3 +50,5 @@ class Toolbox:
     cache: VerdictCache
     encoder: Path | None = None
     """Folder of the local encoder that BERTScore reads; None: it is refused by name."""
+    judge_bar: JudgeBar = field(default_factory=JudgeBar)
+    """What a judge must show before its verdicts may decide a promotion."""

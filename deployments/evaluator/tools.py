@@ -104,4 +104,5 @@ def make_toolbox(
         models=routes,
         cache=verdicts,
         encoder=encoder,
+        judge_bar=settings.evaluation.judge_bar,
     )

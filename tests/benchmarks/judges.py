@@ -25,6 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from cluster.settings import JudgeBar
 from deployments.evaluation.cases import Case, Sample, Score
 from deployments.evaluation.graders.judged import JudgedGrader
 from deployments.evaluation.graders.models import LabelModelGrader, ScoreModelGrader
@@ -32,7 +33,7 @@ from deployments.evaluation.graders.pairwise import PairwiseGrader
 from deployments.evaluation.judges.endpoint import Endpoint, EndpointCaller
 from deployments.evaluation.judges.judge import Judge, JudgeSettings
 from deployments.evaluation.judges.report import JudgeReport
-from deployments.evaluation.judges.standing import JudgeBar, Standing, judge_may_decide
+from deployments.evaluation.judges.standing import Standing, judge_may_decide
 from tests.benchmarks.application import running_application
 from tests.benchmarks.reporting import report
 from tests.fakes.judges import MemoryVerdicts, filled, running_judge_api

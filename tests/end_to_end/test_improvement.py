@@ -20,6 +20,13 @@ _THINGS: Final = {
     "animal": ("dog", "cat", "horse", "cow", "sheep", "goat", "pig", "hen", "duck", "fox"),
     "vehicle": ("car", "bus", "truck", "train", "bicycle", "tram", "boat", "ship", "van", "taxi"),
 }
+_GRADER: Final = {
+    "type": "metric",
+    "name": "right label",
+    "metric": "exact_match",
+    "input": "{{sample.output_text}}",
+    "reference": "{{item.reference}}",
+}
 _ASKED: Final = ("What sort of thing is a {}?", "Sort this for me: {}.", "And a {}, what is it?")
 
 
@@ -81,7 +88,11 @@ def improved(client: openai.OpenAI) -> Improved:
                 "optimizer": {"learning_rate": 1e-3},
                 "batch": {"examples": 8, "max_tokens": 128, "row_tokens": 512},
             },
-            "gate": {"parity_items": 2, "bounds": {"latency_median": 3, "latency_p95": 5}},
+            "gate": {
+                "parity_items": 2,
+                "grader": _GRADER,
+                "bounds": {"latency_median": 3, "latency_p95": 5},
+            },
         },
     )
     ended = wait_for(
@@ -116,8 +127,9 @@ def test_the_gate_promotes_what_is_better(client: openai.OpenAI, improved: Impro
     assert improved.gate["verdict"] == "promote", improved.gate
     assert improved.gate["promoted"], improved.gate
     assert improved.gate["champion"] == MODEL
-    report = improved.gate["report"]
-    assert report["evidence"]["comparison"]["candidate"] > 0.8
+    found = improved.gate["report"]["evidence"]["comparison"]
+    assert (found["metric"], found["test"]) == ("right label", "McNemar, exact")  # the Evaluator's
+    assert found["candidate"] > 0.8
     assert "<svg" in client.get(f"/gate_runs/{improved.gate['id']}/page", cast_to=str)
     history: Any = client.get("/aliases/assistant/history", cast_to=object)
     assert history["data"][0]["gate"] == improved.gate["id"]

@@ -81,7 +81,7 @@ class Scene:
         return RunWorker(
             self.ledger,
             cast(ModelRoutes, self.api),
-            cast(Toolbox, None),
+            Toolbox(cast(Any, None), cast(Any, None), cast(Any, None)),
             Limits(concurrency, batch),
             lease_s=self.lease_s,
             poll_s=0.05,

@@ -1,17 +1,17 @@
 """What the gate found out: one frozen record per part, as it stands in the report's JSON."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
 from cluster.settings import Section
-from training.gate.metrics import MetricName
 
 __all__ = [
     "Answers",
     "Comparison",
     "Evidence",
     "Interval",
+    "Judge",
     "Latency",
     "Paired",
     "Parity",
@@ -98,7 +98,8 @@ class Paired(Section):
 class Comparison(Paired):
     """Candidate minus champion on the same items."""
 
-    metric: MetricName
+    metric: str
+    """Of the gate, or the grader's name."""
     unit: str
     candidate: float
     """Mean score."""
@@ -184,6 +185,17 @@ class Answers(Section):
     """Why, one sentence for each kind."""
 
 
+class Judge(Section):
+    """The model that gave the scores, where one did."""
+
+    allowed: bool
+    """Whether its own report lets it decide."""
+    reasons: tuple[str, ...] = ()
+    """Why not."""
+    figures: dict[str, Any] = Field(default_factory=dict)
+    """Its report: flip rate, parse failures, agreement with people."""
+
+
 class Evidence(Section):
     """Everything that the verdict rests on."""
 
@@ -194,3 +206,5 @@ class Evidence(Section):
     slices: Slices
     latency: Latency | None
     size: Size = Field(default=Size(adapter_bytes=0))
+    judge: Judge | None = None
+    """Null where no judge takes part."""

@@ -10,11 +10,12 @@ from training.examples import Example
 from training.gate.comparison import compare
 from training.gate.costs import measure_latency, measure_size
 from training.gate.evidence import Answers, Comparison, Evidence, Parity, Slices
-from training.gate.generation import Pair, Say, ask_both
+from training.gate.generation import Say, ask_both
 from training.gate.items import HeldOut, draw_items, expected_tokens, held_out_set
-from training.gate.metrics import Metric, choose_metric
+from training.gate.metrics import choose_metric
 from training.gate.parity import measure_parity
 from training.gate.report import Contender, GateReport, reported_items
+from training.gate.scoring import Scored, grade_pairs, graders_metric, score_pairs
 from training.gate.served import Served
 from training.gate.settings import GateSettings
 from training.gate.slices import judge_slices
@@ -50,14 +51,20 @@ def run_gate(
     items = draw_items(held_out.items, settings.max_items, settings.seed)
     expected = [expected_tokens(tokenizer, item) for item in items]
     references = [item.reference for item in items]
-    metric = choose_metric(settings.metric, references, settings.short_reference_words)
+    if settings.grader is None:
+        metric = choose_metric(settings.metric, references, settings.short_reference_words)
+    else:
+        metric = graders_metric(settings.grader)
     say(f"parity of {candidate.shown}")
     probed = items[: settings.parity_items]
     parity = _parity(service, candidate, probed, tokenizer, base_folder, adapter_folder, settings)
     say(f"asking both about {len(items)} items, compared by {metric.name}")
     models = (candidate.model, champion.model)
     pairs = ask_both(service, models, items, expected, metric, settings, say)
-    answered = _Answered(pairs, metric)
+    if settings.grader is None:
+        answered, judge = score_pairs(pairs, metric), None
+    else:
+        answered, judge = grade_pairs(service, settings, pairs, say)
     evidence = Evidence(
         parity=parity,
         answers=Answers(
@@ -67,13 +74,14 @@ def run_gate(
             unanswered=len(pairs) - len(answered.pairs),
             errors=tuple(dict.fromkeys(pair.error for pair in pairs if pair.error))[:20],
         ),
-        comparison=answered.comparison(settings),
-        slices=answered.slices(settings),
+        comparison=_comparison(answered, settings),
+        slices=_slices(answered, settings),
         latency=measure_latency(
             [pair.candidate.answer for pair in answered.pairs if pair.candidate],
             [pair.champion.answer for pair in answered.pairs if pair.champion],
         ),
         size=measure_size(adapter_folder),
+        judge=judge,
     )
     verdict = decide(evidence, settings.bounds)
     say(f"{verdict.outcome}: {verdict.reasons[0]}")
@@ -91,33 +99,24 @@ def run_gate(
     )
 
 
-class _Answered:
-    """The pairs with an answer of both sides, scored."""
+def _comparison(answered: Scored, settings: GateSettings) -> Comparison | None:
+    if not answered.pairs:
+        return None
+    return compare(
+        answered.candidate,
+        answered.champion,
+        answered.metric,
+        alpha=settings.bounds.alpha,
+        resamples=settings.resamples,
+        seed=settings.seed,
+    )
 
-    def __init__(self, pairs: Sequence[Pair], metric: Metric) -> None:
-        self.metric = metric
-        self.pairs = [pair for pair in pairs if pair.candidate and pair.champion]
-        score = metric.score
-        self.candidate = [score(p.candidate.observation) for p in self.pairs if p.candidate]
-        self.champion = [score(p.champion.observation) for p in self.pairs if p.champion]
 
-    def comparison(self, settings: GateSettings) -> Comparison | None:
-        if not self.pairs:
-            return None
-        return compare(
-            self.candidate,
-            self.champion,
-            self.metric,
-            alpha=settings.bounds.alpha,
-            resamples=settings.resamples,
-            seed=settings.seed,
-        )
-
-    def slices(self, settings: GateSettings) -> Slices:
-        items = [pair.item for pair in self.pairs]
-        if not items:
-            return Slices(by="none", min_items=settings.min_slice_items)
-        return judge_slices(items, self.candidate, self.champion, self.metric, settings)
+def _slices(answered: Scored, settings: GateSettings) -> Slices:
+    items = [pair.item for pair in answered.pairs]
+    if not items:
+        return Slices(by="none", min_items=settings.min_slice_items)
+    return judge_slices(items, answered.candidate, answered.champion, answered.metric, settings)
 
 
 def _parity(

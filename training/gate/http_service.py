@@ -3,14 +3,15 @@
 `return_token_ids` and `prompt_logprobs` are vLLM's additions to OpenAI's bodies.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from cluster.client import openai_client, translated_errors
 from training.errors import GateError
 from training.examples import Message
-from training.gate.served import ServedAnswer
+from training.gate.graders import grade_rows
+from training.gate.served import Graded, ServedAnswer
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -131,6 +132,18 @@ class HttpService:
                 f"A log-probability of {model} is no number.", fix="Look at its weights."
             )
         return tuple(map(float, found))
+
+    def grade(
+        self,
+        grader: Mapping[str, Any],
+        rows: Sequence[Mapping[str, Any]],
+        *,
+        timeout_s: float,
+        say: Callable[[str], None],
+    ) -> Graded:
+        """See `Served.grade`. Raises GateError for a run that fails or takes too long."""
+        with translated_errors(self._base_url):
+            return grade_rows(self._client, grader, rows, timeout_s=timeout_s, say=say)
 
 
 def _conversation(

@@ -1,12 +1,12 @@
-"""What the gate asks of the running application: four calls, each of one model by its name."""
+"""What the gate asks of the running application: answers of a model by its name, and grades."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from training.examples import Message
 
-__all__ = ["Served", "ServedAnswer"]
+__all__ = ["Graded", "Served", "ServedAnswer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,18 @@ class ServedAnswer:
     """From the request that was answered to the end of its answer; waits before it do not count."""
     cut: bool
     """Whether it ended at the limit of tokens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Graded:
+    """What a grader of the Evaluator says of answers."""
+
+    scores: Sequence[float | None]
+    """In the answers' order; None where it could not say."""
+    binary: bool
+    higher_is_better: bool
+    judge: Mapping[str, Any] | None = None
+    """The report of the judge that gave the scores, with its `standing`; None without one."""
 
 
 class Served(Protocol):
@@ -54,4 +66,18 @@ class Served(Protocol):
 
     def log_probabilities(self, model: str, tokens: Sequence[int], start: int) -> tuple[float, ...]:
         """Natural logarithms of the probability of each token from `start` (at least 1) on."""
+        ...
+
+    def grade(
+        self,
+        grader: Mapping[str, Any],
+        rows: Sequence[Mapping[str, Any]],
+        *,
+        timeout_s: float,
+        say: Callable[[str], None],
+    ) -> Graded:
+        """Score `rows`, each with an `item` and the `sample` of an answer to it.
+
+        `say` is told how far it is, and may raise to end it.
+        """
         ...

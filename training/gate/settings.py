@@ -1,6 +1,6 @@
 """What a person sets for the gate: how candidate and champion are compared, and the bounds."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -41,6 +41,12 @@ class GateSettings(Section):
     metric: MetricChoice = "auto"
     """What an answer is worth. `auto` is `exact_match` where nine of ten references have at most
     `short_reference_words` words, else `log_likelihood`."""
+    grader: dict[str, Any] | None = None
+    """A grader of the Evaluator, as `testing_criteria` has it, that scores both sides' answers in
+    place of `metric`. Its templates read `item.question`, `item.reference`, `item.metadata` and
+    `sample.output_text`. A judge below the Evaluator's `judge_bar` may not decide."""
+    grading_timeout_s: float = Field(default=3600.0, gt=0)
+    """Time limit of the grader's run."""
     short_reference_words: int = Field(default=8, ge=1)
     """Up to so many words a reference can be asked for word by word."""
     bounds: Bounds = Bounds()

@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from typing import Final, Literal
 
 from cluster.settings import Section
-from training.gate.evidence import Comparison, Evidence, Latency, Parity, Slice, Slices
+from training.gate.evidence import Comparison, Evidence, Judge, Latency, Parity, Slice, Slices
 from training.gate.settings import Bounds
 
 __all__ = ["Check", "Outcome", "Verdict", "decide"]
 
-CheckName = Literal["parity", "template", "answers", "comparison", "slices", "latency", "size"]
+CheckName = Literal[
+    "parity", "template", "answers", "judge", "comparison", "slices", "latency", "size"
+]
 Result = Literal["pass", "fail", "unclear"]
 Outcome = Literal["promote", "inconclusive", "refuse"]
 _SLICES_NAMED: Final = 5
@@ -66,6 +68,8 @@ def _checks(evidence: Evidence, bounds: Bounds) -> Iterator[Check]:
     yield _parity(evidence.parity, bounds)
     yield _template(evidence.parity)
     yield _answers(evidence, bounds)
+    if evidence.judge is not None:
+        yield _judge(evidence.judge)
     yield _comparison(evidence.comparison, bounds)
     yield _slices(evidence.slices, bounds)
     yield _latency(evidence.latency, bounds)
@@ -137,6 +141,13 @@ def _answers(evidence: Evidence, bounds: Bounds) -> Check:
         reason = f"{said} The bound on unanswered ones is {bounds.unanswered:.1%}.{why}"
         return Check(name="answers", result="unclear", reason=reason)
     return Check(name="answers", result="pass", reason=said)
+
+
+def _judge(judge: Judge) -> Check:
+    if judge.allowed:
+        return Check(name="judge", result="pass", reason="The judge's own report is in order.")
+    reason = f"The judge may not decide: {' '.join(judge.reasons)}"
+    return Check(name="judge", result="unclear", reason=reason)
 
 
 def _comparison(found: Comparison | None, bounds: Bounds) -> Check:

@@ -1,34 +1,9 @@
 """Whether a judge may decide a promotion: a pure function of its report and the bar."""
 
-from pydantic import Field
-
-from cluster.settings import Section
+from cluster.settings import JudgeBar, Section
 from deployments.evaluation.judges.report import JudgeReport
 
-__all__ = ["JudgeBar", "Standing", "judge_may_decide"]
-
-
-class JudgeBar(Section):
-    """What a judge must show before its verdicts count."""
-
-    min_kappa: float = Field(default=0.6, ge=-1, le=1)
-    """Cohen's kappa with people; 0.61 to 0.80 is «substantial» (Landis and Koch 1977)."""
-    require_human_labels: bool = True
-    """False: a judge that was never compared with people may decide, if all else is in order."""
-    min_labelled: int = Field(default=30, ge=1)
-    """Items with a person's label from which kappa says anything."""
-    min_items: int = Field(default=30, ge=1)
-    """Items from which the judge's figures say anything."""
-    max_parse_failures: int = Field(default=0, ge=0)
-    """Answers that are no verdict."""
-    max_unanswered_share: float = Field(default=0.02, ge=0, le=1)
-    """Share of verdicts that may be missing."""
-    max_flip_rate: float = Field(default=0.2, ge=0, le=1)
-    """Share of pairs whose two orders may disagree."""
-    max_position_preference: float = Field(default=0.1, ge=0, le=0.5)
-    """Distance of the first position's share from one half."""
-    position_alpha: float = Field(default=0.05, gt=0, lt=1)
-    """A preference beyond the distance counts where its p-value is below this."""
+__all__ = ["Standing", "judge_may_decide"]
 
 
 class Standing(Section):

@@ -4,8 +4,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from cluster.settings import JudgeBar
 from deployments.evaluation.cases import Score
 from deployments.evaluation.graders.grader import Grader
+from deployments.evaluation.graders.judged import JudgedGrader
+from deployments.evaluation.judges.standing import judge_may_decide
 from deployments.evaluation.runs.ledger import StoredResult
 from deployments.evaluation.runs.samples import cleaned
 
@@ -15,8 +18,13 @@ _ERRORS: Final = 20
 _QUANTILES: Final = (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
 
 
-def summarise(results: Sequence[StoredResult], graders: Sequence[Grader]) -> dict[str, Any]:
-    """Counts, figures by grader, tokens by model, seconds, and the errors there were."""
+def summarise(
+    results: Sequence[StoredResult], graders: Sequence[Grader], bar: JudgeBar
+) -> dict[str, Any]:
+    """Counts, figures by grader, tokens by model, seconds, and the errors there were.
+
+    A judge's figures end with its `standing`: whether, by `bar`, it may decide a promotion.
+    """
     outcomes = Counter(result.outcome for result in results)
     return {
         "counts": {
@@ -25,7 +33,7 @@ def summarise(results: Sequence[StoredResult], graders: Sequence[Grader]) -> dic
             "failed": outcomes["fail"],
             "errored": outcomes["error"],
         },
-        "graders": [_of_grader(grader, results) for grader in graders],
+        "graders": [_of_grader(grader, results, bar) for grader in graders],
         "per_model_usage": _usage(results),
         "seconds": _seconds(results),
         "errors": _errors(results),
@@ -50,7 +58,7 @@ def failure_reason(summary: Mapping[str, Any]) -> dict[str, Any] | None:
     }
 
 
-def _of_grader(grader: Grader, results: Sequence[StoredResult]) -> dict[str, Any]:
+def _of_grader(grader: Grader, results: Sequence[StoredResult], bar: JudgeBar) -> dict[str, Any]:
     scores = [
         score_of(result.scores[grader.name]) for result in results if grader.name in result.scores
     ]
@@ -68,17 +76,18 @@ def _of_grader(grader: Grader, results: Sequence[StoredResult]) -> dict[str, Any
         "passed": passed[True],
         "failed": passed[False],
         "figures": cleaned(dict(grader.summary(scores))),
-        "judge": _judge(grader, scores),
+        "judge": _judge(grader, scores, bar),
     }
 
 
-def _judge(grader: Grader, scores: Sequence[Score]) -> dict[str, Any] | None:
+def _judge(grader: Grader, scores: Sequence[Score], bar: JudgeBar) -> dict[str, Any] | None:
     """What the scores say of the judge that gave them; None of a grader that asks none."""
-    report = getattr(grader, "report", None)
-    if report is None:
+    if not isinstance(grader, JudgedGrader):
         return None
-    told: dict[str, Any] = cleaned(report(scores).model_dump(mode="json"))
-    return told
+    report = grader.report(scores)
+    standing = judge_may_decide(report, bar)
+    told: dict[str, Any] = cleaned(report.model_dump(mode="json"))
+    return {**told, "standing": standing.model_dump(mode="json")}
 
 
 def _usage(results: Sequence[StoredResult]) -> list[dict[str, Any]]:

@@ -215,7 +215,9 @@ class RunWorker:
         if await self._ledger.is_done(run_id):
             results = await self._ledger.results(run_id)
             try:
-                summary = await asyncio.to_thread(summarise, results, run.graders)
+                summary = await asyncio.to_thread(
+                    summarise, results, run.graders, self._toolbox.judge_bar
+                )
                 error = failure_reason(summary)
             except Exception as unsummed:  # noqa: BLE001 - the edge to graders: the run must end
                 summary, error = {}, failure_of(unsummed).json()

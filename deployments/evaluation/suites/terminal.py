@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cluster.tables import plain_table, show_table
 from deployments.evaluation.suites.outcome import Outcome, failing_items
 from deployments.evaluation.suites.results import Figures, figures_of, sliced
 from deployments.evaluation.suites.samples import SampleSuite
@@ -87,7 +88,7 @@ def print_comparison(
 
 def print_runs(console: Console, runs: Sequence[Mapping[str, Any]]) -> None:
     """Print a row per run, newest first."""
-    table = _table("run", "suite", "model", "status", "passed", "failed", "errors", "made")
+    table = plain_table("run", "suite", "model", "status", "passed", "failed", "errors", "made")
     for run in runs:
         counts = run.get("result_counts") or {}
         made = datetime.fromtimestamp(int(run["created_at"]), UTC).strftime("%Y-%m-%d %H:%M")
@@ -101,7 +102,7 @@ def print_runs(console: Console, runs: Sequence[Mapping[str, Any]]) -> None:
             *(str(counts.get(key, "-")) for key in ("passed", "failed", "errored")),
             made,
         )
-    console.print(table)
+    show_table(console, table)
 
 
 def print_samples(console: Console, suites: Sequence[SampleSuite]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from training.examples import ChatExample, Message
 from training.gate.items import Expected
 from training.gate.local_weights import local_log_probabilities
-from training.gate.served import ServedAnswer
+from training.gate.served import Graded, ServedAnswer
 from training.tokens import ExampleTokenizer
 
 __all__ = ["TinyService", "labels", "random_adapter"]
@@ -31,6 +31,8 @@ class TinyService:
     seconds: Mapping[str, float] = field(default_factory=dict)
     template: Path | None = None
     asked: list[tuple[str, str]] = field(default_factory=list)
+    graded: Callable[[Sequence[Mapping[str, Any]]], Graded] | None = None
+    """What the Evaluator says of rows; None: it has no say."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def chat(
@@ -65,6 +67,18 @@ class TinyService:
         expected = Expected(tuple(tokens[:start]), tuple(tokens[start:]))
         with self._lock:
             return local_log_probabilities(self.folder, self.adapters[model], [expected]).trained[0]
+
+    def grade(
+        self,
+        grader: Mapping[str, Any],
+        rows: Sequence[Mapping[str, Any]],
+        *,
+        timeout_s: float,
+        say: Callable[[str], None],
+    ) -> Graded:
+        assert self.graded is not None
+        say(f"{len(rows)} answers graded by {grader['name']}")
+        return self.graded(rows)
 
 
 def random_adapter(base: Path, folder: Path, seed: int) -> Path:

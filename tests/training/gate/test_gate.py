@@ -2,7 +2,9 @@
 
 import json
 import random
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +15,7 @@ from training.examples import ChatExample, TextExample
 from training.gate import Contender, GateReport, GateSettings, run_gate
 from training.gate.generation import answer_limit
 from training.gate.items import Expected
+from training.gate.served import Graded
 
 CANDIDATE, CHAMPION = Contender(model="new", title="banking v2"), Contender(model="old")
 DATA = labels(60, 3)
@@ -287,3 +290,56 @@ def test_hostile_names_are_drawn_as_they_are(weights: Weights) -> None:
     assert "<b>" not in page
     assert "<i>" not in page
     assert "$a_{&lt;b&gt;&amp;$ (25)" in page
+
+
+GRADER = {"type": "score_model", "name": "kindness"}
+
+
+def _says(
+    judge: dict[str, object] | None = None, *, higher: bool = True, missing: str = ""
+) -> Callable[[Sequence[Mapping[str, Any]]], Graded]:
+    """The Evaluator: right answers score 0.9, others 0.2; none for the question `missing`."""
+
+    def grade(rows: Sequence[Mapping[str, Any]]) -> Graded:
+        scores: list[float | None] = []
+        for row in rows:
+            asked, text = row["item"]["question"], row["sample"]["output_text"]
+            right = row["item"]["reference"].upper() == text.strip()
+            scores.append(None if asked == missing else 0.9 if right == higher else 0.2)
+        return Graded(scores, binary=False, higher_is_better=higher, judge=judge)
+
+    return grade
+
+
+@pytest.mark.parametrize("higher", [True, False])
+def test_the_evaluators_scores_decide_where_a_grader_is_set(weights: Weights, higher: bool) -> None:
+    service = _service(weights, _right(1.0), graded=_says(higher=higher))
+    report = _gate(weights, service, grader=GRADER)
+    found = report.evidence.comparison
+    assert found is not None
+    assert (found.metric, found.test, found.items) == ("kindness", "Wilcoxon signed-rank", 60)
+    assert found.candidate == pytest.approx(0.9 if higher else -0.2)
+    assert found.direction == "better"
+    assert report.verdict.outcome == "promote"
+    assert report.evidence.judge is None
+    assert GateReport.model_validate_json(report.model_dump_json()) == report
+
+
+def test_what_the_evaluator_cannot_score_counts_as_not_answered(weights: Weights) -> None:
+    service = _service(weights, _right(1.0), graded=_says(missing="q3"))
+    report = _gate(weights, service, grader=GRADER)
+    assert report.evidence.answers.unanswered == 1
+    assert report.verdict.outcome == "inconclusive"  # one of sixty is more than one in a hundred
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_a_judge_below_its_bar_does_not_decide(weights: Weights, allowed: bool) -> None:
+    reasons = [] if allowed else ["It prefers the first answer."]
+    judge = {"flip_rate": 0.5, "standing": {"allowed": allowed, "reasons": reasons}}
+    service = _service(weights, _right(1.0), graded=_says(judge))
+    report = _gate(weights, service, grader=GRADER)
+    assert report.verdict.outcome == ("promote" if allowed else "inconclusive")
+    assert report.evidence.judge is not None
+    assert report.evidence.judge.figures == {"flip_rate": 0.5}
+    if not allowed:
+        assert report.verdict.reasons == ("The judge may not decide: It prefers the first answer.",)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from cluster.settings import JudgeBar
 from deployments.errors import InvalidRequest
 from deployments.evaluation.cases import Case, Sample, Score
 from deployments.evaluation.graders.grader import Grader
@@ -13,7 +14,7 @@ from deployments.evaluation.graders.pairwise import PairwiseGrader
 from deployments.evaluation.graders.rubric import Criterion, RubricGrader
 from deployments.evaluation.judges.judge import Judge
 from deployments.evaluation.judges.report import judge_report
-from deployments.evaluation.judges.standing import JudgeBar, judge_may_decide
+from deployments.evaluation.judges.standing import judge_may_decide
 from tests.fakes.judges import MemoryVerdicts, Reply, Say, ScriptedJudge, filled
 
 INPUT: list[Mapping[str, Any]] = [

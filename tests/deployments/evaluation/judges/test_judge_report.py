@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
+from cluster.settings import JudgeBar
 from deployments.evaluation.cases import Score
 from deployments.evaluation.judges.pairwise import AS_GIVEN, SWAPPED
 from deployments.evaluation.judges.report import judge_report
-from deployments.evaluation.judges.standing import JudgeBar, judge_may_decide
+from deployments.evaluation.judges.standing import judge_may_decide
 from deployments.evaluation.judges.verdict import Judgement, Verdict
 
 UNCHECKED = JudgeBar(require_human_labels=False)
