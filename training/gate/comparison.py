@@ -177,7 +177,7 @@ def _detectable_mean(differences: Sequence[float], reach: float) -> float | None
         return 0.0
     if len(values) > _DISTINCT:
         values = np.quantile(differences, (np.arange(_DISTINCT) + 0.5) / _DISTINCT)
-        counts = np.ones(_DISTINCT)
+        counts = np.ones_like(counts, shape=_DISTINCT)
     weights, items = counts / counts.sum(), len(differences)
     ways = (_tilted_mean(side * values, weights, items, reach) for side in (1, -1))
     return max((found for found in ways if found is not None), default=None)
@@ -194,7 +194,7 @@ def _tilted_mean(
 
     def tilted(slope: float) -> "NDArray[np.float64]":
         found = weights * np.exp(slope * values - (slope * values).max())
-        return found / found.sum()
+        return np.asarray(found / found.sum())
 
     def shows(slope: float) -> bool:
         chances = tilted(slope)
