@@ -42,9 +42,13 @@ def _half_level(chance: np.random.Generator, items: int, mean: float) -> Numbers
 
 
 def _skewed(chance: np.random.Generator, items: int, mean: float) -> Numbers:
-    """Of ten items six are level, three lose a little (0.1), one gains a lot (0.3)."""
+    """Of ten items six are level, three lose a little (0.1), one gains a lot (0.3).
+
+    With a larger mean more of the four gain.
+    """
     small, large = -0.6 * chance.beta(1, 5, items), 0.6 * chance.random(items)
-    moved = np.where(chance.random(items) < 0.75, small, large) + mean / 0.4
+    gain = (0.1 + mean / 0.4) / 0.4
+    moved = np.where(chance.random(items) < gain, large, small)
     return np.where(chance.random(items) < 0.6, 0.0, moved)
 
 

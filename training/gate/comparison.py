@@ -7,12 +7,16 @@ test (1945) on the pairs that differ. `training.gate.intervals` has the interval
 
 import math
 from collections.abc import Sequence
-from statistics import NormalDist, fmean, stdev
-from typing import Final, Literal
+from statistics import NormalDist, fmean
+from typing import TYPE_CHECKING, Final, Literal
 
 from training.gate.evidence import Comparison, Paired, TestName
 from training.gate.intervals import difference_interval
 from training.gate.metrics import Metric
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 __all__ = [
     "compare",
@@ -25,8 +29,12 @@ __all__ = [
 ]
 
 POWER: Final = 0.8
-_WILCOXON: Final = math.pi / 3
-"""Items that Wilcoxon's test needs over the t-test's for normal differences."""
+_LEVEL: Final = 1e-12
+"""Spread from which a mean can be tested."""
+_DISTINCT: Final = 200
+"""Values that stand for the differences where what can be seen is worked out, at most."""
+_HALVINGS: Final = 40
+_STEEPEST: Final = 30.0
 
 Direction = Literal["better", "worse", "level"]
 
@@ -80,6 +88,7 @@ def paired(
             differences, binary, alpha=alpha, resamples=resamples, seed=seed
         ),
         p_value=p_value,
+        mean_p_value=p_value if binary else _mean_p_value(differences, p_value),
         direction=direction,
         detectable=detectable,
         power=_in_words(differences, detectable, binary),
@@ -107,6 +116,15 @@ def two_sided(differences: Sequence[float], binary: bool) -> tuple[float, Direct
     ranks = stats.rankdata([abs(d) for d in moved])
     lean = sum(math.copysign(rank, d) for rank, d in zip(ranks, moved, strict=True))
     return float(stats.wilcoxon(moved).pvalue), _direction(lean)
+
+
+def _mean_p_value(differences: Sequence[float], without_spread: float) -> float:
+    """Student's paired test of a mean of 0; `without_spread` where all differences are equal."""
+    from scipy import stats
+
+    if len(differences) < 2 or max(differences) - min(differences) <= _LEVEL:
+        return without_spread
+    return float(stats.ttest_1samp(differences, 0.0).pvalue)
 
 
 def one_sided_worse(differences: Sequence[float], binary: bool) -> float:
@@ -143,16 +161,15 @@ def detectable_difference(differences: Sequence[float], binary: bool, alpha: flo
 
     Binary: Connor's formula (Biometrics 1987) solved for the difference, with the share of
     discordant pairs that was seen, and at least the one from which the exact test can reject at
-    all. Others: from the differences' spread, by the normal approximation of Wilcoxon's test. None
-    where even a difference on every discordant pair would not show.
+    all. Others: what both Wilcoxon's test (Noether, JASA 1987) and the mean's show the harder way,
+    where the differences that were seen become more or less frequent by exponential tilting (Efron,
+    Canadian Journal of Statistics 9, 1981), so that stars stay stars. None where even a difference
+    on every pair would not show.
     """
     count = len(differences)
     for_alpha, for_power = NormalDist().inv_cdf(1 - alpha / 2), NormalDist().inv_cdf(POWER)
     if not binary:
-        if count < 2:
-            return None
-        spread = stdev(differences)
-        return (for_alpha + for_power) * spread * math.sqrt(_WILCOXON / count)
+        return _detectable_mean(differences, for_alpha + for_power) if count > 1 else None
     least = math.ceil(math.log2(2 / alpha))  # discordant pairs, all one way, with p below alpha
     share = max(sum(d != 0 for d in differences), least) / count
 
@@ -167,6 +184,51 @@ def detectable_difference(differences: Sequence[float], binary: bool, alpha: flo
         middle = (low + high) / 2
         low, high = (middle, high) if lacks(middle) else (low, middle)
     return high
+
+
+def _detectable_mean(differences: Sequence[float], reach: float) -> float | None:
+    import numpy as np
+
+    values, counts = np.unique(differences, return_counts=True)
+    if values[-1] - values[0] <= _LEVEL:
+        return 0.0
+    if len(values) > _DISTINCT:
+        values = np.quantile(differences, (np.arange(_DISTINCT) + 0.5) / _DISTINCT)
+        counts = np.ones_like(counts, shape=_DISTINCT)
+    weights, items = counts / counts.sum(), len(differences)
+    ways = (_tilted_mean(side * values, weights, items, reach) for side in (1, -1))
+    return max((found for found in ways if found is not None), default=None)
+
+
+def _tilted_mean(
+    values: "NDArray[np.float64]", weights: "NDArray[np.float64]", items: int, reach: float
+) -> float | None:
+    """The mean at which both tests just show it; None where no weights do."""
+    import numpy as np
+
+    moved = values != 0
+    leans = np.sign(values[moved][:, None] + values[moved][None, :]) / 2
+
+    def tilted(slope: float) -> "NDArray[np.float64]":
+        found = weights * np.exp(slope * values - (slope * values).max())
+        return np.asarray(found / found.sum())
+
+    def shows(slope: float) -> bool:
+        chances = tilted(slope)
+        mean = float(chances @ values)
+        spread = math.sqrt(max(0.0, float(chances @ values**2) - mean**2))
+        some = chances[moved]
+        lean = float(some @ leans @ some) / float(some.sum()) ** 1.5
+        return math.sqrt(items) * mean >= reach * spread and math.sqrt(3 * items) * lean >= reach
+
+    steepest = _STEEPEST / float(np.abs(values).max())
+    if values.max() <= 0 or not shows(steepest):
+        return None
+    low, high = -steepest, steepest
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (low, middle) if shows(middle) else (middle, high)
+    return float(tilted(high) @ values)
 
 
 def _in_words(differences: Sequence[float], detectable: float | None, binary: bool) -> str:

@@ -87,6 +87,8 @@ class Paired(Section):
     """Null under two items."""
     p_value: float
     """Two-sided."""
+    mean_p_value: float | None = None
+    """Two-sided, of a mean difference of 0: Student's paired test; on 0 and 1 McNemar's again."""
     direction: Literal["better", "worse", "level"]
     """Which way the test's own statistic leans, whatever the mean does."""
     detectable: float | None

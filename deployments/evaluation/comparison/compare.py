@@ -17,7 +17,7 @@ from deployments.evaluation.comparison.report import (
 from deployments.evaluation.comparison.scored import ScoredGrader, ScoredRun, is_synthetic
 from deployments.evaluation.comparison.scores import ComparisonError, ScoredPairs, score_pairs
 from deployments.evaluation.comparison.settings import ComparisonSettings
-from deployments.evaluation.comparison.slices import sliced, turned_interval
+from deployments.evaluation.comparison.slices import means_p_values, sliced, turned_interval
 from deployments.evaluation.comparison.texts import cut, question_text, reference_text
 from deployments.evaluation.comparison.verdict import Finding, Outcome, judge, judge_whole
 from training.gate.comparison import paired
@@ -130,20 +130,22 @@ def _metrics(
         )
         for one in scored
     ]
-    adjusted = holm([one.p_value for one in found])
+    adjusted, of_means = holm([one.p_value for one in found]), holm(means_p_values(found))
     parts = sliced(scored, settings)
     return tuple(
-        _metric(one, result, p_value, settings).model_copy(
+        _metric(one, Finding.of(result, p_value, mean), result, settings).model_copy(
             update={"slices": part.shown, "slices_left_out": part.left_out}
         )
-        for one, result, p_value, part in zip(scored, found, adjusted, parts, strict=True)
+        for one, result, p_value, mean, part in zip(
+            scored, found, adjusted, of_means, parts, strict=True
+        )
     )
 
 
 def _metric(
-    one: ScoredPairs, found: Paired, adjusted: float, settings: ComparisonSettings
+    one: ScoredPairs, finding: Finding, found: Paired, settings: ComparisonSettings
 ) -> MetricComparison:
-    outcome, why = _judged(one, found, adjusted, settings)
+    outcome, why = _judged(one, finding, settings)
     gains, grader = one.gains, one.grader
     turned = _turned(found, grader.higher_is_better)
     before, after = fmean(one.baseline), fmean(one.candidate)
@@ -151,7 +153,8 @@ def _metric(
     reason = (
         f"{grader.name}: {why}. {after:.4f} against {before:.4f} on {found.items} pairs, "
         f"{turned.difference:+.4f}{_within(turned.interval, settings.alpha)}; {found.test}, "
-        f"p = {found.p_value:.3g}, {adjusted:.3g} by Holm; better on {wins}, worse on {losses}."
+        f"p = {found.p_value:.3g}, {finding.p_value:.3g} by Holm; better on {wins}, worse on "
+        f"{losses}."
     )
     return MetricComparison(
         **dict(turned),
@@ -163,7 +166,7 @@ def _metric(
         candidate=after,
         wins=wins,
         losses=losses,
-        adjusted_p_value=adjusted,
+        adjusted_p_value=finding.p_value,
         effects=effects_of(gains, grader.binary),
         missing=one.missing,
         verdict=outcome,
@@ -172,7 +175,7 @@ def _metric(
 
 
 def _judged(
-    one: ScoredPairs, found: Paired, adjusted: float, settings: ComparisonSettings
+    one: ScoredPairs, finding: Finding, settings: ComparisonSettings
 ) -> tuple[Outcome, str]:
     if not one.judged(settings.max_missing):
         return (
@@ -180,9 +183,7 @@ def _judged(
             f"{one.lost} pairs have a score from one run only, more than the "
             f"{settings.max_missing:.0%} that are borne",
         )
-    return judge(
-        Finding.of(found, adjusted), alpha=settings.alpha, min_difference=settings.min_difference
-    )
+    return judge(finding, alpha=settings.alpha, min_difference=settings.min_difference)
 
 
 def _turned(found: Paired, higher_is_better: bool) -> Paired:

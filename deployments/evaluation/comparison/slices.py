@@ -17,7 +17,7 @@ from training.gate.comparison import paired
 from training.gate.evidence import Interval, Paired
 from training.gate.slices import holm, places_by
 
-__all__ = ["WITHOUT", "SlicesOfMetric", "sliced", "turned_interval"]
+__all__ = ["WITHOUT", "SlicesOfMetric", "means_p_values", "sliced", "turned_interval"]
 
 WITHOUT: Final = "(without)"
 """Name of the slice of items that lack the field."""
@@ -54,10 +54,18 @@ def sliced(
         found, left = _parts(place, one, settings.slice_by, settings)
         parts += found
         left_out.append(left)
-    raw = [part.found.p_value for part in parts if part.found]
-    adjusted = iter(holm(raw))
+    found_in = [part.found for part in parts if part.found]
+    adjusted = holm([one.p_value for one in found_in])
+    findings = iter(
+        [
+            Finding.of(one, p_value, mean)
+            for one, p_value, mean in zip(
+                found_in, adjusted, holm(means_p_values(found_in)), strict=True
+            )
+        ]
+    )
     told = [
-        (part.metric, _slice(part, next(adjusted) if part.found else None, scored, settings))
+        (part.metric, _slice(part, next(findings) if part.found else None, scored, settings))
         for part in parts
     ]
     return tuple(
@@ -66,6 +74,11 @@ def sliced(
         )
         for place, left in enumerate(left_out)
     )
+
+
+def means_p_values(found: Sequence[Paired]) -> list[float]:
+    """The p-values of a mean of 0; the test's own where there is none."""
+    return [one.p_value if one.mean_p_value is None else one.mean_p_value for one in found]
 
 
 def turned_interval(interval: Interval | None) -> Interval | None:
@@ -101,7 +114,7 @@ def _parts(
 
 def _slice(
     part: _Part,
-    p_value: float | None,
+    finding: Finding | None,
     scored: Sequence[ScoredPairs],
     settings: ComparisonSettings,
 ) -> SliceComparison:
@@ -114,17 +127,15 @@ def _slice(
         difference=part.gain if higher else 0.0 - part.gain,
         verdict="too small",
     )
-    if part.found is None or p_value is None:
+    if part.found is None or finding is None:
         return told
     if not scored[part.metric].judged(settings.max_missing):
         return told.model_copy(update={"verdict": "no difference shown"})
-    outcome, _ = judge(
-        Finding.of(part.found, p_value),
-        alpha=settings.alpha,
-        min_difference=settings.min_difference,
-    )
+    outcome, _ = judge(finding, alpha=settings.alpha, min_difference=settings.min_difference)
     interval = part.found.interval if higher else turned_interval(part.found.interval)
-    return told.model_copy(update={"interval": interval, "p_value": p_value, "verdict": outcome})
+    return told.model_copy(
+        update={"interval": interval, "p_value": finding.p_value, "verdict": outcome}
+    )
 
 
 def _rank(one: SliceComparison) -> tuple[int, int, str]:

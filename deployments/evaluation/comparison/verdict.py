@@ -1,8 +1,9 @@
 """From findings to a verdict: pure, and the only place that says what «better» needs.
 
-A metric is better or worse where three things agree: the test rejects «no difference» after Holm's
-correction, the mean moved the way the test leans, and the mean's interval excludes 0. The test
-alone is not enough: Wilcoxon's looks at ranks, and rejects a skewed difference whose mean is 0.
+A metric is better or worse where three things agree: the metric's test rejects «no difference» and
+Student's a mean of 0, both after Holm's correction; the mean moved the way the test leans; and the
+interval excludes 0. The metric's test alone is not enough: Wilcoxon's looks at ranks, and rejects a
+skewed difference whose mean is 0.
 """
 
 from collections.abc import Sequence
@@ -21,6 +22,8 @@ class Finding(NamedTuple):
 
     p_value: float
     """Two-sided, after Holm's correction."""
+    mean_p_value: float
+    """Of a mean of 0, after Holm's correction too."""
     direction: Literal["better", "worse", "level"]
     """Which way the test's statistic leans."""
     gain: float
@@ -30,11 +33,11 @@ class Finding(NamedTuple):
     high: float
 
     @classmethod
-    def of(cls, found: Paired, p_value: float) -> "Finding":
-        """What a test of gains found, with its adjusted p-value."""
+    def of(cls, found: Paired, p_value: float, mean_p_value: float) -> "Finding":
+        """What a test of gains found, with its adjusted p-values."""
         interval, gain = found.interval, found.difference
         low, high = (interval.low, interval.high) if interval else (gain, gain)
-        return cls(p_value, found.direction, gain, low, high)
+        return cls(p_value, mean_p_value, found.direction, gain, low, high)
 
 
 class Whole(NamedTuple):
@@ -51,7 +54,7 @@ def judge(found: Finding, *, alpha: float, min_difference: float) -> tuple[Outco
     leans = 1 if found.direction == "better" else -1
     if leans * found.gain < 0:
         return "mixed", "more items move one way, but the mean goes the other"
-    if found.low <= 0 <= found.high:
+    if found.mean_p_value >= alpha or found.low <= 0 <= found.high:
         return "no difference shown", "items move one way, but the mean may be level"
     if abs(found.gain) < min_difference:
         return "no difference shown", f"the difference is smaller than {min_difference:g}"

@@ -6,12 +6,16 @@ import random
 import warnings
 from statistics import NormalDist, fmean
 
+import numpy as np
 import pytest
+from scipy import stats
 
+from tests.benchmarks.draws import COMMON
 from training.gate.comparison import (
     compare,
     detectable_difference,
     one_sided_worse,
+    paired,
     two_sided,
 )
 from training.gate.intervals import interval_of
@@ -176,6 +180,40 @@ def test_of_a_continuous_score_too() -> None:
         for _ in range(400)
     )
     assert 0.7 < won / 400 < 0.9
+
+
+@pytest.mark.parametrize("place", range(len(COMMON)))
+def test_whatever_the_shape_of_the_differences(place: int) -> None:
+    """Levels, stars and skew: the stated mean is shown by the test and by Student's together."""
+    draw, chance = COMMON[place].draw, np.random.default_rng(7)
+    size = 0.0
+    for _ in range(4):  # the statement is made on items that differ by what it states
+        stated = [
+            detectable_difference(draw(chance, 200, size).tolist(), False, 0.05) for _ in range(20)
+        ]
+        size = fmean(found for found in stated if found is not None)
+    found = [
+        paired(draw(chance, 200, size).tolist(), False, alpha=0.05, resamples=100, seed=0)
+        for _ in range(200)
+    ]
+    shown = [max(one.p_value, one.mean_p_value or 0) < 0.05 for one in found]
+    assert 0.72 <= fmean(shown) <= 0.9
+
+
+def test_the_mean_has_a_test_of_its_own() -> None:
+    differences = [0.3, -0.1, 0.25, 0.4, -0.05, 0.6]
+    found = paired(differences, False, alpha=0.05, resamples=100, seed=0)
+    assert found.mean_p_value == pytest.approx(stats.ttest_1samp(differences, 0).pvalue)
+    matches = paired(_pairs(7, 1, 9), True, alpha=0.05, resamples=100, seed=0)
+    assert matches.mean_p_value == matches.p_value
+    level = paired([0.2] * 6, False, alpha=0.05, resamples=100, seed=0)
+    assert level.mean_p_value == level.p_value
+
+
+def test_a_few_items_that_differ_show_little_and_none_show_nothing() -> None:
+    assert detectable_difference([0.1, 0.2, -0.1, 0.3], False, 0.05) is None
+    assert detectable_difference([0.0] * 30, False, 0.05) == 0.0
+    assert detectable_difference([0.1], False, 0.05) is None
 
 
 def test_five_items_cannot_show_anything() -> None:

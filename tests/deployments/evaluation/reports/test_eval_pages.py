@@ -53,7 +53,7 @@ def _run(name: str, shift: float, synthetic: bool = True) -> ScoredRun:
                 "topic": HOSTILE if n % 2 else "plain",
                 "synthetic": synthetic and n <= 3,
             },
-            scores={HOSTILE: (n % 7) / 7 + shift, "exact": float(n % 3 == 0)},
+            scores={HOSTILE: (n % 7) / 7 + shift * (1 + n % 3), "exact": float(n % 3 == 0)},
             passed={"exact": n % 3 == 0},
             sample=Sample(HOSTILE, model=HOSTILE, seconds=1.0, prompt_tokens=1),
         )
