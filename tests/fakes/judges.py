@@ -3,14 +3,14 @@
 import json
 import math
 import re
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from deployments.evaluation.cases import Case
+from tests.fakes.http_server import serving
 
 __all__ = [
     "JudgeApi",
@@ -109,16 +109,8 @@ class JudgeApi:
 def running_judge_api(say: Say, refusals: int = 0) -> Iterator[JudgeApi]:
     """Serve `/v1/chat/completions` on a free loopback port while the block runs."""
     api = JudgeApi(say, refusals)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(api))
-    api.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
-    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
-    thread.start()
-    try:
+    with serving(_handler(api)) as api.url:
         yield api
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def _handler(api: JudgeApi) -> type[BaseHTTPRequestHandler]:

@@ -5,15 +5,15 @@ Documents whose bytes contain `BROKEN` fail at parsing; the others complete at t
 
 import json
 import re
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from tests.fakes.evals_api import FakeEvals
+from tests.fakes.http_server import serving
 
 __all__ = ["FakeApi", "running_fake_api"]
 
@@ -118,17 +118,8 @@ class FakeApi:
 def running_fake_api() -> Iterator[FakeApi]:
     """Serve a fresh FakeApi on a free loopback port while the block runs."""
     api = FakeApi()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(api))
-    api.url = f"http://127.0.0.1:{server.server_address[1]}/v1"
-    # It looks for its end every half second by itself, which each test would wait for.
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    try:
+    with serving(_handler(api)) as api.url:
         yield api
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def _handler(api: FakeApi) -> type[BaseHTTPRequestHandler]:

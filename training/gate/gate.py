@@ -64,7 +64,9 @@ def run_gate(
     if settings.grader is None:
         answered, judge = score_pairs(pairs, metric), None
     else:
-        answered, judge = grade_pairs(service, settings, pairs, say)
+        answered, judge = grade_pairs(
+            service, settings.grader, pairs, timeout_s=settings.grading_timeout_s, say=say
+        )
     evidence = Evidence(
         parity=parity,
         answers=Answers(

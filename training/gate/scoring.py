@@ -10,7 +10,6 @@ from training.gate.evidence import Judge
 from training.gate.generation import Pair, Say, Side
 from training.gate.metrics import Metric, Observation
 from training.gate.served import Graded, Served
-from training.gate.settings import GateSettings
 
 __all__ = ["Scored", "grade_pairs", "graders_metric", "score_pairs"]
 
@@ -30,8 +29,7 @@ class Scored:
 
 def score_pairs(pairs: Sequence[Pair], metric: Metric) -> Scored:
     """Score what both sides answered."""
-    both = [(pair, pair.candidate, pair.champion) for pair in pairs]
-    kept = [(pair, ours, theirs) for pair, ours, theirs in both if ours and theirs]
+    kept = _answered(pairs)
     return Scored(
         metric,
         [pair for pair, _, _ in kept],
@@ -47,23 +45,24 @@ def graders_metric(grader: Mapping[str, Any]) -> Metric:
 
 
 def grade_pairs(
-    service: Served, settings: GateSettings, pairs: Sequence[Pair], say: Say
+    service: Served,
+    grader: Mapping[str, Any],
+    pairs: Sequence[Pair],
+    *,
+    timeout_s: float,
+    say: Say,
 ) -> tuple[Scored, Judge | None]:
     """Let the Evaluator score all answers in one run. Raises GateError and the service's error.
 
     Items that it cannot score on both sides are left out. Where lower is better, scores change
     their sign.
     """
-    grader = settings.grader
-    if grader is None:
-        raise GateError("No grader is set.", fix="Set `grader` in the gate's settings.")
-    both = [(pair, pair.candidate, pair.champion) for pair in pairs]
-    kept = [(pair, ours, theirs) for pair, ours, theirs in both if ours and theirs]
+    kept = _answered(pairs)
     if not kept:
         return Scored(graders_metric(grader), [], [], []), None
     rows = [_row(pair, ours) for pair, ours, _ in kept]
     rows += [_row(pair, theirs) for pair, _, theirs in kept]
-    graded = service.grade(grader, rows, timeout_s=settings.grading_timeout_s, say=say)
+    graded = service.grade(grader, rows, timeout_s=timeout_s, say=say)
     sign = 1.0 if graded.higher_is_better else -1.0
     ours, theirs = graded.scores[: len(kept)], graded.scores[len(kept) :]
     scored = [
@@ -79,6 +78,11 @@ def grade_pairs(
         [other for _, _, other in scored],
     )
     return found, _judge(graded)
+
+
+def _answered(pairs: Sequence[Pair]) -> list[tuple[Pair, Side, Side]]:
+    both = ((pair, pair.candidate, pair.champion) for pair in pairs)
+    return [(pair, ours, theirs) for pair, ours, theirs in both if ours and theirs]
 
 
 def _row(pair: Pair, side: Side) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Any, Final
+
+from deployments.evaluation.metrics.registry import METRICS
 
 __all__ = ["GraderKind", "kind_of"]
 
@@ -27,10 +28,5 @@ def kind_of(spec: Mapping[str, Any]) -> GraderKind:
     if kind in _PASS_OR_FAIL:
         return GraderKind(name, judges=True)
     has_threshold = spec.get("pass_threshold", _DEFAULT_THRESHOLDS.get(kind)) is not None
-    metric = _metric(spec.get("metric")) if kind == "metric" else None
+    metric = METRICS.get(str(spec.get("metric"))) if kind == "metric" else None
     return GraderKind(name, judges=has_threshold or (metric is not None and metric.binary))
-
-
-def _metric(name: Any) -> Any:
-    metrics = import_module("deployments.evaluation.metrics.registry").METRICS
-    return metrics.get(name)

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import httpx2
 import openai
@@ -11,18 +11,14 @@ from fastapi import FastAPI
 
 from cluster.database import Database
 from cluster.settings import HttpSettings, IngestionSettings, Settings, TracingSettings
-from cluster.storage import ByteStore
 from deployments.gateway.app import create_app
 from deployments.gateway.services import Services
-from deployments.gateway.tracing import TraceWriter
 from tests.fakes.parts import (
-    FakeEmbedder,
-    FakeEvaluator,
     FakeIngestor,
-    FakeModel,
     FakeRetriever,
 )
 from tests.fixtures.databases import database, database_url
+from tests.fixtures.gateway import fake_services
 
 __all__ = ["database", "database_url"]
 
@@ -41,20 +37,7 @@ def settings(tmp_path: Path) -> Settings:
 @pytest.fixture
 async def parts(settings: Settings, database: Database) -> Services:
     """The gateway's collaborators."""
-    storage = ByteStore(settings.storage_url)
-    ingestor = FakeIngestor(database, storage)
-    return Services(
-        settings=settings,
-        database=database,
-        storage=storage,
-        models={"smollm2-135m-instruct": FakeModel()},
-        embedder=FakeEmbedder(),
-        retriever=FakeRetriever(database, ingestor),
-        ingestor=ingestor,
-        evaluator=FakeEvaluator(),
-        traces=TraceWriter(database, flush_interval_s=0.01),
-        answerer=cast(Any, None),
-    )
+    return fake_services(settings, database)
 
 
 @pytest.fixture
