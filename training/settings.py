@@ -14,7 +14,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from cluster.problems import problem_of
-from cluster.settings import Section
+from cluster.sections.section import Section
 from training.data.columns import Columns
 from training.data.settings import CurationSettings
 from training.errors import PlanError

@@ -5,7 +5,7 @@ from typing import Any, Final, Self
 
 from pydantic import model_validator
 
-from cluster.settings import Section
+from cluster.sections.section import Section
 from training.data.forms.values import Say, listed, seen
 from training.data.strict_json import parse_json
 

@@ -4,7 +4,7 @@ from typing import Final, Literal, Self
 
 from pydantic import Field, model_validator
 
-from cluster.settings import Section
+from cluster.sections.section import Section
 
 __all__ = [
     "ENTITIES",

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from cluster.settings import Section
+from cluster.sections.section import Section
 
 __all__ = [
     "Answers",

@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 from pydantic import Field
 
-from cluster.settings import Section
+from cluster.sections.section import Section
 from training.data.texts import question
 from training.gate.evidence import Evidence
 from training.gate.generation import Pair

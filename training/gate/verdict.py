@@ -7,7 +7,7 @@ unclear leaves it inconclusive; only where all pass is it promoted.
 from collections.abc import Iterator
 from typing import Final, Literal
 
-from cluster.settings import Section
+from cluster.sections.section import Section
 from training.gate.evidence import Comparison, Evidence, Judge, Latency, Parity, Slice, Slices
 from training.gate.settings import Bounds
 

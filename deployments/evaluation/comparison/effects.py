@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from statistics import fmean, stdev
 from typing import Literal
 
-from cluster.settings import Section
+from cluster.sections.section import Section
 
 __all__ = ["Effect", "effects_of"]
 

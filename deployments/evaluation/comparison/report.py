@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Literal
 
-from cluster.settings import Section
+from cluster.sections.section import Section
 from deployments.evaluation.comparison.effects import Effect
 from deployments.evaluation.comparison.settings import ComparisonSettings
 from deployments.evaluation.comparison.verdict import Outcome, SliceOutcome

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from statistics import NormalDist
 from typing import Final, Literal, NamedTuple
 
-from cluster.settings import Section
+from cluster.sections.section import Section
 
 __all__ = ["Agreement", "Kappa", "Share", "Weights", "agreement_of", "cohen_kappa", "share_of"]
 

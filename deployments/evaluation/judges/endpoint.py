@@ -10,7 +10,7 @@ from pydantic import Field
 
 from cluster.client import translated_errors
 from cluster.errors import ApiError, SettingsError, UnreachableError
-from cluster.settings import Section
+from cluster.sections.section import Section
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI

@@ -15,7 +15,7 @@ from typing import Any, Final
 from pydantic import Field
 
 from cluster.errors import ApiError
-from cluster.settings import Section
+from cluster.sections.section import Section
 from deployments.evaluation.judges.choices import Choices
 from deployments.evaluation.judges.distribution import probabilities, spread_of, weighted_mean
 from deployments.evaluation.judges.shape import Shape, demand, find, most_tokens, spelling

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 
-from cluster.settings import Section
+from cluster.sections.section import Section
 from deployments.evaluation.cases import Score
 from deployments.evaluation.judges.agreement import (
     Agreement,

@@ -1,6 +1,7 @@
 """Whether a judge may decide a promotion: a pure function of its report and the bar."""
 
-from cluster.settings import JudgeBar, Section
+from cluster.sections.section import Section
+from cluster.settings import JudgeBar
 from deployments.evaluation.judges.report import JudgeReport
 
 __all__ = ["Standing", "judge_may_decide"]

@@ -5,7 +5,7 @@ from typing import Any, Final, Literal
 
 from pydantic import ValidationError
 
-from cluster.settings import Section
+from cluster.sections.section import Section
 from deployments.evaluation.cases import Score
 
 __all__ = ["DETAIL", "Judgement", "Kind", "Verdict", "judgements"]

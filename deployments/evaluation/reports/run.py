@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from cluster.settings import Section
+from cluster.sections.section import Section
 from deployments.evaluation.reports.settings import ReportSettings
 from training.gate.evidence import Interval
 

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from cluster.settings import Section
+from cluster.sections.section import Section
 
 __all__ = ["ReportSettings"]
 

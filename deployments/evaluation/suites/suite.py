@@ -18,7 +18,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from cluster.settings import Section
+from cluster.sections.section import Section
 
 __all__ = ["Answers", "Data", "FileSearch", "Message", "Sampling", "Suite", "Thresholds"]
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cluster.settings import Section
+from cluster.sections.section import Section
 from training.data.curation.frames import Frame
 from training.data.curation.grouping import Groups, equal_texts, leaders, near_pairs
 from training.data.curation.marking import Mark, MarkerPlan

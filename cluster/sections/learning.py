@@ -1,0 +1,72 @@
+"""Settings of what runs while people use the system: experiments, feedback, drift, alerts."""
+
+from pydantic import Field
+
+from cluster.sections.section import Section
+
+__all__ = [
+    "AlertSettings",
+    "DriftSettings",
+    "ExperimentSettings",
+    "FeedbackSettings",
+    "MonitorSettings",
+    "WebhookSettings",
+]
+
+
+class MonitorSettings(Section):
+    """The Monitor: the actor that watches over experiments, drift, alerts and retention."""
+
+    cpus: float = Field(default=0.1, ge=0)
+    """CPUs that its replica reserves."""
+
+
+class ExperimentSettings(Section):
+    """Experiments on live traffic."""
+
+    period_s: float = Field(default=0.5, gt=0)
+    """How often running experiments are looked at."""
+    max_shadows: int = Field(default=32, ge=0)
+    """Shadow requests that one gateway replica holds at once; further ones are left out and
+    counted."""
+
+
+class FeedbackSettings(Section):
+    """Feedback on answers."""
+
+    secret_env: str = "EVERLOOP_FEEDBACK_SECRET"  # noqa: S105 - the variable's name
+    """Variable with the key that signs end users' tokens; without it one is made in the data
+    folder."""
+    token_ttl_s: int = Field(default=7 * 86400, ge=60)
+    """How long a token is good for, unless it is asked for with less."""
+
+
+class DriftSettings(Section):
+    """Drift monitors."""
+
+    period_s: float = Field(default=5.0, gt=0)
+    """How often the schedule is looked at."""
+    max_window: int = Field(default=5000, ge=100)
+    """Requests of one window that are looked at; beyond it they are sampled evenly."""
+
+
+class WebhookSettings(Section):
+    """Somebody who is told of alerts."""
+
+    url: str = Field(min_length=1, max_length=2048)
+    """Gets a POST with JSON."""
+    secret_env: str | None = None
+    """Variable with the key that signs the body (HMAC-SHA256)."""
+    kinds: tuple[str, ...] = ()
+    """Kinds of alerts that it gets; none: all."""
+
+
+class AlertSettings(Section):
+    """Alerts, and who is told of them."""
+
+    webhooks: tuple[WebhookSettings, ...] = ()
+    max_attempts: int = Field(default=8, ge=1)
+    """Tries to deliver, ever further apart, before it is given up."""
+    timeout_s: float = Field(default=5.0, gt=0)
+    period_s: float = Field(default=1.0, gt=0)
+    """How often alerts that wait are looked for."""
