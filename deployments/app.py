@@ -17,7 +17,7 @@ __all__ = ["build_app"]
 
 
 def build_app(settings: Settings) -> "Application":
-    """Compose the Gateway over Retriever, Ingestor, Evaluator, Trainer, Embedder and Models.
+    """Compose the Gateway over all other deployments.
 
     Model folders are resolved here, once; what is missing is fetched. Raises ModelSourceError.
     """
@@ -26,6 +26,7 @@ def build_app(settings: Settings) -> "Application":
     from deployments.gateway.deployment import build_gateway
     from deployments.ingestor.deployment import build_ingestor
     from deployments.model.deployment import AdapterPlace, build_model_deployment
+    from deployments.monitor.deployment import build_monitor
     from deployments.retriever.deployment import build_retriever
     from deployments.trainer.deployment import build_trainer_deployment
 
@@ -56,6 +57,7 @@ def build_app(settings: Settings) -> "Application":
         model.id: build_model_deployment(model, model_paths[model.id], adapters)
         for model in settings.models
     }
+    trainer = build_trainer_deployment(settings, models)
     return build_gateway(
         settings,
         model_paths=model_paths,
@@ -63,6 +65,7 @@ def build_app(settings: Settings) -> "Application":
         retriever=retriever,
         ingestor=ingestor,
         evaluator=evaluator,
-        trainer=build_trainer_deployment(settings, models),
+        trainer=trainer,
+        monitor=build_monitor(settings, embedder, evaluator, trainer),
         models=models,
     )

@@ -6,10 +6,16 @@ from typing import Annotated, Literal
 import typer
 
 from cluster.cli.data import data
+from cluster.cli.drift import drift
 from cluster.cli.evaluation import evaluation
 from cluster.cli.exits import guarded
+from cluster.cli.experiments import experiments
+from cluster.cli.feedback import feedback
 from cluster.cli.improvement import COMMANDS
+from cluster.cli.lineage import lineage
 from cluster.cli.options import AsJson, BaseUrl, Store
+from cluster.cli.prompts import prompts
+from cluster.cli.traces import traces
 
 __all__ = ["app"]
 
@@ -25,6 +31,12 @@ app = typer.Typer(
 )
 app.add_typer(data, name="data")
 app.add_typer(evaluation, name="eval")
+app.add_typer(prompts, name="prompts")
+app.add_typer(experiments, name="experiments")
+app.add_typer(feedback, name="feedback")
+app.add_typer(traces, name="traces")
+app.add_typer(drift, name="drift")
+app.add_typer(lineage, name="lineage")
 
 
 @app.command()

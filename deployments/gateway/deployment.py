@@ -25,6 +25,7 @@ class GatewayReplica:
         ingestor: Any,
         evaluator: Any,
         trainer: Any,
+        monitor: Any,
         models: dict[str, Any],
     ) -> None:
         from cluster.database import Database
@@ -33,7 +34,6 @@ class GatewayReplica:
         from deployments.gateway.grounding.tokens import TokenCounter
         from deployments.gateway.readiness import deployment_checks
         from deployments.gateway.services import Services
-        from deployments.gateway.tracing import TraceWriter
         from deployments.handles import (
             EmbedderHandle,
             EvaluatorHandle,
@@ -43,6 +43,8 @@ class GatewayReplica:
             TrainerHandle,
         )
         from deployments.prompts import PromptLibrary
+        from deployments.prompts.book import PromptBook
+        from deployments.tracing.writer import TraceWriter
 
         retry = settings.http.retry_after_s
         database = Database(settings.database_url, settings.database.pool_size)
@@ -94,6 +96,7 @@ class GatewayReplica:
                 settings=settings.grounding,
                 sample_rate=settings.evaluation.sample_rate,
             ),
+            prompts=PromptBook(database),
             trainer=TrainerHandle(trainer, retry_after_s=retry),
             calls=lambda: {name: model.in_flight for name, model in chat.items()},
             checks={"milvus": search.check, **checks},
@@ -115,6 +118,7 @@ def build_gateway(
     ingestor: "Application",
     evaluator: "Application",
     trainer: "Application",
+    monitor: "Application",
     models: Mapping[str, "Application"],
 ) -> "Application":
     """Bind the ingress; every other deployment hangs below it."""
@@ -135,5 +139,6 @@ def build_gateway(
         ingestor,
         evaluator,
         trainer,
+        monitor,
         dict(models),
     )

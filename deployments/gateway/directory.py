@@ -7,7 +7,7 @@ first token to its last, whatever moves meanwhile.
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from cluster.adapters import ADAPTER_PREFIX, SERVED_KINDS, AdapterFiles
@@ -15,6 +15,7 @@ from cluster.ids import DEFAULT_PROJECT
 from cluster.records import Adapter, Alias
 from deployments.errors import InvalidRequest, NotFound
 from deployments.gateway.registry.moves import live_adapter
+from deployments.serving import Serving
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -41,6 +42,8 @@ class Target:
     adapter: AdapterFiles | None = None
     alias: str | None = None
     """The name that the client used, where it was an alias."""
+    serving: Serving = field(default_factory=Serving)
+    """The prompt and the retrieval that the alias goes with."""
 
     @property
     def name(self) -> str:
@@ -62,7 +65,7 @@ class ModelDirectory:
         self._bases = tuple(bases)
         self._default_alias = default_alias
         self._clock = clock
-        self._aliases: _Kept[str | None] = _Kept(ALIAS_TTL_S, clock)
+        self._aliases: _Kept[_Pointed] = _Kept(ALIAS_TTL_S, clock)
         self._adapters: _Kept[Adapter | None] = _Kept(_ADAPTER_TTL_S, clock)
 
     async def resolve(self, name: str, param: str = "model") -> Target:
@@ -71,12 +74,13 @@ class ModelDirectory:
             return Target(name)
         if name.startswith(ADAPTER_PREFIX):
             return await self._adapter(name, None, param)
-        target = await self._alias(name)
-        if target is None:
+        pointed = await self._alias(name)
+        if pointed is None:
             raise self._unknown(name, param)
-        if target in self._bases:
-            return Target(target, alias=name)
-        return await self._adapter(target, name, param)
+        found = Target(pointed.target)
+        if pointed.target not in self._bases:
+            found = await self._adapter(pointed.target, name, param)
+        return replace(found, alias=name, serving=pointed.serving)
 
     def forget(self, alias: str) -> None:
         """Read this alias anew when it is next asked for."""
@@ -86,21 +90,21 @@ class ModelDirectory:
         """Read this adapter anew when it is next asked for."""
         self._adapters.drop(adapter_id)
 
-    async def _alias(self, name: str) -> str | None:
-        known, target = self._aliases.get(name)
+    async def _alias(self, name: str) -> "_Pointed | None":
+        known, pointed = self._aliases.get(name)
         if not known:
             asked = self._clock()
 
-            def read(session: "Session") -> str | None:
+            def read(session: "Session") -> _Pointed | None:
                 row = session.get(Alias, (DEFAULT_PROJECT, name))
-                return None if row is None else row.target
+                return None if row is None else _Pointed(row.target, Serving.of_json(row.serving))
 
-            target = await self._database.run(read, read_only=True)
-            if target is None and name == self._default_alias:
-                target = self._bases[0]
-            if target is not None:  # names that clients make up are not kept
-                self._aliases.put(name, target, asked)
-        return target
+            pointed = await self._database.run(read, read_only=True)
+            if pointed is None and name == self._default_alias:
+                pointed = _Pointed(self._bases[0], Serving())
+            if pointed is not None:  # names that clients make up are not kept
+                self._aliases.put(name, pointed, asked)
+        return pointed
 
     async def _adapter(self, adapter_id: str, alias: str | None, param: str) -> Target:
         known, row = self._adapters.get(adapter_id)
@@ -137,6 +141,14 @@ class ModelDirectory:
             param=param,
             code="model_not_found",
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Pointed:
+    """What an alias points at."""
+
+    target: str
+    serving: Serving
 
 
 class _Kept(Generic[Item]):

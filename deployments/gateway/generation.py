@@ -23,8 +23,8 @@ from deployments.gateway.request_context import (
     remaining_s,
     request_id,
 )
-from deployments.gateway.tracing import CLIENT_CLOSED, TraceDraft
 from deployments.model.messages import ModelCall, Part, Usage
+from deployments.tracing.draft import CLIENT_CLOSED, TraceDraft
 
 __all__ = ["answer", "model_call", "read_body"]
 

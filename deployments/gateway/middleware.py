@@ -23,7 +23,8 @@ from deployments.errors import (
 )
 from deployments.gateway.error_bodies import error_response, internal_error_response
 from deployments.gateway.measures import measures
-from deployments.gateway.tracing import CLIENT_CLOSED, TraceDraft, TraceWriter
+from deployments.tracing.draft import CLIENT_CLOSED, TraceDraft
+from deployments.tracing.writer import TraceWriter
 
 __all__ = ["BodyRules", "Deadline", "RequestIdentity"]
 

@@ -4,7 +4,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from cluster.records import FileBatch, StoredFile, Trace, TraceScore, VectorStore, VectorStoreFile
+from cluster.records import FileBatch, StoredFile, VectorStore, VectorStoreFile
 from deployments.retriever.messages import RetrievedPassage
 
 __all__ = [
@@ -16,7 +16,6 @@ __all__ = [
     "SearchPage",
     "SearchResultObject",
     "TextContent",
-    "TraceObject",
     "VectorStoreFileObject",
     "VectorStoreObject",
     "status_of",
@@ -356,49 +355,3 @@ class SearchPage(BaseModel):
     has_more: Literal[False] = False
     next_page: None = None
     timings_ms: dict[str, float]
-
-
-class TraceObject(BaseModel):
-    """What one request did. `body`'s fields (passages, sentences, tokens, …) stand beside these."""
-
-    model_config = ConfigDict(extra="allow")
-
-    id: str
-    object: Literal["trace"] = "trace"
-    created_at: int
-    request_id: str
-    route: str
-    model: str | None
-    status: int
-    duration_ms: float
-    question: str | None
-    answer: str | None
-    prompt_version: str | None
-    scores: list[dict[str, Any]]
-
-    @classmethod
-    def of(cls, row: Trace, scores: list[TraceScore]) -> "TraceObject":
-        """Make it from its record and its scores."""
-        own = {
-            "id": row.id,
-            "created_at": row.created_at,
-            "request_id": row.request_id,
-            "route": row.route,
-            "model": row.model,
-            "status": row.status,
-            "duration_ms": row.duration_ms,
-            "question": row.question,
-            "answer": row.answer,
-            "prompt_version": row.prompt_version,
-            "scores": [
-                {
-                    "name": score.name,
-                    "value": score.value,
-                    "evaluator": score.evaluator,
-                    "detail": score.detail,
-                    "created_at": score.created_at,
-                }
-                for score in scores
-            ],
-        }
-        return cls(**{**row.body, **own, "object": "trace"})

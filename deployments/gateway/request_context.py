@@ -5,7 +5,7 @@ from typing import cast
 
 from fastapi import Request
 
-from deployments.gateway.tracing import TraceDraft
+from deployments.tracing.draft import TraceDraft
 
 __all__ = ["current_trace", "is_background", "remaining_s", "request_id"]
 

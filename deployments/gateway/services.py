@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from cluster.database import Database
     from cluster.storage import ByteStore
     from deployments.gateway.grounding.answerer import GroundedAnswerer
-    from deployments.gateway.tracing import TraceWriter
+    from deployments.prompts.book import PromptBook
+    from deployments.tracing.writer import TraceWriter
 
 __all__ = ["Check", "Services", "services"]
 
@@ -48,6 +49,7 @@ class Services:
     evaluator: AnswerScorer
     traces: "TraceWriter"
     answerer: "GroundedAnswerer"
+    prompts: "PromptBook"
     trainer: TrainingQueue | None = None
     calls: Callable[[], Mapping[str, int]] | None = None
     """Calls to each model that this replica holds now."""

@@ -69,7 +69,7 @@ def stored_rows(
 def _is_wanted(trace: Trace, model: str | None, metadata: Mapping[str, Any]) -> bool:
     if trace.body.get("background"):
         return False
-    if model is not None and model not in {trace.model, trace.body.get("alias")}:
+    if model is not None and model not in {trace.model, trace.alias}:
         return False
     given = trace.body.get("metadata") or {}
     return all(given.get(name) == value for name, value in metadata.items())

@@ -15,6 +15,7 @@ from cluster.errors import EverloopError
 from cluster.ids import DEFAULT_PROJECT
 from cluster.settings import GroundingSettings
 from deployments.errors import NotFound, RequestError
+from deployments.gateway.choosing import Choice
 from deployments.gateway.grounding.attribution import Attributor, SentenceSupport, groundedness
 from deployments.gateway.grounding.budget import check_budget, fit_texts, fit_turns
 from deployments.gateway.grounding.chat import chat_body, chat_options, chat_stream
@@ -42,11 +43,12 @@ from deployments.gateway.grounding.tracing import (
     trace_result,
 )
 from deployments.gateway.grounding.windows import SourcePassage
-from deployments.gateway.tracing import TraceDraft
 from deployments.model.messages import ModelCall, Part, Usage
 from deployments.ports import AnswerScorer, ChatModel, PassageSearch, TextEmbedder
-from deployments.prompts import PromptLibrary
+from deployments.prompts import Prompt, PromptLibrary
 from deployments.retriever.messages import RetrievedPassage
+from deployments.serving import Retrieval
+from deployments.tracing.draft import TraceDraft
 
 __all__ = ["AnswerRequest", "ChatProfile", "GroundedAnswerer", "PreparedAnswer"]
 
@@ -81,6 +83,13 @@ class AnswerRequest:
     """What answers on top of the model."""
     background: bool = False
     """Gives way to users' requests; it is not scored as one of theirs."""
+    prompt: Prompt | None = None
+    """What the model is told, in place of the default prompt; its messages stand already in
+    `messages` where nothing is searched."""
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    """Of a prompt with passages: the client's values beside those that grounding gives."""
+    retrieval: Retrieval = field(default_factory=Retrieval)
+    """How passages are found where `search` does not say."""
 
     @property
     def answers(self) -> str:
@@ -178,18 +187,18 @@ class GroundedAnswerer:
                 yield event
 
     async def chat(
-        self, call: ModelCall, trace: TraceDraft, *, base: str
+        self, call: ModelCall, trace: TraceDraft, choice: Choice
     ) -> AsyncGenerator[Part, None]:
         """Answer a `/v1/chat/completions` body that has `file_search`, as a model would.
 
         Stands where `ChatModel.generate` does: for `stream: true` server-sent events, otherwise one
-        JSON body. `base` is the served model that `call` goes to. Raises RequestError and, for a
+        JSON body. `choice` says who answers, by which prompt. Raises RequestError and, for a
         malformed `file_search`, FastAPI's RequestValidationError, both before the first Part or in
         the middle. Closing it stops the model.
         """
         body = call.body
         request = AnswerRequest(
-            model=base,
+            model=choice.target.base,
             adapter=call.adapter,
             messages=body.get("messages") or [],
             search=parse_file_search(body),
@@ -197,6 +206,9 @@ class GroundedAnswerer:
             request_id=call.request_id,
             deadline_s=call.deadline_s,
             background=call.background,
+            prompt=choice.prompt,
+            variables=choice.variables,
+            retrieval=choice.retrieval,
         )
         prepared = await self.prepare(request, trace)
         events = self.stream(prepared, trace)
@@ -214,11 +226,14 @@ class GroundedAnswerer:
     ) -> PreparedAnswer:
         conversation = read_conversation(request.messages)
         query = conversation.query()
-        trace.question, trace.prompt_version = conversation.question, self._prompt.version
+        prompt = request.prompt or self._prompt
+        trace.question, trace.prompt_version = conversation.question, prompt.version
         trace.body.update(query=query, vector_store_ids=list(search.vector_store_ids))
         with _timed(trace, "retrieve"):
             result = await self._retriever.search(
-                search.request(query, request.project_id, self._settings.max_passages)
+                search.request(
+                    query, request.project_id, self._settings.max_passages, request.retrieval
+                )
             )
         trace.timings_ms.update({f"retrieve_{k}": v for k, v in result.timings_ms.items()})
         with _timed(trace, "decide"):
@@ -228,17 +243,17 @@ class GroundedAnswerer:
             decision = decide_support(query, result.passages, thresholds)
         trace_decision(trace, decision)
         is_json = _wants_json(request.options)
-        if not decision.supported and self._prompt.refusal is not None and not is_json:
+        if not decision.supported and prompt.refusal is not None and not is_json:
             trace_packing(trace, None, result.passages)
             return PreparedAnswer(
-                request, profile, {}, query, result.passages, refusal=self._prompt.refusal
+                request, profile, {}, query, result.passages, refusal=prompt.refusal
             )
         with _timed(trace, "pack"):
             turns, packing = self._pack(request, search, conversation, profile, result.passages)
         trace_packing(trace, packing, ())
         trace.body["turns_left_out"] = len(conversation.turns) - len(turns)
         with _timed(trace, "render"):
-            messages = self._render(conversation, turns, packing.used, profile.counter)
+            messages = self._render(request, conversation, turns, packing.used, profile.counter)
         return PreparedAnswer(
             request,
             profile,
@@ -260,8 +275,8 @@ class GroundedAnswerer:
     ) -> tuple[list[dict[str, str]], Packing]:
         counter, context = profile.counter, profile.context_tokens
         answer = _asked_tokens(request.options) or self._settings.answer_tokens
-        prompt = counter.count_messages(self._render(conversation, [], (), counter))
-        if "highlights" in self._prompt.variables:
+        prompt = counter.count_messages(self._render(request, conversation, [], (), counter))
+        if "highlights" in (request.prompt or self._prompt).variables:
             prompt += _HIGHLIGHT_TOKENS
         turns, turn_tokens = fit_turns(
             conversation.turns, counter, (context - answer - prompt) // 2
@@ -270,29 +285,32 @@ class GroundedAnswerer:
             context, prompt + turn_tokens, answer, self._settings.max_context_tokens
         )
         check_budget(budget, prompt, answer, context)
-        limit = search.max_num_results or self._settings.max_passages
+        limit = search.limit(self._settings.max_passages, request.retrieval)
         return turns, pack(passages, counter, budget, limit)
 
     def _render(
         self,
+        request: AnswerRequest,
         conversation: Conversation,
         turns: list[dict[str, str]],
         used: tuple[PackedPassage, ...],
         counter: TokenCounter,
     ) -> list[dict[str, str]]:
         """Put the earlier turns between the prompt's system message and its last one."""
-        variables: dict[str, Any] = {
+        prompt = request.prompt or self._prompt
+        given: dict[str, Any] = {
             "passages": [
                 {"number": p.number, "text": p.text, "source": p.passage.filename} for p in used
             ],
             "question": conversation.question,
             "instructions": conversation.instructions,
         }
-        if "highlights" in self._prompt.variables:
+        if "highlights" in prompt.variables:
             texts = [passage.text for passage in used]
             best = highlights(conversation.query(), texts, _HIGHLIGHTS)
-            variables["highlights"] = fit_texts(best, counter, _HIGHLIGHT_TOKENS)
-        rendered = self._prompt.render(**variables)
+            given["highlights"] = fit_texts(best, counter, _HIGHLIGHT_TOKENS)
+        own = {name: value for name, value in given.items() if name in prompt.variables}
+        rendered = prompt.render(**{**request.variables, **own})
         return [*rendered[:-1], *turns, rendered[-1]]
 
     def _model_body(self, request: AnswerRequest, messages: list[dict[str, str]]) -> dict[str, Any]:
@@ -301,8 +319,9 @@ class GroundedAnswerer:
             body["temperature"] = self._settings.temperature
         if _asked_tokens(body) is None:
             body["max_tokens"] = self._settings.answer_tokens
-        if not body.get("stop") and self._prompt.stop:
-            body["stop"] = list(self._prompt.stop)
+        stop = (request.prompt or self._prompt).stop
+        if not body.get("stop") and stop:
+            body["stop"] = list(stop)
         return {**body, "model": request.answers, "messages": messages}
 
     def _attributor(self, packing: Packing) -> Attributor:

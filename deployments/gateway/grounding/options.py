@@ -7,6 +7,7 @@ from pydantic import AfterValidator, ConfigDict, Field, ValidationError
 
 from deployments.gateway.bodies import Body, RankingOptions, Text, tree
 from deployments.retriever.messages import SearchMode, SearchRequest
+from deployments.serving import Retrieval
 
 __all__ = ["FileSearch", "parse_file_search"]
 
@@ -28,18 +29,26 @@ class FileSearch(Body):
     mode: SearchMode | None = None
     rerank: bool | None = None
 
-    def request(self, query: str, project_id: str, limit: int) -> SearchRequest:
-        """Make the search; `limit` holds where the client named none."""
+    def limit(self, default: int, chosen: Retrieval) -> int:
+        """Passages to find: the client's word, else the choice's, else `default`."""
+        return self.max_num_results or chosen.max_num_results or default
+
+    def request(self, query: str, project_id: str, limit: int, chosen: Retrieval) -> SearchRequest:
+        """Make the search; `chosen`, then `limit`, hold where the client named nothing."""
         ranking = self.ranking_options or RankingOptions()
+        rerank = chosen.rerank if self.rerank is None else self.rerank
+        threshold = ranking.score_threshold
+        if "score_threshold" not in ranking.model_fields_set and chosen.score_threshold is not None:
+            threshold = chosen.score_threshold
         return SearchRequest(
             project_id=project_id,
             store_ids=tuple(dict.fromkeys(self.vector_store_ids)),
             query=query,
-            limit=self.max_num_results or limit,
+            limit=self.limit(limit, chosen),
             filters=self.filters,
-            mode=self.mode,
-            rerank=False if ranking.ranker == "none" else self.rerank,
-            score_threshold=ranking.score_threshold,
+            mode=self.mode or chosen.mode,
+            rerank=False if ranking.ranker == "none" else rerank,
+            score_threshold=threshold,
         )
 
 

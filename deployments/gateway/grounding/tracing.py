@@ -8,8 +8,8 @@ from typing import Any
 from deployments.gateway.grounding.events import Finished
 from deployments.gateway.grounding.packing import Packing
 from deployments.gateway.grounding.support import SupportDecision
-from deployments.gateway.tracing import TraceDraft
 from deployments.retriever.messages import RetrievedPassage
+from deployments.tracing.draft import TraceDraft
 
 __all__ = ["is_sampled", "trace_decision", "trace_packing", "trace_result"]
 
@@ -46,7 +46,7 @@ def trace_packing(
 
 def trace_result(trace: TraceDraft, finished: Finished) -> None:
     """Write the answer and what supports it."""
-    trace.answer = finished.text
+    trace.answer, trace.refused = finished.text, finished.refused
     trace.body["sentences"] = [
         {
             "start": sentence.start,

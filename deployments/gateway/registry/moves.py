@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from cluster.ids import DEFAULT_PROJECT
 from cluster.records import Adapter, Alias, AliasMove, GateRun, now
 from deployments.errors import Conflict, InvalidRequest, NotFound
+from deployments.serving import Serving
 
 __all__ = [
     "Move",
@@ -38,6 +39,8 @@ class Move:
     """What it must point at now; None is anything."""
     undone: int = 0
     """Of a rollback: moves that it takes back."""
+    serving: Serving | None = None
+    """Prompt and retrieval that go with the target; None: those that the alias has."""
 
 
 def current_alias(session: Session, name: str, default_alias: str, default: str) -> Alias | None:
@@ -63,12 +66,15 @@ def apply_move(session: Session, move: Move, current: Alias | None) -> Alias:
             f"The alias {move.alias} points at {source}, not at {move.expected} any more.",
             code="alias_moved",
         )
+    kept = None if current is None else current.serving
+    serving = kept if move.serving is None else move.serving.to_json()
     at, version = now(), (0 if current is None else current.version) + 1
     if current is None or current.version == 0:
         row = Alias(
             project_id=DEFAULT_PROJECT,
             name=move.alias,
             target=move.target,
+            serving=serving,
             version=version,
             created_at=at,
             updated_at=at,
@@ -86,7 +92,12 @@ def apply_move(session: Session, move: Move, current: Alias | None) -> Alias:
                 Alias.name == move.alias,
                 Alias.version == current.version,
             )
-            .values(target=move.target, version=version, updated_at=at)
+            .values(
+                target=move.target,
+                serving=serving,
+                version=version,
+                updated_at=at,
+            )
         )
         if not getattr(found, "rowcount", 0):
             raise _moved(move.alias)
@@ -94,6 +105,7 @@ def apply_move(session: Session, move: Move, current: Alias | None) -> Alias:
             project_id=DEFAULT_PROJECT,
             name=move.alias,
             target=move.target,
+            serving=serving,
             version=version,
             created_at=current.created_at,
             updated_at=at,
@@ -104,7 +116,9 @@ def apply_move(session: Session, move: Move, current: Alias | None) -> Alias:
             alias=move.alias,
             version=version,
             source=source,
+            source_serving=kept,
             target=move.target,
+            serving=serving,
             kind=move.kind,
             reason=move.reason,
             gate_id=move.gate_id,
@@ -140,7 +154,7 @@ def check_gate(session: Session, move: Move) -> str:
     return str(run.champion)
 
 
-def rollback_target(session: Session, name: str, steps: int) -> str:
+def rollback_target(session: Session, name: str, steps: int) -> tuple[str, Serving]:
     """What the alias pointed at before its last `steps` moves; those taken back do not count.
 
     Raises InvalidRequest where it has not moved so often.
@@ -150,12 +164,12 @@ def rollback_target(session: Session, name: str, steps: int) -> str:
         .where(AliasMove.project_id == DEFAULT_PROJECT, AliasMove.alias == name)
         .order_by(AliasMove.number)
     )
-    before: list[str] = []
+    before: list[tuple[str, Serving]] = []
     for move in moves:
         if move.undone:
             del before[-move.undone :]
         elif move.source is not None:
-            before.append(move.source)
+            before.append((move.source, Serving.of_json(move.source_serving)))
     if len(before) < steps:
         raise InvalidRequest(
             f"The alias {name} has {len(before)} move(s) to take back, not {steps}.",

@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from cluster.records import Adapter, Alias, AliasMove, GateRun
+from deployments.serving import Serving
 
 __all__ = ["AdapterObject", "AliasMoveObject", "AliasObject", "GateRunObject"]
 
@@ -49,6 +50,8 @@ class AliasObject(BaseModel):
     id: str
     object: Literal["alias"] = "alias"
     target: str
+    serving: Serving
+    """The prompt and the retrieval that go with it."""
     version: int
     """Counts its moves; 0 was never moved."""
     created_at: int
@@ -60,6 +63,7 @@ class AliasObject(BaseModel):
         return cls(
             id=row.name,
             target=row.target,
+            serving=Serving.of_json(row.serving),
             version=row.version,
             created_at=row.created_at,
             updated_at=row.updated_at,
@@ -75,6 +79,7 @@ class AliasMoveObject(BaseModel):
     version: int
     source: str | None
     target: str
+    serving: Serving
     kind: str
     """created, promoted (by a gate), override (by a person) or rollback."""
     reason: str | None
@@ -90,6 +95,7 @@ class AliasMoveObject(BaseModel):
             version=row.version,
             source=row.source,
             target=row.target,
+            serving=Serving.of_json(row.serving),
             kind=row.kind,
             reason=row.reason,
             gate=row.gate_id,

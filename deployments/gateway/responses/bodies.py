@@ -141,6 +141,8 @@ class ResponseCreate(Body):
     user: str | None = None
     safety_identifier: str | None = None
     prompt_cache_key: str | None = None
+    prompt: dict[str, Any] | None = None
+    """A version of a prompt, and its variables; see `deployments.gateway.prompting`."""
 
     @property
     def search(self) -> FileSearchTool | None:

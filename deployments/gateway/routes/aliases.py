@@ -190,9 +190,15 @@ async def rollback(name: str, body: Rollback, parts: Parts) -> MovedAlias:
         current = _current(session, parts, name)
         if current is None:
             raise _missing(name)
-        target = rollback_target(session, name, body.steps)
+        target, serving = rollback_target(session, name, body.steps)
         return Move(
-            name, target, "rollback", body.reason, expected=current.target, undone=body.steps
+            name,
+            target,
+            "rollback",
+            body.reason,
+            expected=current.target,
+            undone=body.steps,
+            serving=serving,
         )
 
     return await _move(parts, await parts.database.run(read, read_only=True))

@@ -8,9 +8,11 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from deployments.errors import InvalidRequest
+from deployments.gateway.choosing import choose
 from deployments.gateway.generation import answer, model_call, read_body
 from deployments.gateway.request_context import current_trace
 from deployments.gateway.services import Services, services
+from deployments.gateway.users import USER_HEADER
 from deployments.model.messages import Part
 
 __all__ = ["router"]
@@ -29,20 +31,19 @@ async def create_chat_completion(
     Takes OpenAI's body and streams its events. `file_search` is ours (`extra_body` of the client).
     """
     body = await read_body(request)
-    target = await services.directory.resolve(body["model"])
     messages = _messages(body)
     trace = current_trace(request)
     trace.route = "/v1/chat/completions"
-    trace.answered_by(target.name, target.alias)
+    choice = await choose(services, body, trace, request.headers.get(USER_HEADER))
     trace.question = _last_question(messages)
     if isinstance(metadata := body.get("metadata"), dict):
         trace.body["metadata"] = metadata
-    call = model_call(request, body, "chat", target)
+    call = model_call(request, body, "chat", choice.target)
     parts: AsyncIterator[Part]
     if body.get("file_search") is not None:
-        parts = services.answerer.chat(call, trace, base=target.base)
+        parts = services.answerer.chat(call, trace, choice)
     else:
-        parts = services.models[target.base].generate(call)
+        parts = services.models[choice.target.base].generate(call)
     return await answer(request, parts, streamed=bool(body.get("stream")), read_answer=answer_text)
 
 

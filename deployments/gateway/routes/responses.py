@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 from cluster.ids import DEFAULT_PROJECT
 from cluster.records import ResponseRecord
 from deployments.errors import NotFound
+from deployments.gateway.choosing import choose
 from deployments.gateway.generation import answer
 from deployments.gateway.grounding.answerer import AnswerRequest
 from deployments.gateway.objects import Deleted
@@ -24,8 +25,9 @@ from deployments.gateway.responses.bodies import ResponseCreate
 from deployments.gateway.responses.objects import input_items, new_response, public_response
 from deployments.gateway.responses.rendering import Rendering
 from deployments.gateway.services import Services, services
-from deployments.gateway.tracing import TraceDraft
+from deployments.gateway.users import USER_HEADER
 from deployments.model.messages import Part
+from deployments.tracing.draft import TraceDraft
 
 __all__ = ["router"]
 
@@ -37,10 +39,11 @@ Parts = Annotated[Services, Depends(services)]
 @router.post("", summary="Create a response")
 async def create_response(request: Request, body: ResponseCreate, parts: Parts) -> Response:
     """Answer `input`; with the `file_search` tool from the documents of vector stores, cited."""
-    target = await parts.directory.resolve(body.model)
     trace = current_trace(request)
     trace.route = "/v1/responses"
-    trace.answered_by(target.name, target.alias)
+    named = body.model_dump(include={"model", "prompt", "user", "safety_identifier"})
+    choice = await choose(parts, named, trace, request.headers.get(USER_HEADER))
+    target = choice.target
     if body.metadata:
         trace.body["metadata"] = dict(body.metadata)
     body = body.model_copy(update={"model": target.name})
@@ -53,6 +56,9 @@ async def create_response(request: Request, body: ResponseCreate, parts: Parts) 
         request_id=request_id(request),
         deadline_s=remaining_s(request),
         background=is_background(request),
+        prompt=choice.prompt,
+        variables=choice.variables,
+        retrieval=choice.retrieval,
     )
     return await answer(
         request,

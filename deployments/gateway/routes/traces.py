@@ -10,9 +10,9 @@ from sqlalchemy.orm import Session
 from cluster.ids import DEFAULT_PROJECT
 from cluster.records import Trace, TraceScore
 from deployments.errors import NotFound
-from deployments.gateway.objects import TraceObject
 from deployments.gateway.pages import Page, PageQuery, PageQueryDependency, take_page
 from deployments.gateway.services import Services, services
+from deployments.gateway.trace_objects import TraceObject
 
 __all__ = ["router"]
 

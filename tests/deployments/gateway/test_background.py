@@ -17,9 +17,9 @@ from deployments.errors import Overloaded
 from deployments.gateway.background import Background, BackgroundGate, background_slots
 from deployments.gateway.request_context import is_background
 from deployments.gateway.services import Services
-from deployments.gateway.tracing import TraceDraft
 from deployments.handles import ModelHandle
 from deployments.model.messages import ModelCall, Part
+from deployments.tracing.draft import TraceDraft
 from tests.fakes.parts import FakeModel
 
 BACKGROUND = {"x-everloop-priority": "background"}

@@ -283,9 +283,9 @@ async def test_stored_answers_become_items_with_their_passages(
         "sentences": [{"supports": [support]}],
         "metadata": {"team": "a"},
         "tokens": {"prompt": 9, "completion": 3},
-        "alias": "assistant",
     }
     asked = {"question": "How long?", "answer": "24 months.", "status": 200, "model": "m"}
+    asked["alias"] = "assistant"
     changes: list[dict[str, Any]] = [
         {"body": body},
         {"body": {**body, "background": True}},

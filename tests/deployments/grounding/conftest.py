@@ -10,8 +10,8 @@ from cluster.settings import GroundingSettings, load_settings
 from deployments.gateway.grounding.answerer import AnswerRequest, ChatProfile, GroundedAnswerer
 from deployments.gateway.grounding.options import FileSearch
 from deployments.gateway.grounding.tokens import TokenCounter
-from deployments.gateway.tracing import TraceDraft
 from deployments.prompts import PromptLibrary
+from deployments.tracing.draft import TraceDraft
 from tests.fakes.chat import ScriptedModel, ScriptedRetriever, passage
 from tests.fakes.embedder import BrokenEmbedder
 from tests.fakes.parts import FakeEvaluator

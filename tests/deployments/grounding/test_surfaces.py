@@ -16,7 +16,8 @@ from cluster.storage import ByteStore
 from deployments.errors import NotFound, Overloaded
 from deployments.gateway.app import create_app
 from deployments.gateway.services import Services
-from deployments.gateway.tracing import TraceWriter
+from deployments.prompts.book import PromptBook
+from deployments.tracing.writer import TraceWriter
 from tests.deployments.grounding.conftest import MODEL, Stage
 from tests.fakes.chat import ScriptedModel, ScriptedRetriever
 from tests.fakes.parts import FakeEmbedder, FakeEvaluator
@@ -58,6 +59,7 @@ class World:
             evaluator=FakeEvaluator(),
             traces=TraceWriter(self._database, flush_interval_s=0.01),
             answerer=answerer,
+            prompts=PromptBook(self._database),
         )
         transport = httpx2.ASGITransport(app=create_app(parts), raise_app_exceptions=False)
         self.http = httpx2.AsyncClient(transport=transport, base_url="http://everloop")

@@ -6,7 +6,8 @@ from sqlalchemy import select
 
 from cluster.database import Database
 from cluster.records import Trace
-from deployments.gateway.tracing import TraceDraft, TraceWriter
+from deployments.tracing.draft import TraceDraft
+from deployments.tracing.writer import TraceWriter
 
 
 def _ids(database: Database) -> set[str]:

@@ -1,0 +1,1 @@
+"""Drift: windows of requests compared with a reference, by signal and by topic."""

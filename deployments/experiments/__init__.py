@@ -1,0 +1,1 @@
+"""Experiments on live traffic: arms, their statistics, and what they lead to."""

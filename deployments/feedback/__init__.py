@@ -1,0 +1,1 @@
+"""Feedback on answers, and the training rows that it leads to."""

@@ -1,0 +1,1 @@
+"""Traces: what each request did, kept off the hot path."""
