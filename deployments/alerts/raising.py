@@ -1,0 +1,35 @@
+"""How an alert comes to be: a row, in the transaction of what it tells of."""
+
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from cluster.ids import DEFAULT_PROJECT, new_id
+from cluster.records import Alert, now
+
+__all__ = ["raise_alert"]
+
+
+def raise_alert(
+    session: Session, *, kind: str, source_id: str, title: str, body: dict[str, Any]
+) -> str:
+    """Raise an alert, to be delivered soon; returns its id.
+
+    While one of this kind and source is open, that one is brought up to date and told again to
+    nobody.
+    """
+    found = session.scalar(
+        select(Alert).where(
+            Alert.project_id == DEFAULT_PROJECT,
+            Alert.kind == kind,
+            Alert.source_id == source_id,
+            Alert.status == "open",
+        )
+    )
+    if found is not None:
+        found.title, found.body, found.updated_at = title, body, now()
+        return found.id
+    alert = Alert(id=new_id("alert"), kind=kind, source_id=source_id, title=title, body=body)
+    session.add(alert)
+    return alert.id
