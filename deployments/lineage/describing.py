@@ -107,17 +107,12 @@ def _models(_session: "Session", ids: Sequence[str]) -> dict[str, Described]:
 
 def _passages(session: "Session", ids: Sequence[str]) -> dict[str, Described]:
     """Passages by the file that they stand in; gone where their file was detached everywhere."""
-    places = dict(
-        session.execute(
-            select(LineageEdge.target, LineageEdge.source).where(
-                LineageEdge.project_id == DEFAULT_PROJECT,
-                LineageEdge.target.in_(ids),
-                LineageEdge.kind == "part",
-            )
-        )
-        .tuples()
-        .all()
+    parts = select(LineageEdge.target, LineageEdge.source).where(
+        LineageEdge.project_id == DEFAULT_PROJECT,
+        LineageEdge.target.in_(ids),
+        LineageEdge.kind == "part",
     )
+    places: dict[str, str] = {row.target: row.source for row in session.execute(parts)}
     files = describe(session, "vector_store.file", sorted(set(places.values())))
     known = {name: files.get(place) for name, place in places.items()}
     return {

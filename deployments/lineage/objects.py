@@ -61,7 +61,9 @@ class LineageObject(BaseModel):
         types: Collection[str],
     ) -> "LineageObject":
         """Describe what a walk came to; of the root and of `types` only, where any are given."""
-        shown = [node for node in walk.nodes if not types or node.type in types or node == root]
+        shown = dict.fromkeys(
+            node for node in walk.nodes if not types or node.type in types or node == root
+        )
         by_type: dict[str, list[str]] = defaultdict(list)
         for node in shown:
             by_type[node.type].append(node.id)
@@ -73,7 +75,7 @@ class LineageObject(BaseModel):
             edges=[
                 LineageEdgeObject(source=link.source.id, target=link.target.id, kind=link.kind)
                 for link in walk.links
-                if {link.source, link.target} <= set(shown)
+                if link.source in shown and link.target in shown
             ],
             truncated=bool(walk.left_out),
             left_out=dict(walk.left_out),

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import select
 
 from cluster.ids import DEFAULT_PROJECT
-from cluster.records import Alias, AliasMove, LineageEdge, PromptLabel, PromptRecord, PromptVersion
+from cluster.records import (
+    Alias,
+    AliasMove,
+    LineageEdge,
+    PromptLabel,
+    PromptRecord,
+    PromptVersion,
+    Trace,
+)
 from deployments.errors import NotFound
 from deployments.lineage.describing import describe
 from deployments.lineage.node import PREFIXES, Node, type_of
@@ -18,6 +26,7 @@ __all__ = ["find_root"]
 
 _LABEL: Final = "production"
 _DIGEST: Final = 12
+_COMPLETIONS: Final = ("chatcmpl-", "cmpl-")
 
 
 def find_root(session: "Session", name: str, models: Collection[str], default_alias: str) -> Node:
@@ -30,12 +39,14 @@ def find_root(session: "Session", name: str, models: Collection[str], default_al
     node = _named(session, name, models) if type_ is None else Node(type_, name)
     if node is None and name == default_alias:
         node = Node("model", next(iter(models)))
+    node = node or _trace_of_request(session, name)
     if node is None or not _is_known(session, node):
         known = ", ".join(f"{prefix}…" for prefix in PREFIXES)
         raise NotFound(
-            f"Nothing is known of {name[:128]!r}. Lineage is told of the ids {known}, of a file in "
-            "a store (vs_…/file-…), and of the names of models, aliases (NAME, or NAME@MOVE) and "
-            "prompts (NAME, or NAME@VERSION, NAME@LABEL, NAME@DIGEST).",
+            f"Nothing is known of {name[:128]!r}. Lineage is told of the ids {known}, of requests "
+            "(x-request-id) and chat completions, of a file in a store (vs_…/file-…), and of the "
+            "names of models, aliases (NAME, or NAME@MOVE) and prompts (NAME, or NAME@VERSION, "
+            "NAME@LABEL, NAME@DIGEST).",
             param="id",
             code="not_found",
         )
@@ -78,6 +89,16 @@ def _prompt(session: "Session", name: str, version: str) -> Node | None:
         ).where(PromptLabel.label == (version or _LABEL))
     digest = session.scalar(query)
     return None if digest is None else Node("prompt", f"{name}@{digest}")
+
+
+def _trace_of_request(session: "Session", name: str) -> Node | None:
+    """The newest trace of a request's id; that of a completion is made of it."""
+    prefix = next((prefix for prefix in _COMPLETIONS if name.startswith(prefix)), "")
+    query = select(Trace.id).where(
+        Trace.project_id == DEFAULT_PROJECT, Trace.request_id == name.removeprefix(prefix)
+    )
+    found = session.scalar(query.order_by(Trace.id.desc()).limit(1))
+    return None if found is None else Node("trace", found)
 
 
 def _is_known(session: "Session", node: Node) -> bool:

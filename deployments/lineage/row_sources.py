@@ -17,8 +17,8 @@ _LINE_BYTES: Final = 4 * 1024**2
 class RowSources:
     """The ids that rows name, each once, in bounded memory."""
 
-    def __init__(self, most: int = MOST_SOURCES) -> None:
-        self._most: Final = most
+    def __init__(self, most: int | None = None) -> None:
+        self._most: Final = MOST_SOURCES if most is None else most
         self._ids: dict[str, None] = {}
         self.more = 0
         """Mentions of ids beyond those that are kept."""
@@ -29,17 +29,15 @@ class RowSources:
         return tuple(self._ids)
 
     def see(self, said: Mapping[str, Any]) -> None:
-        """Read what one row says of itself. Anything but an id is passed over."""
+        """Read what one row says of itself: an id, or several with commas between.
+
+        Anything else is passed over.
+        """
         for field, prefix in _FIELDS.items():
             value = said.get(field)
-            if not isinstance(value, str) or not value.startswith(prefix) or len(value) > _LONGEST:
-                continue
-            if value in self._ids:
-                continue
-            if len(self._ids) < self._most:
-                self._ids[value] = None
-            else:
-                self.more += 1
+            for name in value.split(",") if isinstance(value, str) else ():
+                if name.startswith(prefix) and len(name) <= _LONGEST:
+                    self._add(name)
 
     def see_item(self, item: Mapping[str, Any]) -> None:
         """Read an item of an eval, which names ids itself or in its `metadata`."""
@@ -47,15 +45,23 @@ class RowSources:
         if isinstance(metadata := item.get("metadata"), Mapping):
             self.see(metadata)
 
+    def _add(self, name: str) -> None:
+        if name in self._ids:
+            return
+        if len(self._ids) < self._most:
+            self._ids[name] = None
+        else:
+            self.more += 1
 
-def read_eval_sources(file: BinaryIO, most: int = MOST_SOURCES) -> RowSources:
+
+def read_eval_sources(file: BinaryIO) -> RowSources:
     """Read an evals file, JSON Lines with `item`, for the ids in `item` and `item.metadata`.
 
     Whether its rows are sound is looked at when they are run: what is no JSON is passed over, and a
     line of more than 4 MiB ends the reading, as it would end a run. The file is at its beginning
     before and after. Blocking.
     """
-    found = RowSources(most)
+    found = RowSources()
     while (line := file.readline(_LINE_BYTES + 1)) and len(line) <= _LINE_BYTES:
         if any(prefix.encode() in line for prefix in _FIELDS.values()):
             _see_line(found, line)

@@ -41,12 +41,7 @@ class Walk:
     """Links that were not followed because of the bounds, by the type of their far end."""
 
 
-def walk(
-    session: "Session",
-    root: Node,
-    directions: Collection[Direction],
-    bounds: Bounds,
-) -> Walk:
+def walk(session: "Session", root: Node, bounds: Bounds, *directions: Direction) -> Walk:
     """Walk from `root` in each direction for itself: causes of causes, effects of effects.
 
     One query for each relation and step, however many things there are. Nothing is visited twice.

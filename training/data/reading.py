@@ -77,8 +77,8 @@ def read_dataset(
     """Read all of `source`: a path, or a binary stream that can seek, called `name`.
 
     `columns` maps those of a table; without it they have the names of the parts. `keep_rows` false
-    only checks and counts, in little memory; `on_row` sees each sound row. Raises DatasetError where the file cannot be opened;
-    whatever is wrong inside it is among the problems.
+    only checks and counts, in little memory; `on_row` sees each sound row. Raises DatasetError
+    where the file cannot be opened; whatever is wrong inside it is among the problems.
     """
     rows: list[Row] = []
     problems, tally = ProblemList(problems_kept), Tally()

@@ -53,7 +53,7 @@ async def retrieve_lineage(
 
     def read(session: Session) -> LineageObject:
         root = find_root(session, thing, list(parts.models), parts.settings.default_alias)
-        found = walk(session, root, _DIRECTIONS[direction], Bounds(depth, limit))
+        found = walk(session, root, Bounds(depth, limit), *_DIRECTIONS[direction])
         return LineageObject.of(session, root, found, direction, wanted)
 
     try:

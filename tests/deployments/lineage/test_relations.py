@@ -3,7 +3,7 @@
 import pytest
 
 from cluster.database import Database
-from deployments.lineage.node import Node, type_of
+from deployments.lineage.node import Direction, Node, type_of
 from deployments.lineage.walk import Bounds, walk
 from tests.fixtures.lineage import ADAPTER, BASE, add_loop
 
@@ -66,14 +66,14 @@ LINKS = {
 
 
 @pytest.mark.parametrize("direction", ["backward", "forward"])
-def test_each_link_is_found_from_either_end(database: Database, direction: str) -> None:
+def test_each_link_is_found_from_either_end(database: Database, direction: Direction) -> None:
     with database.session() as session:
         add_loop(session)
     with database.session(read_only=True) as session:
         for source, kind, target in LINKS:
             name = target if direction == "backward" else source
             root = Node(type_of(name) or _NAMED[name], name)
-            found = walk(session, root, (direction,), Bounds(depth=1))  # type: ignore[arg-type]
+            found = walk(session, root, Bounds(depth=1), direction)
             assert (source, kind, target) in {
                 (link.source.id, link.kind, link.target.id) for link in found.links
             }
@@ -88,7 +88,7 @@ def test_nothing_else_is_found(database: Database) -> None:
     with database.session(read_only=True) as session:
         for name in names:
             root = Node(type_of(name) or _NAMED[name], name)
-            found = walk(session, root, ("backward", "forward"), Bounds())
+            found = walk(session, root, Bounds(), "backward", "forward")
             told = {(link.source.id, link.kind, link.target.id) for link in found.links}
             assert told <= LINKS | more
             assert not found.left_out
@@ -98,8 +98,8 @@ def test_types_are_those_of_the_ends(database: Database) -> None:
     with database.session() as session:
         add_loop(session)
     with database.session(read_only=True) as session:
-        found = walk(session, Node("trace", "trace_new"), ("backward",), Bounds())
-        alert = walk(session, Node("alert", "alert_2"), ("backward",), Bounds())
+        found = walk(session, Node("trace", "trace_new"), Bounds(), "backward")
+        alert = walk(session, Node("alert", "alert_2"), Bounds(), "backward")
     assert {node.id: node.type for node in found.nodes} == {
         node.id: type_of(node.id) or _NAMED[node.id] for node in found.nodes
     }

@@ -19,6 +19,12 @@ def test_ids_are_kept_once_and_in_order() -> None:
     assert sources.more == 0
 
 
+def test_a_row_may_come_from_several() -> None:
+    sources = RowSources()
+    sources.see({"trace": "trace_1,trace_2", "feedback": "fb_1,fb_2,"})
+    assert sources.ids == ("trace_1", "trace_2", "fb_1", "fb_2")
+
+
 def test_what_is_no_id_is_passed_over() -> None:
     sources = RowSources()
     strange: list[Any] = [7, "other", "fb_1", "trace_" + "x" * 64, None, ["trace_1"]]

@@ -21,7 +21,7 @@ def test_an_answer_leads_back_to_the_feedback_and_the_document(database: Databas
     with database.session() as session:
         add_loop(session)
     with database.session(read_only=True) as session:
-        found = walk(session, NEW, ("backward",), Bounds())
+        found = walk(session, NEW, Bounds(), "backward")
     assert {"fb_1", "file-train", "ftjob-1", "gate_1", "file-doc", "psg_1"} <= ids(found)
     assert next(iter(found.nodes)) == NEW
     assert not ids(found) & {"resp_1", "trace_shadow", "alert_2"}  # effects, not causes
@@ -31,7 +31,7 @@ def test_a_document_leads_forward_to_the_answers_that_it_taught(database: Databa
     with database.session() as session:
         add_loop(session)
     with database.session(read_only=True) as session:
-        found = walk(session, Node("file", "file-doc"), ("forward",), Bounds())
+        found = walk(session, Node("file", "file-doc"), Bounds(), "forward")
     assert {"psg_1", "trace_old", "fb_1", "file-train", "assistant", "trace_new"} <= ids(found)
 
 
@@ -39,7 +39,7 @@ def test_both_directions_do_not_mix(database: Database) -> None:
     with database.session() as session:
         add_loop(session)
     with database.session(read_only=True) as session:
-        found = walk(session, Node("feedback", "fb_1"), ("backward", "forward"), Bounds())
+        found = walk(session, Node("feedback", "fb_1"), Bounds(), "backward", "forward")
     assert {"trace_old", "psg_1", "trace_new"} <= ids(found)
     assert "resp_1" not in ids(found)  # an effect of a cause is neither
 
@@ -48,7 +48,7 @@ def test_depth_is_kept_and_what_lies_beyond_is_counted(database: Database) -> No
     with database.session() as session:
         add_loop(session)
     with database.session(read_only=True) as session:
-        found = walk(session, Node("file", "file-doc"), ("forward",), Bounds(depth=2))
+        found = walk(session, Node("file", "file-doc"), Bounds(depth=2), "forward")
     assert ids(found) == {"file-doc", "vs_1/file-doc", "psg_1"}
     assert found.left_out == {"trace": 1}
 
@@ -60,8 +60,8 @@ def test_of_many_things_the_newest_are_told_and_the_others_counted(database: Dat
         add_edges(session, [Edge("psg_1", f"trace_{number:02}", "used") for number in range(30)])
     root = Node("passage", "psg_1")
     with database.session(read_only=True) as session:
-        found = walk(session, root, ("forward",), Bounds(per_type=10))
-        few = walk(session, root, ("forward",), Bounds(nodes=5))
+        found = walk(session, root, Bounds(per_type=10), "forward")
+        few = walk(session, root, Bounds(nodes=5), "forward")
     assert ids(found) == {"psg_1", *(f"trace_{number}" for number in range(20, 30))}
     assert found.left_out == {"trace": 20}
     assert len(few.nodes) == 5
@@ -75,7 +75,7 @@ def test_what_no_query_reads_is_counted_too(
     with database.session() as session:
         add_edges(session, [Edge("psg_1", f"trace_{number:02}", "used") for number in range(30)])
     with database.session(read_only=True) as session:
-        found = walk(session, Node("passage", "psg_1"), ("forward",), Bounds())
+        found = walk(session, Node("passage", "psg_1"), Bounds(), "forward")
     assert len(found.links) == 10
     assert found.left_out == {"trace": 20}
 
@@ -87,7 +87,7 @@ def test_a_circle_ends(database: Database) -> None:
             [*edges_of_sources("file-1", ["trace_1"]), Edge("file-1", "trace_1", "used")],
         )
     with database.session(read_only=True) as session:
-        found = walk(session, Node("file", "file-1"), ("backward", "forward"), Bounds())
+        found = walk(session, Node("file", "file-1"), Bounds(), "backward", "forward")
     assert ids(found) == {"file-1", "trace_1"}
     assert len(found.links) == 2
 
@@ -103,6 +103,6 @@ def test_a_thousand_things_take_less_than_a_second(database: Database) -> None:
         add_edges(session, edges_of_sources("file-train", names))
     began = time.perf_counter()
     with database.session(read_only=True) as session:
-        found = walk(session, Node("file", "file-train"), ("backward",), Bounds(per_type=1000))
+        found = walk(session, Node("file", "file-train"), Bounds(per_type=1000), "backward")
     assert len(found.nodes) > 1000
     assert time.perf_counter() - began < 1
