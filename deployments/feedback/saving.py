@@ -29,6 +29,7 @@ class Opinion:
     user_id: str | None = None
     metadata: Mapping[str, str] | None = None
     """None: as it was."""
+    project_id: str = DEFAULT_PROJECT
 
 
 def save_opinion(session: Session, opinion: Opinion) -> Feedback:
@@ -39,13 +40,13 @@ def save_opinion(session: Session, opinion: Opinion) -> Feedback:
     nothing would be left of what was said.
     """
     trace = select(Trace.id).where(
-        Trace.id == opinion.trace_id, Trace.project_id == DEFAULT_PROJECT
+        Trace.id == opinion.trace_id, Trace.project_id == opinion.project_id
     )
     if session.scalar(trace.with_for_update()) is None:
         raise no_such_trace("trace_id", opinion.trace_id)
     row = session.scalar(
         select(Feedback).where(
-            Feedback.project_id == DEFAULT_PROJECT,
+            Feedback.project_id == opinion.project_id,
             Feedback.trace_id == opinion.trace_id,
             Feedback.name == opinion.name,
             Feedback.source == opinion.source,
@@ -59,7 +60,7 @@ def save_opinion(session: Session, opinion: Opinion) -> Feedback:
         at = now()
         row = Feedback(
             id=new_id("fb"),
-            project_id=DEFAULT_PROJECT,
+            project_id=opinion.project_id,
             trace_id=opinion.trace_id,
             name=opinion.name,
             source=opinion.source,

@@ -109,7 +109,12 @@ async def create_end_user_feedback(
     trace_id = grant.trace_of(body.trace_id)
     grant.check_parts(body.parts)
     opinion = Opinion(
-        trace_id, body.parts, name=grant.name, source="end_user", user_id=grant.user_id
+        trace_id,
+        body.parts,
+        name=grant.name,
+        source="end_user",
+        user_id=grant.user_id,
+        project_id=grant.project_id,
     )
     return await parts.database.run(
         lambda session: FeedbackObject.of(save_opinion(session, opinion))

@@ -2,32 +2,21 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
-import httpx2
 import openai
 import pytest
 
 from cluster.database import Database
 from cluster.ids import new_id
-from cluster.records import Feedback, ResponseRecord, Trace
-from cluster.settings import FeedbackSettings, Settings
+from cluster.records import ResponseRecord, Trace
 from deployments.feedback.reading import feedback_of
-from deployments.gateway.app import create_app
 from deployments.gateway.services import Services
 from deployments.gateway.users import user_digest
-from deployments.tracing.draft import TraceDraft
 from tests.fakes.parts import FakeModel
+from tests.fixtures.feedback import Post, draft, feedback_rows, kept_trace, post
 
-Post = Callable[..., Awaitable[Any]]
-
-
-@pytest.fixture
-def settings(settings: Settings) -> Settings:
-    """With a page of another origin."""
-    allowed = FeedbackSettings(allowed_origins=("https://shop.example",))
-    return settings.model_copy(update={"feedback": allowed})
+__all__ = ["post"]
 
 
 @pytest.fixture
@@ -40,14 +29,6 @@ def parts(parts: Services) -> Services:
 
 
 @pytest.fixture
-def post(client: openai.AsyncOpenAI) -> Post:
-    async def send(path: str, **body: Any) -> Any:
-        return await client.post(path, cast_to=object, body=body)
-
-    return send
-
-
-@pytest.fixture
 def listed(client: openai.AsyncOpenAI) -> Post:
     async def get(**query: Any) -> list[Any]:
         page: Any = await client.get("/feedback", cast_to=object, options={"params": query})
@@ -56,28 +37,10 @@ def listed(client: openai.AsyncOpenAI) -> Post:
     return get
 
 
-def draft(**values: Any) -> TraceDraft:
-    fields = {"question": "Why?", "answer": "So.", "model": "m", "route": "/v1/chat/completions"}
-    return TraceDraft(**{**fields, **values})
-
-
-async def kept(parts: Services, **values: Any) -> str:
-    """A trace in the records; returns its id."""
-    made = draft(**values)
-    parts.traces.record(made)
-    await parts.traces.flush()
-    return made.id
-
-
-def rows(database: Database) -> list[Feedback]:
-    with database.session(read_only=True) as session:
-        return list(session.query(Feedback).order_by(Feedback.id))
-
-
 async def test_feedback_is_kept_with_its_trace(
     post: Post, parts: Services, database: Database
 ) -> None:
-    trace = await kept(parts)
+    trace = await kept_trace(parts)
     said = await post(
         "/feedback",
         trace_id=trace,
@@ -134,8 +97,8 @@ async def test_feedback_waits_for_a_trace_that_another_replica_holds(
 
 
 async def test_a_request_is_found_by_each_of_its_ids(post: Post, parts: Services) -> None:
-    older = await kept(parts, request_id="req-1")
-    newer = await kept(parts, request_id="req-1")
+    older = await kept_trace(parts, request_id="req-1")
+    newer = await kept_trace(parts, request_id="req-1")
     record = ResponseRecord(id="resp_1", body={}, messages=[], trace_id=older)
     await parts.database.run(lambda session: session.add(record))
     found = {}
@@ -164,7 +127,7 @@ async def test_a_request_that_never_was_is_a_404(
     with pytest.raises(openai.NotFoundError) as refused:
         await post("/feedback", **{field: "nothing"}, thumbs="up")
     assert refused.value.param == field
-    assert rows(database) == []
+    assert feedback_rows(database) == []
 
 
 @pytest.mark.parametrize(
@@ -188,23 +151,23 @@ async def test_a_wrong_body_is_told_by_its_field(post: Post, body: Any, said: st
 async def test_who_says_it_again_changes_it(
     post: Post, parts: Services, database: Database
 ) -> None:
-    trace = await kept(parts)
+    trace = await kept_trace(parts)
     first = await post("/feedback", trace_id=trace, thumbs="up", user="ann")
     again = await post("/feedback", trace_id=trace, correction="Because.", user="ann")
     assert again["id"] == first["id"]
     assert (again["thumbs"], again["correction"]) == ("up", "Because.")
     back = await post("/feedback", trace_id=trace, thumbs=None, user="ann")
     assert (back["thumbs"], back["correction"]) == (None, "Because.")
-    assert len(rows(database)) == 1
+    assert len(feedback_rows(database)) == 1
     with pytest.raises(openai.BadRequestError, match="Nothing would be left"):
         await post("/feedback", trace_id=trace, correction=None, user="ann")
-    assert rows(database)[0].correction == "Because."
+    assert feedback_rows(database)[0].correction == "Because."
 
 
 async def test_another_user_or_name_or_trace_is_other_feedback(
     post: Post, parts: Services, database: Database
 ) -> None:
-    trace, other = await kept(parts), await kept(parts)
+    trace, other = await kept_trace(parts), await kept_trace(parts)
     for body in (
         {"trace_id": trace},
         {"trace_id": trace, "user": "ann"},
@@ -213,20 +176,20 @@ async def test_another_user_or_name_or_trace_is_other_feedback(
         {"trace_id": other},
     ):
         await post("/feedback", **body, thumbs="up")
-    assert len(rows(database)) == 5
+    assert len(feedback_rows(database)) == 5
 
 
 async def test_the_same_at_once_is_one(post: Post, parts: Services, database: Database) -> None:
-    trace = await kept(parts)
+    trace = await kept_trace(parts)
     said = await asyncio.gather(
         *(post("/feedback", trace_id=trace, score=n / 10) for n in range(6))
     )
     assert len({one["id"] for one in said}) == 1
-    assert len(rows(database)) == 1
+    assert len(feedback_rows(database)) == 1
 
 
 async def test_a_review_holds_until_the_feedback_changes(post: Post, parts: Services) -> None:
-    trace = await kept(parts)
+    trace = await kept_trace(parts)
     said = await post("/feedback", trace_id=trace, correction="Because.")
     path = f"/feedback/{said['id']}/review"
     done = await post(path, review="accepted", reviewer="rea", correction="Because it is.")
@@ -246,11 +209,11 @@ async def test_a_review_holds_until_the_feedback_changes(post: Post, parts: Serv
 async def test_a_review_of_what_has_changed_since_is_refused(
     post: Post, parts: Services, database: Database
 ) -> None:
-    said = await post("/feedback", trace_id=await kept(parts), thumbs="up")
+    said = await post("/feedback", trace_id=await kept_trace(parts), thumbs="up")
     path = f"/feedback/{said['id']}/review"
     with pytest.raises(openai.ConflictError, match="has changed"):
         await post(path, review="accepted", updated_at=said["updated_at"] - 1)
-    assert rows(database)[0].review == "pending"
+    assert feedback_rows(database)[0].review == "pending"
     done = await post(path, review="rejected", updated_at=said["updated_at"])
     assert done["review"] == "rejected"
 
@@ -258,7 +221,7 @@ async def test_a_review_of_what_has_changed_since_is_refused(
 async def test_feedback_is_retrieved_and_forgotten(
     client: openai.AsyncOpenAI, post: Post, parts: Services
 ) -> None:
-    said = await post("/feedback", trace_id=await kept(parts), thumbs="up")
+    said = await post("/feedback", trace_id=await kept_trace(parts), thumbs="up")
     path = f"/feedback/{said['id']}"
     assert await client.get(path, cast_to=object) == said
     gone: Any = await client.delete(path, cast_to=object)
@@ -269,10 +232,10 @@ async def test_feedback_is_retrieved_and_forgotten(
 
 
 async def test_a_list_is_narrowed_by_each_filter(post: Post, listed: Post, parts: Services) -> None:
-    one = await kept(
+    one = await kept_trace(
         parts, model="ft", alias="assistant", prompt_version="p@1", experiment_id="exp_1"
     )
-    two = await kept(parts)
+    two = await kept_trace(parts)
     first = (await post("/feedback", trace_id=one, correction="x", name="tone"))["id"]
     second = (await post("/feedback", trace_id=two, thumbs="up"))["id"]
     await post(f"/feedback/{second}/review", review="accepted")
@@ -320,96 +283,9 @@ async def test_a_list_says_what_feedback_is_on(
 async def test_feedback_outlives_its_trace(
     post: Post, listed: Post, parts: Services, database: Database
 ) -> None:
-    trace = await kept(parts)
+    trace = await kept_trace(parts)
     await post("/feedback", trace_id=trace, thumbs="up")
     with database.session() as session:
         session.delete(session.get_one(Trace, trace))
     (found,) = await listed(**{"include[]": "trace"})
     assert (found["trace_id"], found["trace"]) == (trace, None)
-
-
-async def test_an_end_user_needs_the_token_alone(
-    post: Post, http: httpx2.AsyncClient, parts: Services, database: Database
-) -> None:
-    trace = await kept(parts)
-    made = await post("/feedback/tokens", trace_id=trace, allow=["thumbs"], user="ann")
-    assert (made["trace_ids"], made["allow"]) == ([trace], ["thumbs"])
-    bearer = {"Authorization": f"Bearer {made['token']}"}
-    path = "/v1/feedback/end-user"
-    first = await http.post(path, json={"thumbs": "down"}, headers=bearer)
-    again = await http.post(path, json={"thumbs": "up", "token": made["token"]})
-    assert first.status_code == again.status_code == 200
-    (row,) = rows(database)
-    assert (row.trace_id, row.source, row.thumbs) == (trace, "end_user", "up")
-    assert row.user_id == user_digest({"user": "ann"}, None)
-    refused = await http.post(path, json={"comment": "x"}, headers=bearer)
-    assert (refused.status_code, refused.json()["error"]["param"]) == (403, "comment")
-    other = await http.post(path, json={"thumbs": "up", "trace_id": "trace_x"}, headers=bearer)
-    assert (other.status_code, other.json()["error"]["param"]) == (403, "trace_id")
-
-
-@pytest.mark.parametrize("header", ["Basic eA==", "Bearer ", "Bearer fbt_forged.x", None])
-async def test_without_a_token_of_ours_nothing_is_kept(
-    http: httpx2.AsyncClient, database: Database, header: str | None
-) -> None:
-    headers = {} if header is None else {"Authorization": header}
-    answer = await http.post("/v1/feedback/end-user", json={"thumbs": "up"}, headers=headers)
-    assert answer.status_code == 401
-    assert answer.json()["error"]["code"] == "invalid_token"
-    assert rows(database) == []
-
-
-async def test_a_token_is_for_requests_there_are_and_for_a_bounded_time(
-    post: Post, parts: Services, settings: Settings
-) -> None:
-    with pytest.raises(openai.NotFoundError):
-        await post("/feedback/tokens", trace_id="trace_x")
-    traces = [await kept(parts), await kept(parts)]
-    most = settings.feedback.token_ttl_s
-    with pytest.raises(openai.BadRequestError, match="token_ttl_s"):
-        await post("/feedback/tokens", trace_ids=traces, expires_in=most + 1)
-    with pytest.raises(openai.BadRequestError, match="Exactly one of trace_ids"):
-        await post("/feedback/tokens", trace_ids=traces, trace_id=traces[0])
-    made = await post("/feedback/tokens", trace_ids=[*traces, traces[0]], expires_in=60)
-    longest = await post("/feedback/tokens", trace_id=traces[0])
-    assert made["trace_ids"] == traces
-    assert longest["expires_at"] - made["expires_at"] >= most - 60
-
-
-async def test_a_key_that_is_too_short_is_told(
-    post: Post, parts: Services, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    trace = await kept(parts)
-    monkeypatch.setenv("EVERLOOP_FEEDBACK_SECRET", "short")
-    with pytest.raises(openai.InternalServerError, match="5 characters"):
-        await post("/feedback/tokens", trace_id=trace)
-
-
-async def test_pages_of_allowed_origins_may_send_feedback_and_read_its_errors(
-    http: httpx2.AsyncClient,
-) -> None:
-    asked = {
-        "Origin": "https://shop.example",
-        "Access-Control-Request-Method": "POST",
-        "Access-Control-Request-Headers": "authorization,content-type",
-    }
-    ours = "/v1/feedback/end-user"
-    allowed = await http.options(ours, headers=asked)
-    assert allowed.status_code == 200
-    assert allowed.headers["access-control-allow-origin"] == "https://shop.example"
-    refused = await http.post(ours, json={"thumbs": "up"}, headers={"Origin": asked["Origin"]})
-    assert refused.status_code == 401
-    assert refused.headers["access-control-allow-origin"] == "https://shop.example"
-    stranger = await http.options(ours, headers={**asked, "Origin": "https://evil.example"})
-    assert "access-control-allow-origin" not in stranger.headers
-    elsewhere = await http.options("/v1/feedback", headers=asked)
-    assert elsewhere.status_code == 405
-
-
-async def test_by_default_no_other_origin_may(parts: Services, settings: Settings) -> None:
-    closed = settings.model_copy(update={"feedback": FeedbackSettings()})
-    app = create_app(Services(**{**vars(parts), "settings": closed}))
-    transport = httpx2.ASGITransport(app=app)
-    async with httpx2.AsyncClient(transport=transport, base_url="http://everloop") as http:
-        answer = await http.options("/v1/feedback/end-user", headers={"Origin": "https://a.b"})
-    assert answer.status_code == 405
