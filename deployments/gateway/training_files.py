@@ -42,19 +42,20 @@ def columns_of(form: Mapping[str, Any], purpose: str) -> Columns | None:
 
 
 def check_training_file(
-    file: BinaryIO, name: str, columns: Columns | None
-) -> tuple[dict[str, Any], RowSources]:
-    """Read the file to its end: what its record's `meta` holds, and whence its rows are. Blocking.
+    file: BinaryIO, name: str, columns: Columns | None, sources: RowSources | None = None
+) -> dict[str, Any]:
+    """Read the file to its end, and give what its record's `meta` holds. Blocking.
 
-    Raises InvalidDataset that lists the problems. The file is at its beginning before and after.
+    `sources` is told whence the rows are. Raises InvalidDataset that lists the problems. The file
+    is at its beginning before and after.
     """
-    sources = RowSources()
+    seen = RowSources() if sources is None else sources
     read = read_dataset(
         file,
         columns=columns,
         keep_rows=False,
         name=name,
-        on_row=lambda row: sources.see(row.metadata),
+        on_row=lambda row: seen.see(row.metadata),
     )
     file.seek(0)
     if read.problems:
@@ -62,7 +63,7 @@ def check_training_file(
     meta: dict[str, Any] = {"dataset": asdict(read.summary)}
     if columns is not None:
         meta["columns"] = columns.model_dump(exclude_defaults=True)
-    return meta, sources
+    return meta
 
 
 def _given(form: Mapping[str, Any]) -> Any:

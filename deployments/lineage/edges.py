@@ -3,9 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from sqlalchemy.dialects import postgresql, sqlite
-
 from cluster.ids import DEFAULT_PROJECT
+from cluster.inserting import insert_missing
 from cluster.records import LineageEdge, now
 
 if TYPE_CHECKING:
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Edge", "add_edges", "edges_of_sources", "edges_of_trace", "store_file_id"]
 
-_BATCH: Final = 1000
+_PLACE: Final = {"id", "file_id", "vector_store_id"}
 
 
 class Edge(NamedTuple):
@@ -33,7 +32,7 @@ def edges_of_trace(trace_id: str, body: Mapping[str, Any]) -> list[Edge]:
     """Which passages were found, used (in the prompt) or cited (they support a sentence).
 
     `body` is a trace's, with its passages: ids are taken, texts are not. A passage has one edge, of
-    the strongest kind, and one from the file that it stands in.
+    the strongest kind, and one from the file that it stands in; one without ids has none.
     """
     cited = {
         support["passage"]
@@ -45,10 +44,14 @@ def edges_of_trace(trace_id: str, body: Mapping[str, Any]) -> list[Edge]:
         (passage, "cited" if index in cited else "used")
         for index, passage in enumerate(body.get("passages") or ())
     ]
-    places = {str(passage["id"]): _place(passage) for passage, _ in told}
-    kinds = {str(passage["id"]): kind for passage, kind in told}
-    parts = [Edge(place, passage_id, "part") for passage_id, place in places.items()]
-    return parts + [Edge(passage_id, trace_id, kind) for passage_id, kind in kinds.items()]
+    edges: dict[tuple[str, str], Edge] = {}
+    for passage, kind in told:
+        if not passage.keys() >= _PLACE:
+            continue
+        place = store_file_id(passage["vector_store_id"], passage["file_id"])
+        edges[place, passage["id"]] = Edge(place, passage["id"], "part")
+        edges[passage["id"], trace_id] = Edge(passage["id"], trace_id, kind)
+    return list(edges.values())
 
 
 def edges_of_sources(target: str, sources: Iterable[str]) -> list[Edge]:
@@ -58,8 +61,6 @@ def edges_of_sources(target: str, sources: Iterable[str]) -> list[Edge]:
 
 def add_edges(session: "Session", edges: Iterable[Edge]) -> None:
     """Write the edges in the caller's transaction; those that are there already are left alone."""
-    dialect = sqlite if session.get_bind().dialect.name == "sqlite" else postgresql
-    insert = dialect.insert(LineageEdge.__table__).on_conflict_do_nothing()
     created_at = now()
     rows = [
         {
@@ -71,9 +72,4 @@ def add_edges(session: "Session", edges: Iterable[Edge]) -> None:
         }
         for edge in dict.fromkeys(edges)
     ]
-    for start in range(0, len(rows), _BATCH):
-        session.execute(insert, rows[start : start + _BATCH])
-
-
-def _place(passage: Mapping[str, Any]) -> str:
-    return store_file_id(passage["vector_store_id"], passage["file_id"])
+    insert_missing(session, LineageEdge, rows)

@@ -40,8 +40,8 @@ PREFIXES: Final = {
     "evalrun_": "eval.run",
     "evalcmp_": "eval.comparison",
     "exp_": "experiment",
-    "drift_": "drift.monitor",
-    "driftreport_": "drift.report",
+    "monitor_": "drift.monitor",
+    "drift_": "drift.report",
     "alert_": "alert",
 }
 """How ids begin, and the type of what they name."""

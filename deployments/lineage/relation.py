@@ -57,6 +57,8 @@ class ColumnRelation:
     project: SQLColumnExpression[Any]
     newest: SQLColumnExpression[Any]
     """Grows with creation."""
+    only: SQLColumnExpression[bool] | None = None
+    """Which rows count; None: all."""
 
     def find(self, session: "Session", ids: Ids, direction: Direction, limit: int) -> Found:
         """See `Relation`."""
@@ -75,6 +77,8 @@ class ColumnRelation:
             )
             .order_by(self.newest.desc())
         )
+        if self.only is not None:
+            query = query.where(self.only)
         rows, more = bounded(session, query, limit)
         links = [
             Link(node_of(self.source, source), node_of(self.target, target), self.kind)

@@ -27,12 +27,22 @@ from deployments.lineage.special import FilesInStores, MovesInForce, WrittenEdge
 
 __all__ = ["RELATIONS"]
 
+_ARM: Final = "arm:"
+"""How a gate run names a candidate that is an arm of an experiment."""
+
 
 def _columns(
-    kind: str, source: str, target: str, sources: Any, targets: Any, row: Any, newest: Any = None
+    kind: str,
+    source: str,
+    target: str,
+    sources: Any,
+    targets: Any,
+    row: Any,
+    newest: Any = None,
+    **more: Any,
 ) -> ColumnRelation:
     newest = row.id if newest is None else newest
-    return ColumnRelation(kind, source, target, sources, targets, row.project_id, newest)
+    return ColumnRelation(kind, source, target, sources, targets, row.project_id, newest, **more)
 
 
 def _answerers(model: str | None, summary: Mapping[str, Any] | None) -> Iterable[str]:
@@ -121,7 +131,15 @@ _TRAINING: Final[tuple[Relation, ...]] = (
         FineTuningJob.id,
         iter,
     ),
-    _columns("candidate", "adapter", "gate_run", GateRun.adapter_id, GateRun.id, GateRun),
+    _columns(
+        "candidate",
+        ANSWERER,
+        "gate_run",
+        GateRun.adapter_id,
+        GateRun.id,
+        GateRun,
+        only=~GateRun.adapter_id.startswith(_ARM),
+    ),
     _columns("champion", ANSWERER, "gate_run", GateRun.champion, GateRun.id, GateRun),
     _columns("compared_on", "file", "gate_run", GateRun.evaluation_file, GateRun.id, GateRun),
     _columns(
@@ -186,6 +204,15 @@ _LEARNING: Final[tuple[Relation, ...]] = (
             _arms(name),
         )
         for other, name in ((ANSWERER, "model"), ("prompt", "prompt"))
+    ),
+    _columns(
+        "candidate",
+        "experiment",
+        "gate_run",
+        Experiment.id,
+        Experiment.promotion["gate"].as_string(),
+        Experiment,
+        Experiment.created_at,
     ),
     _columns(
         "looked",

@@ -54,19 +54,17 @@ class RowSources:
             self.more += 1
 
 
-def read_eval_sources(file: BinaryIO) -> RowSources:
+def read_eval_sources(file: BinaryIO, found: RowSources) -> None:
     """Read an evals file, JSON Lines with `item`, for the ids in `item` and `item.metadata`.
 
     Whether its rows are sound is looked at when they are run: what is no JSON is passed over, and a
     line of more than 4 MiB ends the reading, as it would end a run. The file is at its beginning
     before and after. Blocking.
     """
-    found = RowSources()
     while (line := file.readline(_LINE_BYTES + 1)) and len(line) <= _LINE_BYTES:
         if any(prefix.encode() in line for prefix in _FIELDS.values()):
             _see_line(found, line)
     file.seek(0)
-    return found
 
 
 def _see_line(found: RowSources, line: bytes) -> None:

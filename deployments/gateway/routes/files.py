@@ -63,9 +63,9 @@ async def create_file(
     meta: dict[str, Any] = {}
     sources = RowSources()
     if purpose == PURPOSE:
-        meta, sources = await asyncio.to_thread(check_training_file, file.file, filename, columns)
+        meta = await asyncio.to_thread(check_training_file, file.file, filename, columns, sources)
     elif purpose == "evals":
-        sources = await asyncio.to_thread(read_eval_sources, file.file)
+        await asyncio.to_thread(read_eval_sources, file.file, sources)
     if sources.more:
         meta["sources_left_out"] = sources.more
     file_id = new_id("file")

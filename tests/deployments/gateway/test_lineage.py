@@ -84,8 +84,8 @@ async def test_an_answer_is_led_back_to_what_it_was_made_of(http: httpx2.AsyncCl
         ("evalrun_1", "eval.run"),
         ("evalcmp_1", "eval.comparison"),
         ("exp_1", "experiment"),
-        ("drift_1", "drift.monitor"),
-        ("driftreport_1", "drift.report"),
+        ("monitor_1", "drift.monitor"),
+        ("drift_1", "drift.report"),
         ("alert_1", "alert"),
     ],
 )

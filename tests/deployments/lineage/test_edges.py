@@ -44,8 +44,9 @@ def test_a_passage_in_the_prompt_is_not_only_found() -> None:
     assert [edge.kind for edge in edges_of_trace("trace_1", body)] == ["part", "used"]
 
 
-def test_a_trace_without_passages_has_no_edge() -> None:
+def test_a_trace_without_passages_or_with_strange_ones_has_no_edge() -> None:
     assert edges_of_trace("trace_1", {"tokens": {"prompt": 1}}) == []
+    assert edges_of_trace("trace_1", {"passages": [{"text": "?"}]}) == []
 
 
 async def test_a_trace_has_its_edges_also_where_its_texts_are_not_kept(database: Database) -> None:

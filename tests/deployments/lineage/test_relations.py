@@ -57,10 +57,12 @@ LINKS = {
     ("evalrun_2", "candidate", "evalcmp_1"),
     (BASE, "arm", "exp_1"),
     (POLITE, "arm", "exp_1"),
-    ("drift_1", "looked", "driftreport_1"),
-    ("driftreport_1", "row", "file-topic"),
-    ("driftreport_1", "raised", "alert_1"),
+    ("exp_1", "candidate", "gate_2"),
+    ("file-held", "compared_on", "gate_2"),
+    ("monitor_1", "looked", "drift_1"),
+    ("drift_1", "row", "file-topic"),
     ("drift_1", "raised", "alert_1"),
+    ("monitor_1", "raised", "alert_1"),
     ("exp_1", "raised", "alert_2"),
 }
 

@@ -52,12 +52,15 @@ def test_items_of_an_eval_name_them_themselves_or_in_their_metadata() -> None:
         "",
         json.dumps({"item": {"metadata": "trace_6", "trace": "trace_7"}}),
     ]
-    file = BytesIO("\n".join(lines).encode())
-    assert read_eval_sources(file).ids == ("trace_1", "trace_2", "fb_1", "trace_7")
+    file, sources = BytesIO("\n".join(lines).encode()), RowSources()
+    read_eval_sources(file, sources)
+    assert sources.ids == ("trace_1", "trace_2", "fb_1", "trace_7")
     assert file.tell() == 0
 
 
 def test_a_line_that_no_run_would_read_ends_the_reading() -> None:
     long = b'{"item": {"trace": "trace_1", "x": "' + b"x" * 5 * 1024**2 + b'"}}\n'
     after = b'{"item": {"trace": "trace_2"}}\n'
-    assert read_eval_sources(BytesIO(long + after)).ids == ()
+    sources = RowSources()
+    read_eval_sources(BytesIO(long + after), sources)
+    assert sources.ids == ()
