@@ -197,11 +197,11 @@ def test_a_baseline_fails_what_is_shown_to_be_worse(
     options = ("--baseline", "evalrun_1", "--base-url", api.url, "--out", tmp_path / "out")
     same = everloop(suite, *options)
     assert same.exit_code == 0, same.output
-    assert "right: no difference shown" in same.stdout
+    assert "right: no difference is shown." in same.stdout
     assert "Allowed is a fall of 0." in same.stdout
     worse = everloop(planted(suite), *options)
     assert worse.exit_code == 1
-    assert "not kept  right: worse" in worse.stdout
+    assert "not kept  right: the candidate is worse." in worse.stdout
     assert api.evals.comparisons[-1] == {
         "baseline": "evalrun_1",
         "candidate": "evalrun_3",
