@@ -43,6 +43,7 @@ async def create_chat_completion(
     if body.get("file_search") is not None:
         parts = services.answerer.chat(call, trace, choice)
     else:
+        trace.body["messages"] = call.body["messages"]
         parts = services.models[choice.target.base].generate(call)
     return await answer(request, parts, streamed=bool(body.get("stream")), read_answer=answer_text)
 
