@@ -86,13 +86,26 @@ def _new(links: Iterable[Link], seen: Collection[Node], direction: Direction) ->
 
 
 def _within(reached: Iterable[Node], walk: Walk, bounds: Bounds) -> list[Node]:
-    """Those for which there is room; what the other direction came to already takes none."""
+    """Those for which there is room, of each type in turn: many of one leave none out of another.
+
+    What the other direction came to already takes none.
+    """
     counts = Counter(node.type for node in walk.nodes)
     kept: list[Node] = []
-    for node in reached:
+    for node in _in_turn(reached):
         if node in walk.nodes:
             kept.append(node)
         elif counts[node.type] < bounds.per_type and counts.total() < bounds.nodes:
             counts[node.type] += 1
             kept.append(node)
     return kept
+
+
+def _in_turn(nodes: Iterable[Node]) -> list[Node]:
+    """The first of each type, then the second of each, and so on."""
+    turns: Counter[str] = Counter()
+    ranked: list[tuple[int, Node]] = []
+    for node in nodes:
+        ranked.append((turns[node.type], node))
+        turns[node.type] += 1
+    return [node for _, node in sorted(ranked, key=lambda item: item[0])]

@@ -68,6 +68,16 @@ def test_of_many_things_the_newest_are_told_and_the_others_counted(database: Dat
     assert few.left_out == {"trace": 26}
 
 
+def test_many_things_of_one_type_leave_none_out_of_another(database: Database) -> None:
+    with database.session() as session:
+        add_trace(session, "trace_1", model="m", prompt_version="p@0")
+        add_edges(session, [Edge(f"psg_{number:02}", "trace_1", "used") for number in range(30)])
+    with database.session(read_only=True) as session:
+        found = walk(session, Node("trace", "trace_1"), Bounds(nodes=8), "backward")
+    assert len(found.nodes) == 8
+    assert {"m", "p@0"} <= ids(found)
+
+
 def test_what_no_query_reads_is_counted_too(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
