@@ -65,7 +65,7 @@ def spans_of(
     status = Status(StatusCode.ERROR if failed else StatusCode.UNSET)
 
     def at(milliseconds: float) -> int:
-        return int(began_ns + milliseconds * 1_000_000)
+        return began_ns + round(milliseconds * 1_000_000)
 
     made = [
         ReadableSpan(

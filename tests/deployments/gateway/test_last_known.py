@@ -18,9 +18,11 @@ class Records:
         self.asked = 0
         self.go = asyncio.Event()
         self.go.set()
+        self.begun = asyncio.Event()
 
     async def read(self, key: str) -> str | None:
         self.asked += 1
+        self.begun.set()
         value = self.value
         await self.go.wait()
         if self.down:
@@ -129,8 +131,7 @@ async def test_what_was_being_read_when_it_was_dropped_does_not_count(
 ) -> None:
     records.go.clear()
     early = asyncio.create_task(known.get("a"))
-    while not records.asked:
-        await asyncio.sleep(0)
+    await records.begun.wait()
     records.value = "v2"
     known.drop("a")
     records.go.set()
