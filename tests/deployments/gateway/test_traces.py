@@ -1,11 +1,13 @@
 """`/v1/traces`: filters, figures, deletion; what requests leave in their traces."""
 
 from typing import Any, cast
+from unittest.mock import AsyncMock
 
 import httpx2
 import pytest
 
 from cluster.database import Database
+from cluster.errors import DatabaseError
 from cluster.records import Feedback, LineageEdge, Trace, TraceScore, now
 from deployments.gateway.services import Services
 from deployments.gateway.users import digest_of
@@ -271,6 +273,37 @@ async def test_what_a_model_sends_costs_no_answer_where_it_cannot_be_read(
         http, {"model": "assistant", "messages": [{"role": "user", "content": "Why?"}]}
     )
     assert (trace["status"], trace["answer"]) == (200, None)
+
+
+async def test_while_the_records_are_down_requests_are_answered_and_losses_counted(
+    http: httpx2.AsyncClient,
+    model: FakeModel,
+    parts: Services,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By alias and by model; once the records are back, what waited is written."""
+    body = {"model": "assistant", "messages": [{"role": "user", "content": "Why?"}]}
+    await _asked(http, body)
+    parts.directory.forget("assistant")
+    await _asked(http, body)
+    run = parts.database.run
+    down = AsyncMock(side_effect=DatabaseError("The records are down."))
+    monkeypatch.setattr(parts.database, "run", down)
+    monkeypatch.setattr(parts.traces, "_max_buffered", 2)
+    kept = []
+    for name in ("assistant", "smollm2-135m-instruct", "assistant", "assistant"):
+        answer = await http.post("/v1/chat/completions", json={**body, "model": name})
+        assert answer.status_code == 200
+        kept.append(answer.headers["x-trace-id"])
+    counts = parts.traces.counts()
+    assert counts.waiting + counts.dropped == 4
+    assert counts.dropped == 2
+    assert "everloop_gateway_traces_dropped 2.0" in (await http.get("/metrics")).text
+    monkeypatch.setattr(parts.database, "run", run)
+    rows = (await http.get("/v1/traces")).json()["data"]
+    assert len({row["id"] for row in rows} & set(kept)) == 2
+    stats = (await http.get("/v1/traces/stats")).json()
+    assert (stats["replica"]["dropped"], stats["replica"]["waiting"]) == (2, 0)
 
 
 async def test_a_malformed_traceparent_is_not_taken(

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
-from cluster.sections.tracing import OtlpSettings
+from cluster.database import Database
+from cluster.sections.tracing import OtlpSettings, TracingSettings
 from deployments.tracing.draft import TraceDraft
 from deployments.tracing.otel import SpanExport
 from deployments.tracing.rows import RowMaker
+from deployments.tracing.writer import TraceWriter
 from tests.fakes.collector import Collector, running_collector
 
 _BEGAN_NS = 1_700_000_000_000_000_000
@@ -216,6 +218,24 @@ def test_a_collector_that_hangs_costs_traces_and_no_time(collector: Collector) -
     export.close()
     assert export.exported + export.dropped == 201
     assert export.exported >= 2
+
+
+async def test_what_is_written_is_exported_once_and_masked(
+    collector: Collector, database: Database
+) -> None:
+    """Also where the records are down: the collector need not wait for them."""
+    otlp = OtlpSettings(endpoint=collector.url, content=True)
+    settings = TracingSettings(flush_interval_s=60, mask="mask", otlp=otlp)
+    for records in (database, Database("postgresql://someone@127.0.0.1:1/everloop", 1)):
+        collector.spans.clear()
+        writer = TraceWriter.of(records, settings)
+        writer.record(_draft(answer="Ask anna@example.org."))
+        await writer.flush()
+        await writer.flush()
+        await writer.close()
+        roots = [span for span in collector.spans if not span.parent_span_id]
+        assert [_attributes(root)["everloop.answer"] for root in roots] == ["Ask <EMAIL_ADDRESS>."]
+        assert writer.counts().exported == 1
 
 
 def test_nobody_at_the_address_is_no_error() -> None:
