@@ -16,7 +16,6 @@ from cluster.database import Database
 from cluster.launch.status import Status, lost_traces
 from cluster.records import Feedback, Trace, TraceScore, now
 from cluster.settings import HttpSettings, Settings
-from deployments.tracing import commands
 from tests.fixtures.databases import database
 from tests.fixtures.gateway import Gateway, running_gateway
 
@@ -193,7 +192,7 @@ def test_new_ones_are_followed(gateway: Gateway, monkeypatch: pytest.MonkeyPatch
                 Trace(id="trace_4", request_id="r", route="/x", status=200, question="New?")
             )
 
-    monkeypatch.setattr(commands.time, "sleep", look)
+    monkeypatch.setattr("deployments.tracing.commands.time.sleep", look)
     result = _run(gateway, "tail")
     assert result.exit_code == 130
     assert ("trace_4" in result.stdout, "New?" in result.stdout) == (True, True)

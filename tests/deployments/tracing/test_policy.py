@@ -39,17 +39,16 @@ def test_what_somebody_will_look_for_is_kept(looked_for: dict[str, object]) -> N
 
 
 def test_inputs_are_messages_and_options_without_who_asked() -> None:
-    body = {
+    messages = [{"role": "user", "content": "Why?"}]
+    body: dict[str, object] = {
         "model": "assistant",
-        "messages": [{"role": "user", "content": "Why?"}],
+        "messages": messages,
         "user": "anna@example.org",
         "safety_identifier": "anna",
         "temperature": 0.5,
         "tools": [{"type": "function", "function": {"name": "look"}}],
         "seed": None,
     }
-    messages = body["messages"]
-    assert isinstance(messages, list)
     assert request_input(messages, body, 1000) == {
         "messages": messages,
         "options": {"temperature": 0.5, "tools": body["tools"]},
