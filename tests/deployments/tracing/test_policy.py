@@ -1,5 +1,7 @@
 """Which traces are kept, what of their inputs, and what they cost."""
 
+from typing import Any
+
 import pytest
 
 from cluster.sections.tracing import PriceSettings
@@ -40,23 +42,24 @@ def test_what_somebody_will_look_for_is_kept(looked_for: dict[str, object]) -> N
 
 def test_inputs_are_messages_and_options_without_who_asked() -> None:
     messages = [{"role": "user", "content": "Why?"}]
-    body: dict[str, object] = {
+    tools = [{"type": "function", "function": {"name": "look"}}]
+    body = {
         "model": "assistant",
         "messages": messages,
         "user": "anna@example.org",
         "safety_identifier": "anna",
         "temperature": 0.5,
-        "tools": [{"type": "function", "function": {"name": "look"}}],
+        "tools": tools,
         "seed": None,
     }
     assert request_input(messages, body, 1000) == {
         "messages": messages,
-        "options": {"temperature": 0.5, "tools": body["tools"]},
+        "options": {"temperature": 0.5, "tools": tools},
     }
 
 
 def test_long_inputs_are_cut_from_the_oldest_on_and_say_so() -> None:
-    messages = [
+    messages: list[dict[str, Any]] = [
         {"role": "user", "content": "a" * 50},
         {"role": "user", "content": [{"type": "text", "text": "b" * 50}]},
     ]
