@@ -10,7 +10,7 @@ to its last byte; beside them stands what a request costs the gateway's process 
 other programs on the machine disturb less. Then PostgreSQL, which holds the records, is stopped for
 ten seconds in the middle of a round, once with the default buffer and once with one of 100 traces.
 
-Bars: at most 2 ms more at the median; as many rows as requests; with the database down no request
+Bars: at most 2 ms more at the median, over rounds that lie no more than 4 ms apart; as many rows as requests; with the database down no request
 fails, and requests without a row are as many as the gateway counts as dropped.
 """
 
@@ -37,6 +37,8 @@ from tests.fixtures.system import free_port
 
 ALIAS: Final = "assistant"
 _BAR_MS: Final = 2.0
+_SPREAD_MS: Final = 4.0
+"""Rounds that lie further apart were measured on a busy machine and say nothing of the bar."""
 _DOWN_S: Final = 10.0
 _SMALL_BUFFER: Final = 100
 _STARTS: Final = 6
@@ -95,6 +97,7 @@ def main() -> int:
                 _outage(options, folder, records, buffer) for buffer in (2048, _SMALL_BUFFER)
             ]
     met = added["all"][0] <= _BAR_MS
+    spread = max(rounds.by_round) - min(rounds.by_round)
     table: list[tuple[str, Any, str, bool]] = [
         (f"{kind}: added ms at p50, p95, p99", ", ".join(f"{ms:.2f}" for ms in values), "", True)
         for kind, values in added.items()
@@ -102,6 +105,7 @@ def main() -> int:
     table += [
         ("added ms at p50, all", added["all"][0], f"≤ {_BAR_MS:g}", met),
         ("added ms at p50, by round", ", ".join(f"{ms:.2f}" for ms in rounds.by_round), "", True),
+        ("rounds lie apart by, ms", spread, f"≤ {_SPREAD_MS:g}", spread <= _SPREAD_MS),
         ("CPU ms a request, traced", rounds.cpu_ms["traced"], "", True),
         ("CPU ms a request, untraced", rounds.cpu_ms["untraced"], "", True),
         ("requests traced", rounds.requests, "", True),
