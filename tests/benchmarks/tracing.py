@@ -10,8 +10,9 @@ to its last byte; beside them stands what a request costs the gateway's process 
 other programs on the machine disturb less. Then PostgreSQL, which holds the records, is stopped for
 ten seconds in the middle of a round, once with the default buffer and once with one of 100 traces.
 
-Bars: at most 2 ms more at the median, over rounds that lie no more than 4 ms apart; as many rows as requests; with the database down no request
-fails, and requests without a row are as many as the gateway counts as dropped.
+Bars: at most 2 ms more at the median, over rounds that lie no more than 4 ms apart; as many rows as
+requests; with the database down no request fails, and requests without a row are as many as the
+gateway counts as dropped.
 """
 
 import argparse
