@@ -41,7 +41,7 @@ async def choose(
     """
     trace.user_id = user_digest(body, user_header)
     target = await services.directory.resolve(body["model"])
-    trace.answered_by(target.name, target.alias)
+    trace.answered_by(target.name, target.alias, target.base)
     use: PromptUse | None = read_prompt_use(body)
     reference = use.reference if use is not None else target.serving.prompt
     prompt = None

@@ -5,15 +5,15 @@ first token to its last, whatever moves meanwhile.
 """
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from cluster.adapters import ADAPTER_PREFIX, SERVED_KINDS, AdapterFiles
 from cluster.ids import DEFAULT_PROJECT
 from cluster.records import Adapter, Alias
 from deployments.errors import InvalidRequest, NotFound
+from deployments.gateway.last_known import LastKnown
 from deployments.gateway.registry.moves import live_adapter
 from deployments.serving import Serving
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
     from cluster.database import Database
 
-__all__ = ["ALIAS_TTL_S", "ModelDirectory", "Target"]
+__all__ = ["ALIAS_TTL_S", "LAST_KNOWN_S", "ModelDirectory", "Target"]
 
 ALIAS_TTL_S: Final = 0.25
-"""So long a gateway replica may still answer by what an alias meant before."""
+"""So long a gateway replica may still answer by what an alias meant before, where the database
+answers."""
+LAST_KNOWN_S: Final = 3600.0
+"""So long what was read last goes on answering while the database does not."""
 _ADAPTER_TTL_S: Final = 5.0
-_KEPT: Final = 512
 _SHOWN: Final = 8
-
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Target:
 
 
 class ModelDirectory:
-    """Resolves names, with what was read kept for a moment."""
+    """Resolves names. What was read is kept for a moment, and longer while the database is down."""
 
     def __init__(
         self,
@@ -65,8 +65,12 @@ class ModelDirectory:
         self._bases = tuple(bases)
         self._default_alias = default_alias
         self._clock = clock
-        self._aliases: _Kept[_Pointed] = _Kept(ALIAS_TTL_S, clock)
-        self._adapters: _Kept[Adapter | None] = _Kept(_ADAPTER_TTL_S, clock)
+        self._aliases = LastKnown(
+            self._read_alias, ttl_s=ALIAS_TTL_S, stale_s=LAST_KNOWN_S, clock=clock
+        )
+        self._adapters = LastKnown(
+            self._read_adapter, ttl_s=_ADAPTER_TTL_S, stale_s=LAST_KNOWN_S, clock=clock
+        )
 
     async def resolve(self, name: str, param: str = "model") -> Target:
         """Find who answers to `name`. Raises NotFound, also for an adapter without its model."""
@@ -91,30 +95,25 @@ class ModelDirectory:
         self._adapters.drop(adapter_id)
 
     async def _alias(self, name: str) -> "_Pointed | None":
-        known, pointed = self._aliases.get(name)
-        if not known:
-            asked = self._clock()
+        return await self._aliases.get(name)
 
-            def read(session: "Session") -> _Pointed | None:
-                row = session.get(Alias, (DEFAULT_PROJECT, name))
-                return None if row is None else _Pointed(row.target, Serving.of_json(row.serving))
+    async def _read_alias(self, name: str) -> "_Pointed | None":
+        def read(session: "Session") -> _Pointed | None:
+            row = session.get(Alias, (DEFAULT_PROJECT, name))
+            return None if row is None else _Pointed(row.target, Serving.of_json(row.serving))
 
-            pointed = await self._database.run(read, read_only=True)
-            if pointed is None and name == self._default_alias:
-                pointed = _Pointed(self._bases[0], Serving())
-            if pointed is not None:  # names that clients make up are not kept
-                self._aliases.put(name, pointed, asked)
+        pointed = await self._database.run(read, read_only=True)
+        if pointed is None and name == self._default_alias:
+            return _Pointed(self._bases[0], Serving())
         return pointed
 
+    async def _read_adapter(self, adapter_id: str) -> Adapter | None:
+        return await self._database.run(
+            lambda session: live_adapter(session, adapter_id), read_only=True
+        )
+
     async def _adapter(self, adapter_id: str, alias: str | None, param: str) -> Target:
-        known, row = self._adapters.get(adapter_id)
-        if not known:
-            asked = self._clock()
-            row = await self._database.run(
-                lambda session: live_adapter(session, adapter_id), read_only=True
-            )
-            if row is not None:
-                self._adapters.put(adapter_id, row, asked)
+        row = await self._adapters.get(adapter_id)
         if row is None:
             raise self._unknown(adapter_id, param)
         if row.kind not in SERVED_KINDS:
@@ -149,30 +148,3 @@ class _Pointed:
 
     target: str
     serving: Serving
-
-
-class _Kept(Generic[Item]):
-    """A bounded map whose items count for `ttl_s` seconds."""
-
-    def __init__(self, ttl_s: float, clock: Callable[[], float]) -> None:
-        self._ttl_s = ttl_s
-        self._clock = clock
-        self._items: OrderedDict[str, tuple[float, Item]] = OrderedDict()
-
-    def get(self, key: str) -> tuple[bool, Item | None]:
-        """Whether it is known, and what it is."""
-        found = self._items.get(key)
-        if found is None or self._clock() - found[0] >= self._ttl_s:
-            return False, None
-        return True, found[1]
-
-    def put(self, key: str, item: Item, asked: float) -> None:
-        """Keep what was asked for at `asked`; the oldest goes where there are too many."""
-        self._items[key] = (asked, item)
-        self._items.move_to_end(key)
-        if len(self._items) > _KEPT:
-            self._items.popitem(last=False)
-
-    def drop(self, key: str) -> None:
-        """Forget it."""
-        self._items.pop(key, None)

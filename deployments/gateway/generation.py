@@ -6,6 +6,7 @@ an event of the stream, never a silent end. A client that goes stops the generat
 """
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import AsyncIterator, Callable
@@ -168,8 +169,11 @@ class _Outcome:
 
     def close(self) -> None:
         """Write the answer and its tokens down."""
+        if "generate" in self.trace.began_ms and "generate" not in self.trace.timings_ms:
+            self.trace.end("generate")
         if self.trace.answer is None:
-            self.trace.answer = self._read_answer(b"".join(self._data))
+            with contextlib.suppress(ValueError):  # a trace without its answer is no failure
+                self.trace.answer = self._read_answer(b"".join(self._data))
         if self._usage is not None:
             self.trace.body["tokens"] = {
                 "prompt": self._usage.prompt_tokens,

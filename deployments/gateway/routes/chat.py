@@ -14,6 +14,7 @@ from deployments.gateway.request_context import current_trace
 from deployments.gateway.services import Services, services
 from deployments.gateway.users import USER_HEADER
 from deployments.model.messages import Part
+from deployments.tracing.inputs import request_input
 
 __all__ = ["router"]
 
@@ -34,6 +35,9 @@ async def create_chat_completion(
     messages = _messages(body)
     trace = current_trace(request)
     trace.route = "/v1/chat/completions"
+    trace.body["input"] = request_input(
+        messages, body, services.settings.tracing.max_input_characters
+    )
     choice = await choose(services, body, trace, request.headers.get(USER_HEADER))
     trace.question = _last_question(messages)
     if isinstance(metadata := body.get("metadata"), dict):
@@ -44,6 +48,7 @@ async def create_chat_completion(
         parts = services.answerer.chat(call, trace, choice)
     else:
         trace.body["messages"] = call.body["messages"]
+        trace.begin("generate")
         parts = services.models[choice.target.base].generate(call)
     return await answer(request, parts, streamed=bool(body.get("stream")), read_answer=answer_text)
 

@@ -28,6 +28,7 @@ from deployments.gateway.services import Services, services
 from deployments.gateway.users import USER_HEADER
 from deployments.model.messages import Part
 from deployments.tracing.draft import TraceDraft
+from deployments.tracing.inputs import request_input
 
 __all__ = ["router"]
 
@@ -47,10 +48,12 @@ async def create_response(request: Request, body: ResponseCreate, parts: Parts) 
     if body.metadata:
         trace.body["metadata"] = dict(body.metadata)
     body = body.model_copy(update={"model": target.name})
+    messages = [*await _earlier(parts, body.previous_response_id), *body.messages]
+    trace.body["input"] = _input(body, messages, parts.settings.tracing.max_input_characters)
     asked = AnswerRequest(
         model=target.base,
         adapter=target.adapter,
-        messages=[*await _earlier(parts, body.previous_response_id), *body.messages],
+        messages=messages,
         search=body.search,
         options=body.options,
         request_id=request_id(request),
@@ -120,6 +123,12 @@ async def list_input_items(
         "last_id": page[-1]["id"] if page else None,
         "has_more": len(items) > limit,
     }
+
+
+def _input(body: ResponseCreate, messages: list[dict[str, Any]], characters: int) -> dict[str, Any]:
+    options = body.model_dump(exclude={"input", "instructions"}, exclude_unset=True)
+    opening = [{"role": "system", "content": body.instructions}] if body.instructions else []
+    return request_input([*opening, *messages], options, characters)
 
 
 async def _answered(
