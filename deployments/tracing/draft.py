@@ -96,7 +96,7 @@ class TraceDraft:
         )
 
 
-_TEXTS: Final = frozenset({"passages", "left_out", "sentences"})
+_TEXTS: Final = frozenset({"passages", "left_out", "sentences", "prompt_values", "step_outputs"})
 
 
 def _storable(value: Any) -> Any:
