@@ -141,7 +141,10 @@ def diff(
 @prompts.command()
 @guarded
 def label(
-    prompt: Reference,
+    prompt: Annotated[
+        str,
+        typer.Argument(metavar="NAME[@VERSION]", help="Where it is to stand; by default latest."),
+    ],
     label: Label,
     expected: Annotated[
         int | None,

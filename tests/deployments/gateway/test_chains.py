@@ -97,6 +97,18 @@ async def test_the_share_of_each_step_is_of_the_time_that_is_left(
     assert last == pytest.approx(9, abs=1)
 
 
+async def test_a_step_that_hangs_ends_with_its_share_and_is_named(
+    http: httpx2.AsyncClient, stage: Stage, chain: dict[str, str]
+) -> None:
+    stage.model.hold_after = 0
+    body = {"model": MODEL, "prompt": PROMPT, "input": "Why?"}
+    answered = await http.post("/v1/responses", json=body, headers={"x-request-timeout": "3"})
+    error = answered.json()["error"]
+    assert (answered.status_code, error["param"]) == (504, "prompt.steps.found")
+    assert "its share of the request's time" in error["message"]
+    assert stage.model.stopped == 1
+
+
 @pytest.mark.parametrize("stream", [False, True])
 async def test_chat_streams_the_final_step_and_counts_all_tokens(
     client: openai.AsyncOpenAI, stage: Stage, chain: dict[str, str], stream: bool
