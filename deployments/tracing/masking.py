@@ -20,7 +20,16 @@ _OVERLAP: Final = 200
 """Longer than what is looked for, but for URLs."""
 _REMEMBERED: Final = 2048
 """Texts whose mask is remembered: the same passages are found again and again."""
-_TREES: Final = ("query", "input", "messages", "error", "metadata", "support")
+_TREES: Final = (
+    "query",
+    "input",
+    "messages",
+    "error",
+    "metadata",
+    "support",
+    "prompt_values",
+    "step_outputs",
+)
 """Fields of a trace's body in which every text is masked."""
 
 

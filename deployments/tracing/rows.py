@@ -12,7 +12,18 @@ if TYPE_CHECKING:
 
 __all__ = ["RowMaker"]
 
-_TEXTS: Final = frozenset({"passages", "left_out", "sentences", "query", "support", "messages"})
+_TEXTS: Final = frozenset(
+    {
+        "passages",
+        "left_out",
+        "sentences",
+        "query",
+        "support",
+        "messages",
+        "prompt_values",
+        "step_outputs",
+    }
+)
 
 
 class RowMaker:

@@ -1,16 +1,23 @@
 """`POST /v1/chat/completions`."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from deployments.errors import InvalidRequest
-from deployments.gateway.choosing import choose
+from deployments.gateway.chains import Chain, counted
+from deployments.gateway.choosing import Choice, choose
 from deployments.gateway.generation import answer, model_call, read_body
-from deployments.gateway.request_context import current_trace
+from deployments.gateway.prompting import question_of, told_messages, told_options
+from deployments.gateway.request_context import (
+    current_trace,
+    is_background,
+    remaining_s,
+    request_id,
+)
 from deployments.gateway.services import Services, services
 from deployments.gateway.users import USER_HEADER
 from deployments.model.messages import Part
@@ -29,7 +36,8 @@ async def create_chat_completion(
 ) -> Response:
     """Answer a conversation, with `file_search` in the body from the documents of vector stores.
 
-    Takes OpenAI's body and streams its events. `file_search` is ours (`extra_body` of the client).
+    Takes OpenAI's body and streams its events. `file_search` and `prompt` are ours (`extra_body` of
+    the client); with a prompt, `messages` may be empty.
     """
     body = await read_body(request)
     messages = _messages(body)
@@ -38,23 +46,70 @@ async def create_chat_completion(
     trace.body["input"] = request_input(
         messages, body, services.settings.tracing.max_input_characters
     )
-    choice = await choose(services, body, trace, request.headers.get(USER_HEADER))
-    trace.question = _last_question(messages)
+    grounded = body.get("file_search") is not None
+    user = request.headers.get(USER_HEADER)
+    choice = await choose(services, body, trace, user, grounded=grounded)
+    trace.question = question_of(messages)
     if isinstance(metadata := body.get("metadata"), dict):
         trace.body["metadata"] = metadata
-    call = model_call(request, body, "chat", choice.target)
     parts: AsyncIterator[Part]
-    if body.get("file_search") is not None:
+    if choice.prompt is not None:
+        parts = _prompted(request, services, body, messages, choice)
+    elif grounded:
+        call = model_call(request, body, "chat", choice.target)
         parts = services.answerer.chat(call, trace, choice)
     else:
-        trace.body["messages"] = call.body["messages"]
+        call = model_call(request, body, "chat", choice.target)
         trace.begin("generate")
         parts = services.models[choice.target.base].generate(call)
     return await answer(request, parts, streamed=bool(body.get("stream")), read_answer=answer_text)
 
 
+async def _prompted(
+    request: Request,
+    services: Services,
+    body: dict[str, Any],
+    messages: list[dict[str, Any]],
+    choice: Choice,
+) -> AsyncGenerator[Part, None]:
+    """Run the prompt's steps, then answer by it."""
+    trace = current_trace(request)
+    grounded = body.get("file_search") is not None
+    chain = Chain(
+        services,
+        trace,
+        request_id=request_id(request),
+        deadline_s=remaining_s(request),
+        background=is_background(request),
+        grounded=grounded,
+        options=body,
+    )
+    choice = await chain.run(choice, messages)
+    assert choice.prompt is not None  # noqa: S101 - it is why this is called
+    body = {name: value for name, value in body.items() if name != "prompt"}
+    if grounded:
+        call = model_call(request, body, "chat", choice.target)
+        parts: AsyncIterator[Part] = services.answerer.chat(call, trace, choice)
+    else:
+        told = told_messages(choice.prompt, choice.variables, messages)
+        trace.body["messages"] = told
+        trace.begin("generate")
+        body = {**told_options(choice.prompt, body), "messages": told}
+        call = model_call(request, body, "chat", choice.target)
+        parts = counted(services.models[choice.target.base].generate(call), choice.spent)
+    close = getattr(parts, "aclose", None)
+    try:
+        async for part in parts:
+            yield part
+    finally:
+        if close is not None:
+            await close()
+
+
 def _messages(body: dict[str, Any]) -> list[dict[str, Any]]:
     messages = body.get("messages")
+    if not messages and isinstance(messages, list | None) and body.get("prompt") is not None:
+        return []
     if not isinstance(messages, list) or not messages:
         raise InvalidRequest(
             "messages must be a list of at least one message.",
@@ -75,19 +130,6 @@ def _messages(body: dict[str, Any]) -> list[dict[str, Any]]:
                 code="invalid_value",
             )
     return messages
-
-
-def _last_question(messages: list[dict[str, Any]]) -> str | None:
-    for message in reversed(messages):
-        if message["role"] == "user":
-            return _text(message.get("content"))
-    return None
-
-
-def _text(content: Any) -> str | None:
-    if isinstance(content, list):
-        return "\n".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
-    return content if isinstance(content, str) else None
 
 
 def answer_text(data: bytes) -> str:

@@ -10,11 +10,13 @@ from starlette.responses import JSONResponse, Response
 
 from cluster.ids import DEFAULT_PROJECT
 from cluster.records import ResponseRecord
-from deployments.errors import NotFound
-from deployments.gateway.choosing import choose
+from deployments.errors import InvalidRequest, NotFound
+from deployments.gateway.chains import Chain
+from deployments.gateway.choosing import Choice, choose
 from deployments.gateway.generation import answer
 from deployments.gateway.grounding.answerer import AnswerRequest
 from deployments.gateway.objects import Deleted
+from deployments.gateway.prompting import question_of, told_messages, told_options
 from deployments.gateway.request_context import (
     current_trace,
     is_background,
@@ -27,7 +29,6 @@ from deployments.gateway.responses.rendering import Rendering
 from deployments.gateway.services import Services, services
 from deployments.gateway.users import USER_HEADER
 from deployments.model.messages import Part
-from deployments.tracing.draft import TraceDraft
 from deployments.tracing.inputs import request_input
 
 __all__ = ["router"]
@@ -42,30 +43,22 @@ async def create_response(request: Request, body: ResponseCreate, parts: Parts) 
     """Answer `input`; with the `file_search` tool from the documents of vector stores, cited."""
     trace = current_trace(request)
     trace.route = "/v1/responses"
+    if body.input is None and body.prompt is None:
+        raise InvalidRequest(
+            "input is required, unless there is a prompt.", param="input", code="missing_parameter"
+        )
     named = body.model_dump(include={"model", "prompt", "user", "safety_identifier"})
-    choice = await choose(parts, named, trace, request.headers.get(USER_HEADER))
-    target = choice.target
+    user = request.headers.get(USER_HEADER)
+    choice = await choose(parts, named, trace, user, grounded=body.search is not None)
     if body.metadata:
         trace.body["metadata"] = dict(body.metadata)
-    body = body.model_copy(update={"model": target.name})
+    body = body.model_copy(update={"model": choice.target.name})
     messages = [*await _earlier(parts, body.previous_response_id), *body.messages]
     trace.body["input"] = _input(body, messages, parts.settings.tracing.max_input_characters)
-    asked = AnswerRequest(
-        model=target.base,
-        adapter=target.adapter,
-        messages=messages,
-        search=body.search,
-        options=body.options,
-        request_id=request_id(request),
-        deadline_s=remaining_s(request),
-        background=is_background(request),
-        prompt=choice.prompt,
-        variables=choice.variables,
-        retrieval=choice.retrieval,
-    )
+    trace.question = question_of(messages)
     return await answer(
         request,
-        _answered(parts, body, asked, trace),
+        _answered(request, parts, body, messages, choice),
         streamed=bool(body.stream),
         read_answer=lambda _data: trace.answer or "",
     )
@@ -132,17 +125,32 @@ def _input(body: ResponseCreate, messages: list[dict[str, Any]], characters: int
 
 
 async def _answered(
-    parts: Services, body: ResponseCreate, asked: AnswerRequest, trace: TraceDraft
+    request: Request,
+    parts: Services,
+    body: ResponseCreate,
+    messages: list[dict[str, Any]],
+    choice: Choice,
 ) -> AsyncGenerator[Part, None]:
+    trace = current_trace(request)
+
     async def save(response: dict[str, Any], text: str) -> None:
         if response["store"]:
-            await _save(parts, body, asked, response, text, trace.id)
+            await _save(parts, body, messages, response, text, trace.id)
 
-    instructed = asked
+    instructed = messages
     if body.instructions:
-        opening = {"role": "system", "content": body.instructions}
-        instructed = asked.with_messages([opening, *asked.messages])
-    prepared = await parts.answerer.prepare(instructed, trace)
+        instructed = [{"role": "system", "content": body.instructions}, *messages]
+    chain = Chain(
+        parts,
+        trace,
+        request_id=request_id(request),
+        deadline_s=remaining_s(request),
+        background=is_background(request),
+        grounded=body.search is not None,
+        options=body.options,
+    )
+    asked = _asked(request, body, instructed, await chain.run(choice, messages))
+    prepared = await parts.answerer.prepare(asked, trace)
     rendering = Rendering(
         new_response(body, prepared.temperature),
         include=body.include,
@@ -159,10 +167,34 @@ async def _answered(
         await events.aclose()
 
 
+def _asked(
+    request: Request, body: ResponseCreate, messages: list[dict[str, Any]], choice: Choice
+) -> AnswerRequest:
+    prompt, options = choice.prompt, body.options
+    if prompt is not None:
+        options = told_options(prompt, options)
+        if body.search is None:
+            messages = told_messages(prompt, choice.variables, messages)
+    return AnswerRequest(
+        model=choice.target.base,
+        adapter=choice.target.adapter,
+        messages=messages,
+        search=body.search,
+        options=options,
+        request_id=request_id(request),
+        deadline_s=remaining_s(request),
+        background=is_background(request),
+        prompt=prompt,
+        variables=choice.variables,
+        retrieval=choice.retrieval,
+        spent=choice.spent,
+    )
+
+
 async def _save(
     parts: Services,
     body: ResponseCreate,
-    asked: AnswerRequest,
+    messages: list[dict[str, Any]],
     response: dict[str, Any],
     text: str,
     trace_id: str,
@@ -171,7 +203,7 @@ async def _save(
         id=response["id"],
         project_id=DEFAULT_PROJECT,
         body={"response": response, "input_items": input_items(body)},
-        messages=[*asked.messages, {"role": "assistant", "content": text}],
+        messages=[*messages, {"role": "assistant", "content": text}],
         trace_id=trace_id,
         created_at=response["created_at"],
     )
