@@ -47,6 +47,8 @@ def say(gateway: Gateway, number: int, **values: Any) -> str:
         **values.pop("trace", {}),
     }
     trace_id, feedback_id = f"trace_{number}", f"fb_{number}"
+    asked = [{"role": "user", "content": trace["question"]}]
+    trace["body"] = {"input": {"messages": asked}, **trace.get("body", {})}
     with gateway.database.session() as session:
         session.add(
             Trace(

@@ -25,7 +25,7 @@ def on(**changes: Any) -> dict[str, Any]:
         "answer": "No idea.",
         "model": "m",
         "prompt_version": "p@1",
-        "messages": None,
+        "messages": [user(changes.get("question", "Why?"))],
         "grounded": False,
         **changes,
     }
@@ -162,7 +162,7 @@ def test_a_grounded_question_stands_alone_unless_passages_are_asked_for() -> Non
     whole = only(rows_of_feedback([one], FeedbackRule(with_passages=True)))
     assert alone["messages"][0] == user("Why?")
     assert whole["messages"][0] == prompt[0]
-    bare = said(thumbs="up", trace=on(grounded=True))
+    bare = said(thumbs="up", trace=on(grounded=True, messages=None))
     found = rows_of_feedback([bare], FeedbackRule(with_passages=True))
     assert found.left_out == {reasons.NO_PROMPT: 1}
 
