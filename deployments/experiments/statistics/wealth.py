@@ -14,7 +14,7 @@ NULL: Final = 0
 _FINEST: Final = 0.001
 """Distance of the candidates next to 0, where most differences lie."""
 _GROWTH: Final = 1.02
-_STAKES: Final = 0.9 * 1.5 ** -np.arange(14.0)
+_STAKES: Final[Numbers] = np.array([0.9 * 1.5**-step for step in range(14)])
 """Shares of what may be staked at most, from 0.9 to 0.005. The best stake is about the difference
 over the variance of what is bet on, so the small ones find small differences."""
 _RESCALE_ABOVE: Final = 1e100
