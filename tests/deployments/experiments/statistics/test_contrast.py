@@ -59,7 +59,7 @@ def test_a_score_out_of_bounds_is_refused(score: float) -> None:
 
 @pytest.mark.parametrize("share", [0.0, 1.0, -0.5, math.nan])
 def test_a_share_that_leaves_an_arm_nothing_is_refused(share: float) -> None:
-    with pytest.raises(ValueError, match="share is .* 0.0001 to 0.9999"):
+    with pytest.raises(ValueError, match=r"share is .* 0\.0001 to 0\.9999"):
         Contrast().signal(Observation(True, 0.5, share))
 
 

@@ -50,21 +50,21 @@ def test_nothing_is_known_before_the_first_unit() -> None:
 
 def test_the_interval_is_that_of_the_bets_computed_directly() -> None:
     """On a fine grid and with the whole past, instead of a coarse one that forgets."""
-    units = drawn(600, 0.4, 0.7)
+    units = drawn(300, 0.3, 0.7)
     contrast = Contrast()
     signals = np.array([contrast.signal(one) for one in units])
-    grid = np.linspace(-0.9, 0.9, 1801)
-    stakes = np.array([0.9 * 1.5**-step for step in range(14)])
+    grid = np.linspace(-0.9, 0.9, 901)
+    stakes = np.array([0.9 * 1.7**-step for step in range(10)])
     value, least, most = (signals[:, column, None, None] for column in range(3))
     rows = grid[:, None]
     up = np.cumsum(np.log1p((value - rows) / (rows - least) * stakes), axis=0)
     down = np.cumsum(np.log1p((rows - value) / (most - rows) * stakes), axis=0)
-    logs = np.logaddexp.reduce(np.concatenate([up, down], axis=2), axis=2) - math.log(28)
+    logs = np.logaddexp.reduce(np.concatenate([up, down], axis=2), axis=2) - math.log(20)
     inside = grid[(logs < math.log(20)).all(axis=0)]
-    peak = float(logs[:, 900].max())
+    peak = float(logs[:, 450].max())
     found = after(units)
-    assert inside[0] - 0.003 <= found.low <= inside[0] + 0.001
-    assert inside[-1] - 0.001 <= found.high <= inside[-1] + 0.003
+    assert inside[0] - 0.003 <= found.low <= inside[0] + 0.002
+    assert inside[-1] - 0.002 <= found.high <= inside[-1] + 0.003
     assert found.p_value == pytest.approx(math.exp(-peak))
 
 
@@ -73,8 +73,8 @@ def test_golden_values() -> None:
     assert found.n_control + found.n_treatment == 1000
     assert found.estimate is not None
     assert found.low < found.estimate < found.high
-    golden = GOLDEN
-    assert (found.low, found.high, found.p_value, found.estimate) == pytest.approx(golden)
+    golden = (0.0237252079, 0.1935794552, 0.0074188770, 0.0972475739)
+    assert (found.low, found.high, found.p_value, found.estimate) == pytest.approx(golden, rel=1e-6)
 
 
 @settings(max_examples=30)
@@ -155,10 +155,9 @@ def test_arms_as_different_as_can_be() -> None:
 
 
 def test_an_interval_narrower_than_the_grid_stays_an_interval() -> None:
-    """Scores far from the middle of [0, 1] do not differ, for very long."""
-    unit = [Observation(True, 0.5), Observation(False, 0.5)]
-    found = after(unit * 15_000)
-    assert -0.004 < found.low < 0 < found.high < 0.004
+    """Candidates near 0.2 are 0.005 apart; without any spread the bets rule all of them out."""
+    found = after([Observation(True, 0.6), Observation(False, 0.4)] * 3_000)
+    assert 0.19 < found.low < 0.2 < found.high < 0.21
 
 
 def test_alpha_is_shared_by_the_arms() -> None:

@@ -29,7 +29,7 @@ def test_a_bet_by_hand() -> None:
     """Of one bettor on each side with the stake f, (1 + f·gain)/2 is left of a purse of 1."""
     wealth = Wealth(np.array([0.5]))
     found = np.exp(wealth.bet(1.0, -2.0, 2.0))
-    stake = np.mean([0.9 * 1.5**-step for step in range(14)])
+    stake = np.mean([0.9 * 1.7**-step for step in range(10)])
     assert found[NULL] == pytest.approx(1.0)  # up 1 of 2 on one side, down 1 of 2 on the other
     assert found[1] == pytest.approx(1 + stake * (0.5 / 2.5 - 0.5 / 1.5) / 2)
 
@@ -40,7 +40,7 @@ def test_the_logarithm_is_convex_and_survives_thousands_of_bets() -> None:
     wealth = Wealth(candidates())
     found = [wealth.bet(value, -1.5, 1.5) for value in values][-1]
     rows = wealth.values[:, None, None]
-    stakes = np.array([0.9 * 1.5**-step for step in range(14)])
+    stakes = np.array([0.9 * 1.7**-step for step in range(10)])
     logs = np.zeros((len(rows), 2, len(stakes)))
     for value in (1.0, -1.0):
         gains = np.concatenate(
