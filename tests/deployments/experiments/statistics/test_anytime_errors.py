@@ -11,9 +11,8 @@ from tests.benchmarks.experiment_streams import EFFECTS, NULLS
 from tests.benchmarks.peeking_rules import looks, mixture_sprt, t_test
 
 
-@pytest.mark.parametrize("case", NULLS, ids=lambda case: case.name)
-def test_winners_are_rare_where_nothing_differs(case: object) -> None:
-    place = NULLS.index(case)  # type: ignore[arg-type]
+@pytest.mark.parametrize("place", range(len(NULLS)), ids=lambda place: NULLS[place].name)
+def test_winners_are_rare_where_nothing_differs(place: int) -> None:
     errors = count_errors(NULLS[place], 15, 200, (1, place))
     assert errors.excluded <= 3  # 1 is expected at most; 4 come once in 180 at 5 %
     assert errors.winner <= errors.excluded
@@ -26,12 +25,12 @@ def test_a_test_planned_for_one_look_does_not_bear_many() -> None:
 
 
 def test_a_difference_is_found_in_about_the_units_that_were_planned() -> None:
-    case = EFFECTS[0]
-    samples = measure_samples(case, 20, (3, 0))
+    case = EFFECTS[3]
+    samples = measure_samples(case, 60, (3, 0))
     planned = units_to_decision(case.effect, case.deviation, alpha=ALPHA)
     assert samples.wrong == 0
     assert samples.held >= 0.9
-    assert samples.mean == pytest.approx(planned, rel=0.3)
+    assert samples.mean == pytest.approx(planned, rel=0.25)
     assert samples.mean < 2 * fixed_units(case)
 
 
