@@ -122,12 +122,14 @@ def test_what_was_ruled_out_stays_out(units: list[Observation]) -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_zero_is_outside_when_the_p_value_is_at_most_alpha(seed: int) -> None:
-    sequence = DifferenceSequence(0.05)
-    for one in drawn(500, 0.3, 0.6, seed):
-        sequence.update([one])
-        assert (sequence.low > 0 or sequence.high < 0) == (sequence.p_value <= 0.05)
-    assert sequence.low > 0
+def test_zero_is_outside_exactly_when_the_p_value_is_at_most_alpha(seed: int) -> None:
+    units = drawn(300, 0.3, 0.6, seed)
+    p_value = after(units).p_value
+    above, below = DifferenceSequence(p_value * (1 + 1e-9)), DifferenceSequence(p_value * 0.999999)
+    above.update(units)
+    below.update(units)
+    assert above.low > 0
+    assert below.low <= 0
 
 
 def test_at_one_share_the_estimate_is_the_difference_of_the_means() -> None:
