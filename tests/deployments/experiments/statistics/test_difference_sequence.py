@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from deployments.experiments.statistics import DifferenceSequence, Observation, alpha_of_each
 from deployments.experiments.statistics.contrast import Contrast
+from tests.fixtures.experiments import drawn_units
 
 UNITS = st.lists(
     st.builds(Observation, st.booleans(), st.floats(0, 1), st.floats(0.05, 0.95)), max_size=40
@@ -34,13 +35,6 @@ def after(
     return sequence
 
 
-def drawn(count: int, control: float, treatment: float, seed: int = 0) -> list[Observation]:
-    chance = np.random.default_rng(seed)
-    treated = chance.random(count) < 0.5
-    scores = chance.random(count) < np.where(treated, treatment, control)
-    return [Observation(*one) for one in zip(treated.tolist(), map(float, scores), strict=True)]
-
-
 def test_nothing_is_known_before_the_first_unit() -> None:
     found = DifferenceSequence(0.05, lowest=1, highest=5).difference
     assert (found.low, found.high, found.p_value) == (-4, 4, 1)
@@ -50,7 +44,7 @@ def test_nothing_is_known_before_the_first_unit() -> None:
 
 def test_the_interval_is_that_of_the_bets_computed_directly() -> None:
     """On a fine grid and with the whole past, instead of a coarse one that forgets."""
-    units = drawn(300, 0.3, 0.7)
+    units = drawn_units(300, 0.3, 0.7)
     contrast = Contrast()
     signals = np.array([contrast.signal(one) for one in units])
     grid = np.arange(-50, 450) * 0.002
@@ -69,7 +63,7 @@ def test_the_interval_is_that_of_the_bets_computed_directly() -> None:
 
 
 def test_golden_values() -> None:
-    found = after(drawn(1000, 0.5, 0.6)).difference
+    found = after(drawn_units(1000, 0.5, 0.6)).difference
     assert found.n_control + found.n_treatment == 1000
     assert found.estimate is not None
     assert found.low < found.estimate < found.high
@@ -123,7 +117,7 @@ def test_what_was_ruled_out_stays_out(units: list[Observation]) -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_zero_is_outside_exactly_when_the_p_value_is_at_most_alpha(seed: int) -> None:
-    units = drawn(300, 0.3, 0.6, seed)
+    units = drawn_units(300, 0.3, 0.6, seed)
     p_value = after(units).p_value
     above, below = DifferenceSequence(p_value * (1 + 1e-9)), DifferenceSequence(p_value * 0.999999)
     above.update(units)
@@ -133,7 +127,7 @@ def test_zero_is_outside_exactly_when_the_p_value_is_at_most_alpha(seed: int) ->
 
 
 def test_at_one_share_the_estimate_is_the_difference_of_the_means() -> None:
-    units = drawn(200, 0.3, 0.5)
+    units = drawn_units(200, 0.3, 0.5)
     arm = [one.score for one in units if one.treated]
     control = [one.score for one in units if not one.treated]
     found = after(units)

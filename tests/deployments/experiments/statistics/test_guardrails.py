@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from deployments.experiments.statistics import Observation, RateGuard, WorseGuard
+from tests.fixtures.experiments import drawn_units
 
 
 def stopped(rate: float, max_rate: float, seed: int, before: int = 0) -> int | None:
@@ -97,13 +98,6 @@ def test_alpha_is_a_chance(alpha: float) -> None:
         RateGuard(0.1, alpha)
 
 
-def units(count: int, control: float, treatment: float, seed: int) -> list[Observation]:
-    chance = np.random.default_rng(seed)
-    treated = chance.random(count) < 0.5
-    scores = chance.random(count) < np.where(treated, treatment, control)
-    return [Observation(*one) for one in zip(treated.tolist(), map(float, scores), strict=True)]
-
-
 def worse(
     course: list[Observation], *, higher_is_better: bool = False, margin: float = 0.05
 ) -> int | None:
@@ -113,36 +107,36 @@ def worse(
 
 
 def test_an_arm_that_refuses_more_than_the_control_is_stopped() -> None:
-    found = [worse(units(400, 0.1, 0.9, seed)) for seed in range(20)]
+    found = [worse(drawn_units(400, 0.1, 0.9, seed)) for seed in range(20)]
     assert max(at or 400 for at in found) <= 60
 
 
 def test_an_arm_that_refuses_as_much_as_the_control_goes_on() -> None:
-    found = [worse(units(400, 0.5, 0.5, seed)) for seed in range(50)]
+    found = [worse(drawn_units(400, 0.5, 0.5, seed)) for seed in range(50)]
     assert sum(at is not None for at in found) <= 3  # 1 is expected at most
 
 
 def test_an_arm_that_gets_worse_late_is_stopped() -> None:
-    course = units(1000, 0.1, 0.1, 3) + units(300, 0.1, 1.0, 4)
+    course = drawn_units(1000, 0.1, 0.1, 3) + drawn_units(300, 0.1, 1.0, 4)
     at = worse(course)
     assert at is not None
     assert 1000 < at <= 1100
 
 
 def test_being_better_is_no_reason_to_stop() -> None:
-    assert worse(units(400, 0.9, 0.1, 0)) is None
-    assert worse(units(400, 0.1, 0.9, 0), higher_is_better=True) is None
-    assert worse(units(400, 0.9, 0.1, 0), higher_is_better=True) is not None
+    assert worse(drawn_units(400, 0.9, 0.1, 0)) is None
+    assert worse(drawn_units(400, 0.1, 0.9, 0), higher_is_better=True) is None
+    assert worse(drawn_units(400, 0.9, 0.1, 0), higher_is_better=True) is not None
 
 
 def test_the_margin_is_granted() -> None:
-    course = units(1500, 0.2, 0.45, 0)
+    course = drawn_units(1500, 0.2, 0.45, 0)
     assert worse(course) is not None
     assert worse(course, margin=0.3) is None
 
 
 def test_the_scale_of_the_score_does_not_matter() -> None:
-    course = units(400, 0.1, 0.5, 0)
+    course = drawn_units(400, 0.1, 0.5, 0)
     plain = WorseGuard(0.05, 0.01, higher_is_better=False)
     plain.update(course)
     scaled = WorseGuard(0.2, 0.01, higher_is_better=False, lowest=1, highest=5)
