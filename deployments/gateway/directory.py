@@ -13,8 +13,8 @@ from cluster.adapters import ADAPTER_PREFIX, SERVED_KINDS, AdapterFiles
 from cluster.ids import DEFAULT_PROJECT
 from cluster.records import Adapter, Alias
 from deployments.errors import InvalidRequest, NotFound
-from deployments.gateway.last_known import LastKnown
 from deployments.gateway.registry.moves import live_adapter
+from deployments.last_known import LastKnown
 from deployments.serving import Serving
 
 if TYPE_CHECKING:

@@ -8,12 +8,13 @@ Everloop.
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from cluster.errors import DatabaseError
 from cluster.records import PromptVersion
 from deployments.errors import NotFound
-from deployments.kept import Kept
+from deployments.last_known import LastKnown
 from deployments.prompts.body import PromptBody
 from deployments.prompts.errors import PromptError
 from deployments.prompts.library import PromptLibrary
@@ -56,83 +57,80 @@ class PromptBook:
         self._clock: Final = clock
         self.library: Final = library or PromptLibrary()
         """The files."""
-        self._named: Kept[Prompt] = Kept(PROMPT_TTL_S, clock)
-        self._defaults: Kept[Prompt | None] = Kept(PROMPT_TTL_S, clock)
-        self._pinned: Kept[Prompt] = Kept(_PINNED_TTL_S, clock)
+        self._named: Final = LastKnown(self._read, ttl_s=PROMPT_TTL_S, stale_s=STALE_S, clock=clock)
+        self._pinned: Final = LastKnown(
+            self._read, ttl_s=_PINNED_TTL_S, stale_s=_PINNED_TTL_S, clock=clock
+        )
+        self._defaults: Final = LastKnown(
+            self._read_default, ttl_s=PROMPT_TTL_S, stale_s=STALE_S, clock=clock
+        )
 
     async def find(self, reference: str) -> Prompt:
         """Find a prompt. Raises NotFound that lists what there is, DatabaseError."""
-        name, version = split_reference(reference[:_LONGEST])
+        reference = reference[:_LONGEST]
+        name, version = split_reference(reference)
         kept = self._pinned if is_digest(version) else self._named
-        known, prompt = kept.get(reference)
-        if not known:
-            asked = self._clock()
-            try:
-                row = await self._database.run(
-                    lambda session: self._row(session, name, version), read_only=True
-                )
-            except DatabaseError:
-                known, prompt = kept.get(reference, within_s=STALE_S)
-                if not known:
-                    raise
-            else:
-                prompt = self._packaged(name, version) if row is None else self._prompt(row)
-                kept.put(reference, prompt, asked)
-        assert prompt is not None  # noqa: S101 - only prompts are kept there
+        prompt = await kept.get(reference)
+        if prompt is None:
+            raise await self._database.run(
+                lambda session: self._why_not(session, name, version), read_only=True
+            )
         return prompt
 
     async def default(self, name: str) -> Prompt | None:
         """The records' prompt `name` where it has the label `production`, else None.
 
-        Never raises: with the database down it is what was read last, at most STALE_S ago.
+        Where the records do not answer and nothing is known of it, the file's is good enough.
         """
-        known, prompt = self._defaults.get(name)
-        if known:
-            return prompt
-        asked = self._clock()
         try:
-            row = await self._database.run(
-                lambda session: find_version(session, name, PRODUCTION), read_only=True
-            )
+            found = await self._defaults.get(name)
         except DatabaseError:
-            return self._defaults.get(name, within_s=STALE_S)[1]
-        prompt = None if row is None else self._prompt(row)
-        self._defaults.put(name, prompt, asked)
-        return prompt
-
-    def _row(self, session: "Session", name: str, version: str | None) -> PromptVersion | None:
-        """The record's row; None where the files have it. Raises NotFound."""
-        row = find_version(session, name, version)
-        if row is not None:
-            return row
-        packaged = self.library.names()
-        if name in packaged and self.library.get(name).version == f"{name}@{version}":
             return None
+        return None if found is None else found.prompt
+
+    async def _read(self, reference: str) -> Prompt | None:
+        name, version = split_reference(reference)
+        row = await self._database.run(
+            lambda session: find_version(session, name, version), read_only=True
+        )
+        if row is not None:
+            return _prompt(row)
+        if name not in self.library.names():
+            return None
+        packaged = self.library.get(name)
+        return packaged if version is None or packaged.version == reference else None
+
+    async def _read_default(self, name: str) -> "_Default":
+        row = await self._database.run(
+            lambda session: find_version(session, name, PRODUCTION), read_only=True
+        )
+        return _Default(None if row is None else _prompt(row))
+
+    def _why_not(self, session: "Session", name: str, version: str | None) -> NotFound:
         record = find_prompt(session, name)
         if record is not None:
-            raise missing_version(session, record, version or PRODUCTION)
+            return missing_version(session, record, version or PRODUCTION)
+        packaged = self.library.names()
         if name not in packaged:
-            raise missing_prompt(session, name, tuple(packaged))
-        return None
+            return missing_prompt(session, name, tuple(packaged))
+        return NotFound(
+            f"The prompt {name} is a file of Everloop, which has the version "
+            f"{self.library.get(name).version} only, not {(version or PRODUCTION)[:64]!r}.",
+            param="prompt",
+            code="prompt_version_not_found",
+        )
 
-    def _packaged(self, name: str, version: str | None) -> Prompt:
-        prompt = self.library.get(name)
-        if version is not None and prompt.version != f"{name}@{version}":
-            raise NotFound(
-                f"The prompt {name} is a file of Everloop, which has the version {prompt.version} "
-                f"only, not {version[:64]!r}.",
-                param="prompt",
-                code="prompt_version_not_found",
-            )
-        return prompt
 
-    def _prompt(self, row: PromptVersion) -> Prompt:
+@dataclass(frozen=True, slots=True)
+class _Default:
+    """What stands in for a file; that nothing does is worth remembering too."""
+
+    prompt: Prompt | None
+
+
+def _prompt(row: PromptVersion) -> Prompt:
+    try:
+        return Prompt(row.name, PromptBody.model_validate(row.body), row.digest)
+    except ValueError as error:  # written by a version of Everloop with other limits
         pinned = f"{row.name}@{row.digest}"
-        known, prompt = self._pinned.get(pinned)
-        if not known or prompt is None:
-            try:
-                prompt = Prompt(row.name, PromptBody.model_validate(row.body), row.digest)
-            except ValueError as error:  # written by a version of Everloop with other limits
-                raise PromptError(f"Prompt {pinned} cannot be read: {error}.") from error
-            self._pinned.put(pinned, prompt, self._clock())
-        return prompt
+        raise PromptError(f"Prompt {pinned} cannot be read: {error}.") from error

@@ -102,6 +102,7 @@ async def test_with_the_database_down_the_last_answer_holds_for_a_while(
 ) -> None:
     digest = await make_version(database, "greeting", user_says("one"), "production")
     await book.find("greeting")
+    await book.find(f"greeting@{digest}")
     assert await book.default("greeting") is not None
 
     async def down(*_arguments: object, **_options: object) -> None:

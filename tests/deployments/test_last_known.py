@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from cluster.errors import DatabaseError
-from deployments.gateway import last_known
-from deployments.gateway.last_known import LastKnown
+from deployments import last_known
+from deployments.last_known import LastKnown
 
 
 class Records:
