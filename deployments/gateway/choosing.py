@@ -4,9 +4,11 @@ Chosen once for each request, so that it is answered by one version of everythin
 token to its last, whatever moves meanwhile.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from deployments.errors import RequestError, Unavailable
+from deployments.experiments.arms import Arm
 from deployments.gateway.directory import Target
 from deployments.gateway.prompting import PromptUse, read_prompt_use
 from deployments.gateway.services import Services
@@ -15,7 +17,15 @@ from deployments.prompts import Prompt
 from deployments.serving import Retrieval
 from deployments.tracing.draft import TraceDraft
 
-__all__ = ["Choice", "choose"]
+__all__ = ["Choice", "ShadowArm", "choose", "choose_shadow"]
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowArm:
+    """An arm that gets a copy of the request, and whose answer nobody sees."""
+
+    experiment_id: str
+    arm: Arm
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,20 +39,69 @@ class Choice:
     """The client's values of the prompt's variables."""
     retrieval: Retrieval = field(default_factory=Retrieval)
     """Where the client's `file_search` does not say."""
+    shadows: tuple[ShadowArm, ...] = ()
+    """Who gets a copy once the user has the answer."""
 
 
 async def choose(
-    services: Services, body: dict[str, Any], trace: TraceDraft, user_header: str | None
+    services: Services,
+    body: dict[str, Any],
+    trace: TraceDraft,
+    user_header: str | None,
+    *,
+    background: bool = False,
 ) -> Choice:
     """Choose for the request that `body` is, and write it to its trace.
 
-    The client's own `prompt` goes before that of the alias or the experiment's arm. Raises NotFound
-    for a model, alias or prompt that there is not, InvalidRequest for a malformed `prompt`.
+    The client's own `prompt` goes before that of the alias, and keeps the request out of an
+    experiment on prompts; so does `background`. Raises NotFound for a model, alias or prompt that
+    there is not, InvalidRequest for a malformed `prompt`, and Unavailable for an arm that cannot
+    answer.
     """
     trace.user_id = user_digest(body, user_header)
     target = await services.directory.resolve(body["model"])
     trace.answered_by(target.name, target.alias)
     use: PromptUse | None = read_prompt_use(body)
+    if target.alias is not None and not background:
+        split = await services.experiments.running(target.alias)
+        if split is not None and not (split.prompts_differ and use is not None):
+            arm = split.arm_of(trace.user_id or trace.request_id)
+            if arm is not None:
+                trace.experiment_id, trace.arm = split.id, arm.name
+                shadows = tuple(ShadowArm(split.id, shadow) for shadow in split.shadows)
+                return replace(await _choose_arm(services, arm, use, trace), shadows=shadows)
+    return await _chosen(services, target, use, trace)
+
+
+async def choose_shadow(
+    services: Services, shadow: ShadowArm, body: dict[str, Any], trace: TraceDraft
+) -> Choice:
+    """Choose the same for a shadow of the request. `trace` is the shadow's. Raises Unavailable."""
+    return await _choose_arm(services, shadow.arm, read_prompt_use(body), trace)
+
+
+async def _choose_arm(
+    services: Services, arm: Arm, use: PromptUse | None, trace: TraceDraft
+) -> Choice:
+    """What an arm cannot find is its own fault, not the client's: a 503, which guardrails count."""
+    try:
+        target = await services.directory.resolve(str(arm.model))
+        target = replace(target, alias=trace.alias, serving=arm.serving)
+        return await _chosen(services, target, use, trace)
+    except RequestError as error:
+        if use is not None and error.param == "prompt":
+            raise
+        raise Unavailable(
+            f"The arm {arm.name} of the experiment {trace.experiment_id} cannot answer: "
+            f"{error.message}",
+            code="arm_unavailable",
+        ) from error
+
+
+async def _chosen(
+    services: Services, target: Target, use: PromptUse | None, trace: TraceDraft
+) -> Choice:
+    trace.answered_by(target.name, target.alias)
     reference = use.reference if use is not None else target.serving.prompt
     prompt = None
     if reference is not None:

@@ -1,4 +1,4 @@
-"""What a model name stands for: a served model, an adapter version, or an alias of either.
+"""What a model name stands for: a served model, an adapter version, an alias of either, or an arm.
 
 A name is resolved once for each request, so that a request is answered by one version from its
 first token to its last, whatever moves meanwhile.
@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from cluster.adapters import ADAPTER_PREFIX, SERVED_KINDS, AdapterFiles
 from cluster.ids import DEFAULT_PROJECT
-from cluster.records import Adapter, Alias
+from cluster.records import Adapter, Alias, Experiment
 from deployments.errors import InvalidRequest, NotFound
+from deployments.experiments.arms import Arm, pinned_arm, read_arm_reference
 from deployments.gateway.registry.moves import live_adapter
 from deployments.serving import Serving
 
@@ -67,6 +68,7 @@ class ModelDirectory:
         self._clock = clock
         self._aliases: _Kept[_Pointed] = _Kept(ALIAS_TTL_S, clock)
         self._adapters: _Kept[Adapter | None] = _Kept(_ADAPTER_TTL_S, clock)
+        self._arms: _Kept[_PointedArm] = _Kept(ALIAS_TTL_S, clock)
 
     async def resolve(self, name: str, param: str = "model") -> Target:
         """Find who answers to `name`. Raises NotFound, also for an adapter without its model."""
@@ -74,6 +76,8 @@ class ModelDirectory:
             return Target(name)
         if name.startswith(ADAPTER_PREFIX):
             return await self._adapter(name, None, param)
+        if (reference := read_arm_reference(name)) is not None:
+            return await self._arm(name, *reference, param)
         pointed = await self._alias(name)
         if pointed is None:
             raise self._unknown(name, param)
@@ -105,6 +109,34 @@ class ModelDirectory:
             if pointed is not None:  # names that clients make up are not kept
                 self._aliases.put(name, pointed, asked)
         return pointed
+
+    async def _arm(self, name: str, experiment_id: str, arm_name: str, param: str) -> Target:
+        """One arm of an experiment, asked directly; of a draft as the alias stands now."""
+        known, found = self._arms.get(name)
+        if not known:
+            asked = self._clock()
+
+            def read(session: "Session") -> _PointedArm | None:
+                row = session.get(Experiment, experiment_id)
+                if row is None or row.project_id != DEFAULT_PROJECT:
+                    return None
+                arm = pinned_arm(row.arms, arm_name)
+                return None if arm is None else _PointedArm(arm, row.alias)
+
+            found = await self._database.run(read, read_only=True)
+            if found is not None:
+                self._arms.put(name, found, asked)
+        pointed = None if found is None else await self._alias(found.alias)
+        if found is None or pointed is None:
+            raise NotFound(
+                f"There is no arm {name[:128]!r}; `GET /v1/experiments` lists experiments with "
+                "their arms.",
+                param=param,
+                code="model_not_found",
+            )
+        arm = found.arm.pinned(pointed.target, pointed.serving, found.arm.prompt)
+        target = await self.resolve(str(arm.model), param)
+        return replace(target, serving=arm.serving)
 
     async def _adapter(self, adapter_id: str, alias: str | None, param: str) -> Target:
         known, row = self._adapters.get(adapter_id)
@@ -149,6 +181,14 @@ class _Pointed:
 
     target: str
     serving: Serving
+
+
+@dataclass(frozen=True, slots=True)
+class _PointedArm:
+    """An arm, and whose traffic it has a part of."""
+
+    arm: Arm
+    alias: str
 
 
 class _Kept(Generic[Item]):

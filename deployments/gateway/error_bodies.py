@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 
 from cluster.errors import DatabaseError, StorageError, VectorDatabaseError
 from deployments.errors import InvalidRequest, NotFound, RequestError, Unavailable
+from deployments.gateway.request_context import current_trace
 from ingestion.chunking import StrategyError
 
 __all__ = ["error_response", "install_error_handlers", "internal_error_response"]
@@ -41,8 +42,9 @@ def internal_error_response(request_id: str) -> JSONResponse:
 def install_error_handlers(app: FastAPI, retry_after_s: int) -> None:
     """Map what the routes and the framework raise."""
 
-    async def known(_request: Request, error: Exception) -> JSONResponse:
+    async def known(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestError)  # noqa: S101 - Starlette's types are wider
+        current_trace(request).fail(error)
         if error.status in {429, 503} and error.retry_after_s is None:
             error.retry_after_s = retry_after_s
         return error_response(error)

@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from deployments.errors import InvalidRequest, RequestError
+from deployments.experiments.requests import EMPTY_ANSWER
 from deployments.gateway.directory import Target
 from deployments.gateway.request_context import (
     current_trace,
@@ -26,7 +27,7 @@ from deployments.gateway.request_context import (
 from deployments.model.messages import ModelCall, Part, Usage
 from deployments.tracing.draft import CLIENT_CLOSED, TraceDraft
 
-__all__ = ["answer", "model_call", "read_body"]
+__all__ = ["answer", "answer_unseen", "model_call", "read_body"]
 
 _STREAM_HEADERS: Final = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -72,9 +73,13 @@ async def answer(
     *,
     streamed: bool,
     read_answer: Callable[[bytes], str],
+    ended: Callable[[], None] = lambda: None,
 ) -> Response:
-    """Answer with `parts`. `read_answer` finds the answer's text in all of their bytes."""
-    outcome = _Outcome(current_trace(request), read_answer)
+    """Answer with `parts`. `read_answer` finds the answer's text in all of their bytes.
+
+    `ended` is called once the model has said all, or the client has gone.
+    """
+    outcome = _Outcome(current_trace(request), read_answer, ended)
     gone = asyncio.ensure_future(_client_gone(request.receive))
     first = asyncio.ensure_future(anext(parts, None))
     handed_on = False
@@ -96,6 +101,19 @@ async def answer(
             await asyncio.wait({first})
             await _close(parts)
             outcome.close()
+
+
+async def answer_unseen(
+    trace: TraceDraft, parts: AsyncIterator[Part], read_answer: Callable[[bytes], str]
+) -> None:
+    """Take `parts` to their end for the trace alone. Raises what they raise."""
+    outcome = _Outcome(trace, read_answer, lambda: None)
+    try:
+        async for part in parts:
+            outcome.add(part)
+    finally:
+        await _close(parts)
+        outcome.close()
 
 
 class _Stream(Response):
@@ -151,9 +169,15 @@ class _Stream(Response):
 class _Outcome:
     """Writes what happened into the trace, once it is over."""
 
-    def __init__(self, trace: TraceDraft, read_answer: Callable[[bytes], str]) -> None:
+    def __init__(
+        self,
+        trace: TraceDraft,
+        read_answer: Callable[[bytes], str],
+        ended: Callable[[], None],
+    ) -> None:
         self.trace = trace
         self._read_answer = read_answer
+        self._ended = ended
         self._started = time.perf_counter()
         self._data: list[bytes] = []
         self._usage: Usage | None = None
@@ -168,13 +192,17 @@ class _Outcome:
 
     def close(self) -> None:
         """Write the answer and its tokens down."""
+        data = b"".join(self._data)
         if self.trace.answer is None:
-            self.trace.answer = self._read_answer(b"".join(self._data))
+            self.trace.answer = self._read_answer(data)
+        if not self.trace.answer.strip() and b'"tool_calls"' not in data:
+            self.trace.body[EMPTY_ANSWER] = True
         if self._usage is not None:
             self.trace.body["tokens"] = {
                 "prompt": self._usage.prompt_tokens,
                 "completion": self._usage.completion_tokens,
             }
+        self._ended()
 
 
 async def _client_gone(receive: Receive) -> None:

@@ -13,6 +13,7 @@ _SECONDS: Final = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.
 _REQUESTS: Final = ("everloop_gateway_requests", "Requests by route and status.")
 _DURATION: Final = ("everloop_gateway_request_seconds", "Seconds from request to response end.")
 _DROPPED: Final = ("everloop_gateway_traces_dropped", "Traces that were lost in this replica.")
+_LEFT_OUT: Final = ("everloop_gateway_shadows_left_out", "Shadow requests that had no place.")
 _LABELS: Final = ("method", "route", "status")
 
 
@@ -25,6 +26,9 @@ class Measures(Protocol):
     def traces_dropped(self, total: int) -> None:
         """So many traces have been lost since this replica started."""
 
+    def shadow_left_out(self) -> None:
+        """A shadow request had no place."""
+
 
 class LocalMeasures:
     """In a `prometheus_client` registry of this process."""
@@ -36,6 +40,7 @@ class LocalMeasures:
         self._requests = Counter(*_REQUESTS, _LABELS, registry=self.registry)
         self._seconds = Histogram(*_DURATION, _LABELS[:2], buckets=_SECONDS, registry=self.registry)
         self._dropped = Gauge(*_DROPPED, registry=self.registry)
+        self._left_out = Counter(*_LEFT_OUT, registry=self.registry)
 
     def count(self, method: str, route: str, status: int, seconds: float) -> None:
         """One request has ended."""
@@ -45,6 +50,10 @@ class LocalMeasures:
     def traces_dropped(self, total: int) -> None:
         """Set the gauge."""
         self._dropped.set(total)
+
+    def shadow_left_out(self) -> None:
+        """Count it."""
+        self._left_out.inc()
 
     def text(self) -> str:
         """Return the registry in Prometheus' text format."""
@@ -65,6 +74,8 @@ class _RayMeasures:
         )
         name, text = _DROPPED
         self._dropped = Gauge(name, description=text)
+        name, text = _LEFT_OUT
+        self._left_out = Counter(name, description=text)
 
     def count(self, method: str, route: str, status: int, seconds: float) -> None:
         tags = {"method": method, "route": route}
@@ -73,6 +84,9 @@ class _RayMeasures:
 
     def traces_dropped(self, total: int) -> None:
         self._dropped.set(total)
+
+    def shadow_left_out(self) -> None:
+        self._left_out.inc()
 
 
 @functools.cache

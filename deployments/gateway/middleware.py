@@ -66,6 +66,8 @@ class RequestIdentity:
                 if not self._behind_serve:
                     headers["x-request-id"] = name
                 headers["x-trace-id"] = trace.id
+                if trace.arm is not None:
+                    headers["x-everloop-arm"] = trace.arm
             await send(message)
 
         try:

@@ -1,6 +1,8 @@
 """`/v1/responses`: answers, grounded with the `file_search` tool, that can be kept and gone on."""
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -11,7 +13,8 @@ from starlette.responses import JSONResponse, Response
 from cluster.ids import DEFAULT_PROJECT
 from cluster.records import ResponseRecord
 from deployments.errors import NotFound
-from deployments.gateway.choosing import choose
+from deployments.experiments.requests import EMPTY_ANSWER
+from deployments.gateway.choosing import Choice, ShadowArm, choose, choose_shadow
 from deployments.gateway.generation import answer
 from deployments.gateway.grounding.answerer import AnswerRequest
 from deployments.gateway.objects import Deleted
@@ -25,6 +28,7 @@ from deployments.gateway.responses.bodies import ResponseCreate
 from deployments.gateway.responses.objects import input_items, new_response, public_response
 from deployments.gateway.responses.rendering import Rendering
 from deployments.gateway.services import Services, services
+from deployments.gateway.shadows import shadow_trace
 from deployments.gateway.users import USER_HEADER
 from deployments.model.messages import Part
 from deployments.tracing.draft import TraceDraft
@@ -42,7 +46,13 @@ async def create_response(request: Request, body: ResponseCreate, parts: Parts) 
     trace = current_trace(request)
     trace.route = "/v1/responses"
     named = body.model_dump(include={"model", "prompt", "user", "safety_identifier"})
-    choice = await choose(parts, named, trace, request.headers.get(USER_HEADER))
+    choice = await choose(
+        parts,
+        named,
+        trace,
+        request.headers.get(USER_HEADER),
+        background=is_background(request),
+    )
     target = choice.target
     if body.metadata:
         trace.body["metadata"] = dict(body.metadata)
@@ -65,6 +75,7 @@ async def create_response(request: Request, body: ResponseCreate, parts: Parts) 
         _answered(parts, body, asked, trace),
         streamed=bool(body.stream),
         read_answer=lambda _data: trace.answer or "",
+        ended=lambda: _start_shadows(parts, body, named, asked, trace, choice),
     )
 
 
@@ -129,11 +140,7 @@ async def _answered(
         if response["store"]:
             await _save(parts, body, asked, response, text, trace.id)
 
-    instructed = asked
-    if body.instructions:
-        opening = {"role": "system", "content": body.instructions}
-        instructed = asked.with_messages([opening, *asked.messages])
-    prepared = await parts.answerer.prepare(instructed, trace)
+    prepared = await parts.answerer.prepare(_instructed(body, asked), trace)
     rendering = Rendering(
         new_response(body, prepared.temperature),
         include=body.include,
@@ -148,6 +155,48 @@ async def _answered(
     finally:
         await rendered.aclose()
         await events.aclose()
+
+
+def _instructed(body: ResponseCreate, asked: AnswerRequest) -> AnswerRequest:
+    if not body.instructions:
+        return asked
+    opening = {"role": "system", "content": body.instructions}
+    return asked.with_messages([opening, *asked.messages])
+
+
+def _start_shadows(
+    parts: Services,
+    body: ResponseCreate,
+    named: dict[str, Any],
+    asked: AnswerRequest,
+    trace: TraceDraft,
+    choice: Choice,
+) -> None:
+    """Ask the shadow arms the same, unseen and behind users' requests. Nothing is stored."""
+    timeout_s = parts.settings.http.request_timeout_s
+    for shadow in choice.shadows:
+
+        async def work(unseen: TraceDraft, shadow: ShadowArm = shadow) -> None:
+            chosen = await choose_shadow(parts, shadow, named, unseen)
+            again = replace(
+                asked,
+                model=chosen.target.base,
+                adapter=chosen.target.adapter,
+                request_id=f"{asked.request_id}-{shadow.arm.name}",
+                deadline_s=timeout_s,
+                background=True,
+                prompt=chosen.prompt,
+                variables=chosen.variables,
+                retrieval=chosen.retrieval,
+            )
+            prepared = await parts.answerer.prepare(_instructed(body, again), unseen)
+            async with aclosing(parts.answerer.stream(prepared, unseen)) as events:
+                async for _ in events:
+                    pass
+            if not (unseen.answer or "").strip():
+                unseen.body[EMPTY_ANSWER] = True
+
+        parts.shadows.start(shadow_trace(trace, shadow), work, parts.traces, timeout_s)
 
 
 async def _save(
