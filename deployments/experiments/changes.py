@@ -33,6 +33,8 @@ __all__ = [
     "start",
     "stop_arm",
     "tell_ratio",
+    "update_draft",
+    "version_compared",
 ]
 
 ARM_STOPPED: Final = "experiment.arm_stopped"
@@ -120,6 +122,31 @@ def start(session: Session, row: Experiment, arms: Sequence[Arm], alias_version:
         add_event(session, row, "started", f"{state['share']:.0%} of the traffic of {row.alias}.")
         return
     raise _taken(row.alias, f"the experiment {other.id}")
+
+
+def update_draft(
+    session: Session,
+    row: Experiment,
+    *,
+    name: str | None,
+    arms: Sequence[Arm] | None,
+    plan: Plan | None,
+    meta: Mapping[str, str] | None,
+) -> None:
+    """Change what is given. Raises Conflict for arms or settings of what is no draft any more."""
+    values: dict[str, Any] = {}
+    if arms is not None or plan is not None:
+        expect(row, "draft")
+    if arms is not None:
+        values["arms"] = [arm.model_dump(mode="json") for arm in arms]
+    if plan is not None:
+        values["settings"] = plan.model_dump(mode="json")
+        values["state"] = {**row.state, "share": plan.ramp[0].share}
+    if name is not None:
+        values["name"] = name
+    if meta is not None:
+        values["meta"] = dict(meta)
+    _change(session, row, **values)
 
 
 def running_on(session: Session, alias: str) -> Experiment | None:
@@ -245,6 +272,21 @@ def note_promotion(session: Session, row: Experiment, promotion: dict[str, Any])
     _change(session, row, promotion=promotion)
     message = f"{promotion['arm']}: {promotion['status']}"
     add_event(session, row, "promotion", message, **promotion)
+
+
+def version_compared(session: Session, experiment_id: str, alias: str) -> int:
+    """How often the alias had moved when the experiment's arms were compared with it.
+
+    Raises Conflict for a draft, and for an experiment on another alias.
+    """
+    row = find_experiment(session, experiment_id)
+    expect(row, "running", "decided", "stopped")
+    if row.alias != alias:
+        raise Conflict(
+            f"The experiment {row.id} is on the alias {row.alias}, not on {alias}.",
+            code="wrong_alias",
+        )
+    return int(row.state["alias_version"])
 
 
 def expect(row: Experiment, *statuses: str) -> None:

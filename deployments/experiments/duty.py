@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import select, update
@@ -35,6 +36,7 @@ _RECENT_S: Final = 20.0
 _WHOLE_EVERY_S: Final = 15.0
 _REPORT_EVERY_S: Final = 1.0
 _SPARE_S: Final = 60.0
+_SHARED_EVERY_S: Final = 60.0
 _HOUR_S: Final = 3600
 _OPEN_PROMOTIONS: Final = ("queued", "running")
 
@@ -47,6 +49,8 @@ class _Followed:
     watch: Watch
     whole_at: float = 0.0
     reported_at: float = 0.0
+    shared_at: float = 0.0
+    """When it was last told that all arms fail alike."""
     report: dict[str, Any] | None = None
 
 
@@ -79,16 +83,20 @@ class ExperimentDuty:
             except EverloopError as error:
                 failures.append(error)
         for row in promoting:
-            await self._parts.database.run(lambda session, row=row: _follow_gate(session, row))
+            await self._parts.database.run(partial(_follow_gate, row=row))
         if failures:
             raise ExceptionGroup("experiments", failures)
 
     async def _look(self, row: Experiment) -> None:
         followed = await self._read(row)
         for breach in followed.watch.breaches():
-            await self._parts.database.run(
-                lambda session, breach=breach: _act_on_breach(session, row.id, breach)
-            )
+            if not breach.shared:
+                stop = partial(_stop_arm, experiment_id=row.id, breach=breach)
+                await self._parts.database.run(stop)
+            elif self._clock() - followed.shared_at >= _SHARED_EVERY_S:
+                followed.shared_at = self._clock()
+                tell = partial(_tell_shared, experiment_id=row.id, breach=breach)
+                await self._parts.database.run(tell)
         await self._settle(followed)
         await self._act(row.id, followed)
 
@@ -181,13 +189,16 @@ def _open(session: "Session") -> tuple[list[Experiment], list[Experiment]]:
     return list(running), list(promoting)
 
 
-def _act_on_breach(session: "Session", experiment_id: str, breach: Breach) -> None:
+def _stop_arm(session: "Session", experiment_id: str, breach: Breach) -> None:
     row = changes.find_experiment(session, experiment_id)
-    if breach.shared:
-        message = f"{breach.arm}: {breach.reason} The control fares no better, so it goes on."
-        changes.add_event(session, row, "guardrail_shared", message, arm=breach.arm, **breach.data)
-    elif row.status == "running" and breach.arm not in row.state["stopped"]:
+    if row.status == "running" and breach.arm not in row.state["stopped"]:
         changes.stop_arm(session, row, breach.arm, breach.reason, "guardrail", **breach.data)
+
+
+def _tell_shared(session: "Session", experiment_id: str, breach: Breach) -> None:
+    row = changes.find_experiment(session, experiment_id)
+    message = f"{breach.arm}: {breach.reason} The control fares no better, so it goes on."
+    changes.add_event(session, row, "guardrail_shared", message, arm=breach.arm, **breach.data)
 
 
 def _advance(

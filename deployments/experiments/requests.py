@@ -144,7 +144,7 @@ def _scores(session: Session, name: str, ids: list[str]) -> Iterable[tuple[str, 
             TraceScore.trace_id.in_(ids), TraceScore.name == name, TraceScore.value.is_not(None)
         )
     )
-    return ((row[0], float(row[1]), row[2]) for row in rows)
+    return ((row[0], float(row[1] or 0), row[2]) for row in rows)
 
 
 def _feedback(session: Session, name: str, ids: list[str]) -> Iterable[tuple[str, float, int]]:
