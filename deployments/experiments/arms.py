@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any, Final
+from typing import Any
 
 from pydantic import Field
 
@@ -18,9 +18,7 @@ from cluster.records import Experiment
 from cluster.sections.section import Section
 from deployments.serving import Retrieval, Serving
 
-__all__ = ["ARM_PREFIX", "Arm", "Split", "arm_reference", "pinned_arm", "read_arm_reference"]
-
-ARM_PREFIX: Final = "arm:"
+__all__ = ["Arm", "Split", "pinned_arm"]
 
 
 class Arm(Section):
@@ -130,19 +128,6 @@ class Split:
         place = bisect_right(self.ends, _drawn(self.salt, "arm", unit))
         arm = self.arms[min(place, len(self.arms) - 1)]
         return None if arm.name in self.stopped else arm
-
-
-def arm_reference(experiment_id: str, arm: str) -> str:
-    """The model name that asks one arm directly."""
-    return f"{ARM_PREFIX}{experiment_id}:{arm}"
-
-
-def read_arm_reference(name: str) -> tuple[str, str] | None:
-    """Experiment and arm of such a model name; None for another one."""
-    if not name.startswith(ARM_PREFIX):
-        return None
-    experiment_id, _, arm = name.removeprefix(ARM_PREFIX).partition(":")
-    return experiment_id, arm
 
 
 def pinned_arm(arms: Sequence[dict[str, Any]], name: str) -> Arm | None:

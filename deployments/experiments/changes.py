@@ -11,11 +11,12 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from cluster.arms import arm_reference
 from cluster.ids import DEFAULT_PROJECT, new_id
 from cluster.records import Experiment, ExperimentEvent, GateRun, now
 from deployments.alerts.raising import raise_alert
 from deployments.errors import Conflict, NotFound
-from deployments.experiments.arms import Arm, arm_reference
+from deployments.experiments.arms import Arm
 from deployments.experiments.plan import Plan
 
 __all__ = [

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from cluster.adapters import ADAPTER_PREFIX, SERVED_KINDS, AdapterFiles
+from cluster.arms import read_arm_reference
 from cluster.ids import DEFAULT_PROJECT
 from cluster.records import Adapter, Alias, Experiment
 from deployments.errors import InvalidRequest, NotFound
-from deployments.experiments.arms import Arm, pinned_arm, read_arm_reference
+from deployments.experiments.arms import Arm, pinned_arm
 from deployments.gateway.registry.moves import live_adapter
 from deployments.serving import Serving
 

@@ -15,10 +15,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cluster.adapters import ADAPTER_PREFIX
+from cluster.arms import ARM_PREFIX, read_arm_reference
 from cluster.ids import DEFAULT_PROJECT
 from cluster.records import Alias, AliasMove
 from deployments.errors import InvalidRequest, NotFound
-from deployments.experiments.arms import read_arm_reference
 from deployments.experiments.changes import version_compared
 from deployments.gateway.bodies import Body, Text
 from deployments.gateway.directory import ALIAS_TTL_S
@@ -272,7 +272,7 @@ def _current(session: Session, parts: Services, name: str) -> Alias | None:
 
 
 def _check_name(parts: Services, name: str) -> None:
-    if name in parts.models or name.startswith(ADAPTER_PREFIX):
+    if name in parts.models or name.startswith((ADAPTER_PREFIX, ARM_PREFIX)):
         raise InvalidRequest(
             f"{name[:128]!r} is the name of a model, which no alias may have.",
             param="name",

@@ -12,11 +12,12 @@ from fastapi import APIRouter, Depends, Query
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from cluster.arms import arm_reference
 from cluster.ids import DEFAULT_PROJECT
 from cluster.records import Experiment, ExperimentEvent
 from deployments.errors import Conflict, InvalidRequest
 from deployments.experiments import changes
-from deployments.experiments.arms import Arm, arm_reference
+from deployments.experiments.arms import Arm
 from deployments.experiments.desk import DESK_TTL_S
 from deployments.experiments.plan import Plan
 from deployments.gateway.attachments import find_file

@@ -47,7 +47,7 @@ class Aliases:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 assert self.path == f"/v1/aliases/{ALIAS}"
-                self._answer(200, {"name": ALIAS, "target": state.target})
+                self._answer(200, {"name": ALIAS, "target": state.target, "version": 3})
 
             def do_POST(self) -> None:
                 assert self.path == f"/v1/aliases/{ALIAS}/promote"
