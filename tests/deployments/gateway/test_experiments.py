@@ -11,8 +11,8 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy import select
 
-from cluster.ids import DEFAULT_PROJECT
-from cluster.records import Alert, AliasMove, Experiment, Trace
+from cluster.ids import DEFAULT_PROJECT, new_id
+from cluster.records import Alert, AliasMove, Experiment, GateRun, Trace
 from deployments.errors import RequestError, Unavailable
 from deployments.experiments.duty import ExperimentDuty
 from deployments.gateway.app import create_app
@@ -375,3 +375,43 @@ async def test_a_person_promotes_an_arm_once_the_experiment_has_ended(
     ]
     back = await http.post("/v1/aliases/assistant/rollback", json={})
     assert (back.json()["target"], back.json()["serving"]["retrieval"]["mode"]) == (BASE, None)
+
+
+async def test_a_gate_that_says_so_moves_the_alias_to_the_arm_with_its_retrieval(
+    http: httpx2.AsyncClient, parts: Services, adapter: str
+) -> None:
+    arms = [{"name": "control"}, {"name": "lexical", "retrieval": {"mode": "bm25"}}]
+    made = await create(http, body(adapter, arms=arms))
+    stopped = await http.post(f"/v1/experiments/{made['id']}/stop", json={"reason": "enough"})
+    assert stopped.status_code == 200
+    arm, gate = f"arm:{made['id']}:lexical", new_id("gate")
+    with parts.database.session() as session:
+        session.add(
+            GateRun(
+                id=gate,
+                status="completed",
+                alias="assistant",
+                adapter_id=arm,
+                champion=BASE,
+                evaluation_file="file-1",
+                verdict="promote",
+            )
+        )
+    other = {"target": f"arm:{made['id']}:control", "gate": gate}
+    refused = await http.post("/v1/aliases/assistant/promote", json=other)
+    assert refused.json()["error"]["code"] == "gate_not_passed"
+    moved = await http.post("/v1/aliases/assistant/promote", json={"target": arm, "gate": gate})
+    assert moved.status_code == 200, moved.text
+    assert (moved.json()["target"], moved.json()["serving"]["retrieval"]["mode"]) == (BASE, "bm25")
+    (move,) = (await http.get("/v1/aliases/assistant/history")).json()["data"]
+    assert (move["kind"], move["gate"]) == ("promoted", gate)
+    assert (await http.get(f"/v1/gate_runs/{gate}")).json()["promoted"]
+    own = {"target": adapter, "override": True, "reason": "weights alone"}
+    kept = await http.post("/v1/aliases/assistant/promote", json=own)
+    assert kept.json()["serving"]["retrieval"]["mode"] == "bm25"
+    given = {**own, "target": BASE, "serving": {"retrieval": {"mode": "dense"}}}
+    replaced = await http.post("/v1/aliases/assistant/promote", json=given)
+    assert replaced.json()["serving"]["retrieval"]["mode"] == "dense"
+    with_gate = {"target": arm, "gate": gate, "serving": {}}
+    neither = await http.post("/v1/aliases/assistant/promote", json=with_gate)
+    assert neither.json()["error"]["param"] == "serving"
