@@ -2,21 +2,19 @@
 
 import json
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from deployments.errors import InvalidRequest
-from deployments.gateway.choosing import Choice, ShadowArm, choose, choose_shadow
-from deployments.gateway.generation import answer, answer_unseen, model_call, read_body
+from deployments.gateway.choosing import Choice, choose
+from deployments.gateway.generation import answer, model_call, read_body
 from deployments.gateway.request_context import current_trace, is_background
 from deployments.gateway.services import Services, services
-from deployments.gateway.shadows import shadow_trace
+from deployments.gateway.shadows import start_shadows
 from deployments.gateway.users import USER_HEADER
-from deployments.model.messages import ModelCall, Part
-from deployments.tracing.draft import TraceDraft
+from deployments.model.messages import Part
 
 __all__ = ["router"]
 
@@ -38,53 +36,36 @@ async def create_chat_completion(
     messages = _messages(body)
     trace = current_trace(request)
     trace.route = "/v1/chat/completions"
-    choice = await choose(
-        services,
-        body,
-        trace,
-        request.headers.get(USER_HEADER),
-        background=is_background(request),
-    )
+    user = request.headers.get(USER_HEADER)
+    choice = await choose(services, body, trace, user, background=is_background(request))
     trace.question = _last_question(messages)
     if isinstance(metadata := body.get("metadata"), dict):
         trace.body["metadata"] = metadata
-    call = model_call(request, body, "chat", choice.target)
+    whole = {name: value for name, value in body.items() if name not in _STREAMING}
     return await answer(
         request,
-        _parts(services, call, trace, choice),
+        _parts(request, services, body, choice),
         streamed=bool(body.get("stream")),
         read_answer=answer_text,
-        ended=lambda: _start_shadows(services, call, trace, choice),
+        ended=lambda: start_shadows(
+            request,
+            services,
+            choice,
+            whole,
+            lambda again, chosen: _parts(again, services, whole, chosen),
+            answer_text,
+        ),
     )
 
 
 def _parts(
-    services: Services, call: ModelCall, trace: TraceDraft, choice: Choice
+    request: Request, services: Services, body: dict[str, Any], choice: Choice
 ) -> AsyncIterator[Part]:
-    if call.body.get("file_search") is not None:
+    trace, call = current_trace(request), model_call(request, body, "chat", choice.target)
+    if body.get("file_search") is not None:
         return services.answerer.chat(call, trace, choice)
+    trace.body["messages"] = call.body["messages"]
     return services.models[choice.target.base].generate(call)
-
-
-def _start_shadows(services: Services, call: ModelCall, trace: TraceDraft, choice: Choice) -> None:
-    """Ask the shadow arms the same, unseen and behind users' requests."""
-    body = {key: value for key, value in call.body.items() if key not in _STREAMING}
-    timeout_s = services.settings.http.request_timeout_s
-    for shadow in choice.shadows:
-
-        async def work(unseen: TraceDraft, shadow: ShadowArm = shadow) -> None:
-            chosen = await choose_shadow(services, shadow, body, unseen)
-            asked = replace(
-                call,
-                body={**body, "model": chosen.target.name},
-                request_id=f"{call.request_id}-{shadow.arm.name}",
-                deadline_s=timeout_s,
-                adapter=chosen.target.adapter,
-                background=True,
-            )
-            await answer_unseen(unseen, _parts(services, asked, unseen, chosen), answer_text)
-
-        services.shadows.start(shadow_trace(trace, shadow), work, services.traces, timeout_s)
 
 
 def _messages(body: dict[str, Any]) -> list[dict[str, Any]]:

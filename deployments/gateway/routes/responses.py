@@ -1,8 +1,6 @@
 """`/v1/responses`: answers, grounded with the `file_search` tool, that can be kept and gone on."""
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
-from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -13,8 +11,7 @@ from starlette.responses import JSONResponse, Response
 from cluster.ids import DEFAULT_PROJECT
 from cluster.records import ResponseRecord
 from deployments.errors import NotFound
-from deployments.experiments.requests import EMPTY_ANSWER
-from deployments.gateway.choosing import Choice, ShadowArm, choose, choose_shadow
+from deployments.gateway.choosing import Choice, choose
 from deployments.gateway.generation import answer
 from deployments.gateway.grounding.answerer import AnswerRequest
 from deployments.gateway.objects import Deleted
@@ -28,10 +25,9 @@ from deployments.gateway.responses.bodies import ResponseCreate
 from deployments.gateway.responses.objects import input_items, new_response, public_response
 from deployments.gateway.responses.rendering import Rendering
 from deployments.gateway.services import Services, services
-from deployments.gateway.shadows import shadow_trace
+from deployments.gateway.shadows import start_shadows
 from deployments.gateway.users import USER_HEADER
 from deployments.model.messages import Part
-from deployments.tracing.draft import TraceDraft
 
 __all__ = ["router"]
 
@@ -46,36 +42,25 @@ async def create_response(request: Request, body: ResponseCreate, parts: Parts) 
     trace = current_trace(request)
     trace.route = "/v1/responses"
     named = body.model_dump(include={"model", "prompt", "user", "safety_identifier"})
-    choice = await choose(
-        parts,
-        named,
-        trace,
-        request.headers.get(USER_HEADER),
-        background=is_background(request),
-    )
-    target = choice.target
+    user = request.headers.get(USER_HEADER)
+    choice = await choose(parts, named, trace, user, background=is_background(request))
     if body.metadata:
         trace.body["metadata"] = dict(body.metadata)
-    body = body.model_copy(update={"model": target.name})
-    asked = AnswerRequest(
-        model=target.base,
-        adapter=target.adapter,
-        messages=[*await _earlier(parts, body.previous_response_id), *body.messages],
-        search=body.search,
-        options=body.options,
-        request_id=request_id(request),
-        deadline_s=remaining_s(request),
-        background=is_background(request),
-        prompt=choice.prompt,
-        variables=choice.variables,
-        retrieval=choice.retrieval,
-    )
+    messages = [*await _earlier(parts, body.previous_response_id), *body.messages]
+    whole = body.model_copy(update={"stream": False, "store": False})
     return await answer(
         request,
-        _answered(parts, body, asked, trace),
+        _answered(request, parts, body, messages, choice),
         streamed=bool(body.stream),
         read_answer=lambda _data: trace.answer or "",
-        ended=lambda: _start_shadows(parts, body, named, asked, trace, choice),
+        ended=lambda: start_shadows(
+            request,
+            parts,
+            choice,
+            named,
+            lambda again, chosen: _answered(again, parts, whole, messages, chosen),
+            lambda _data: "",
+        ),
     )
 
 
@@ -134,13 +119,37 @@ async def list_input_items(
 
 
 async def _answered(
-    parts: Services, body: ResponseCreate, asked: AnswerRequest, trace: TraceDraft
+    request: Request,
+    parts: Services,
+    body: ResponseCreate,
+    messages: list[dict[str, Any]],
+    choice: Choice,
 ) -> AsyncGenerator[Part, None]:
+    trace, target = current_trace(request), choice.target
+    body = body.model_copy(update={"model": target.name})
+    asked = AnswerRequest(
+        model=target.base,
+        adapter=target.adapter,
+        messages=messages,
+        search=body.search,
+        options=body.options,
+        request_id=request_id(request),
+        deadline_s=remaining_s(request),
+        background=is_background(request),
+        prompt=choice.prompt,
+        variables=choice.variables,
+        retrieval=choice.retrieval,
+    )
+
     async def save(response: dict[str, Any], text: str) -> None:
         if response["store"]:
             await _save(parts, body, asked, response, text, trace.id)
 
-    prepared = await parts.answerer.prepare(_instructed(body, asked), trace)
+    instructed = asked
+    if body.instructions:
+        opening = {"role": "system", "content": body.instructions}
+        instructed = asked.with_messages([opening, *asked.messages])
+    prepared = await parts.answerer.prepare(instructed, trace)
     rendering = Rendering(
         new_response(body, prepared.temperature),
         include=body.include,
@@ -155,48 +164,6 @@ async def _answered(
     finally:
         await rendered.aclose()
         await events.aclose()
-
-
-def _instructed(body: ResponseCreate, asked: AnswerRequest) -> AnswerRequest:
-    if not body.instructions:
-        return asked
-    opening = {"role": "system", "content": body.instructions}
-    return asked.with_messages([opening, *asked.messages])
-
-
-def _start_shadows(
-    parts: Services,
-    body: ResponseCreate,
-    named: dict[str, Any],
-    asked: AnswerRequest,
-    trace: TraceDraft,
-    choice: Choice,
-) -> None:
-    """Ask the shadow arms the same, unseen and behind users' requests. Nothing is stored."""
-    timeout_s = parts.settings.http.request_timeout_s
-    for shadow in choice.shadows:
-
-        async def work(unseen: TraceDraft, shadow: ShadowArm = shadow) -> None:
-            chosen = await choose_shadow(parts, shadow, named, unseen)
-            again = replace(
-                asked,
-                model=chosen.target.base,
-                adapter=chosen.target.adapter,
-                request_id=f"{asked.request_id}-{shadow.arm.name}",
-                deadline_s=timeout_s,
-                background=True,
-                prompt=chosen.prompt,
-                variables=chosen.variables,
-                retrieval=chosen.retrieval,
-            )
-            prepared = await parts.answerer.prepare(_instructed(body, again), unseen)
-            async with aclosing(parts.answerer.stream(prepared, unseen)) as events:
-                async for _ in events:
-                    pass
-            if not (unseen.answer or "").strip():
-                unseen.body[EMPTY_ANSWER] = True
-
-        parts.shadows.start(shadow_trace(trace, shadow), work, parts.traces, timeout_s)
 
 
 async def _save(
