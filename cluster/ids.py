@@ -13,7 +13,6 @@ DEFAULT_PROJECT: Final = "proj_default"
 
 _SEPARATORS: Final = {
     "file": "-",
-    "chatcmpl": "-",
     "cmpl": "-",
     "ftjob": "-",
     "ftevent": "-",

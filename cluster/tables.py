@@ -6,9 +6,16 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["plain_table", "show_table"]
+__all__ = ["plain_table", "show_table", "visible"]
 
 _WIDEST: Final = 10_000
+_PICTURES: Final = {code: 0x2400 + code for code in range(32) if chr(code) not in "\n\t"}
+_CONTROLS: Final = {**_PICTURES, **dict.fromkeys(range(0x7F, 0xA0), 0xFFFD)}
+
+
+def visible(text: str) -> str:
+    """What others wrote, without characters that steer the terminal."""
+    return text.translate(_CONTROLS)
 
 
 def plain_table(*columns: str) -> Table:

@@ -3,6 +3,8 @@
 RequestError                  status, message, type, param, code: what the client is told
 ├── InvalidRequest            400, `param` names the field
 │   └── InvalidDataset        400, with every problem of the data in `problems`
+├── Unauthorized              401
+├── Forbidden                 403
 ├── NotFound                  404
 ├── Conflict                  409
 ├── PayloadTooLarge           413
@@ -21,12 +23,14 @@ from cluster.errors import EverloopError
 __all__ = [
     "Conflict",
     "DeadlineExceeded",
+    "Forbidden",
     "InvalidDataset",
     "InvalidRequest",
     "NotFound",
     "Overloaded",
     "PayloadTooLarge",
     "RequestError",
+    "Unauthorized",
     "Unavailable",
     "Unprocessable",
     "UnsupportedMedia",
@@ -116,6 +120,20 @@ def _rebuild_dataset(
     message: str, problems: Sequence[dict[str, Any]], more: int, param: str, code: str
 ) -> InvalidDataset:
     return InvalidDataset(message, problems, more, param=param, code=code)
+
+
+class Unauthorized(RequestError):
+    """The credential is missing, not valid or expired."""
+
+    status = 401
+    type = "invalid_request_error"
+
+
+class Forbidden(RequestError):
+    """The credential is valid and does not allow this."""
+
+    status = 403
+    type = "invalid_request_error"
 
 
 class NotFound(RequestError):

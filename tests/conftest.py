@@ -1,11 +1,16 @@
-"""What every test shares. The one running system per session is started only for who asks."""
+"""What every test shares. One Ray and one running system a session, each started for who asks."""
+
+import os
 
 import pytest
 from hypothesis import settings
 
+from tests.fixtures.ray_cluster import RAY_DRIVER, shared_ray
 from tests.fixtures.system import system
 
-__all__ = ["system"]
+__all__ = ["shared_ray", "system"]
+
+os.environ.update(RAY_DRIVER)  # Ray reads them when it is imported
 
 # Hypothesis would fail an example that took 200 ms, which on a busy machine any of them may.
 settings.register_profile("everloop", deadline=None)

@@ -28,11 +28,13 @@ from cluster.settings import Settings
 
 __all__ = ["connect", "ensure_ray_head", "ray_environment", "stop_ray_head"]
 
-_START_TIMEOUT_S: Final = 90.0
+_START_TIMEOUT_S: Final = 120.0
 _SETTLING_S: Final = 1.5
 _ATTEMPTS: Final = 2  # on a cold machine the raylet may give up waiting for the dashboard agent
 _LONGEST_TEMP_DIR: Final = 40  # a Unix socket's path holds 107 bytes, and Ray appends about 60
 _READY: Final = "Ray runtime started"
+_PARTS: Final = ("gcs_server.out", "gcs_server.err", "raylet.out", "raylet.err")
+_PART_LINES: Final = 15
 
 
 def ray_environment(settings: Settings) -> dict[str, str]:
@@ -86,9 +88,11 @@ def ensure_ray_head(settings: Settings, report: Callable[[str], None]) -> RunRec
         record = _start(settings)
         if record is not None:
             return record
+        said = _log_tail(settings)
+        _keep_parts_last_words(settings)
         stop_ray_head(settings)
     raise LaunchError(
-        f"Ray did not start in {_ATTEMPTS} tries. The end of its output: {_log_tail(settings)}",
+        f"Ray did not start in {_ATTEMPTS} tries. The end of its output: {said}",
         fix=f"The whole is in {_log(settings)}; `everloop doctor` looks at memory, disk and ports.",
     )
 
@@ -117,6 +121,16 @@ def _log(settings: Settings) -> Path:
 def _log_tail(settings: Settings) -> str:
     lines = [line for line in _log(settings).read_text(errors="replace").splitlines() if line]
     return " / ".join(lines[-4:])[-800:]
+
+
+def _keep_parts_last_words(settings: Settings) -> None:
+    """Append what the head's parts said last to its log, before their folder is removed."""
+    folder = _temp_dir(settings) / "session_latest" / "logs"
+    with _log(settings).open("a") as log:
+        for name in _PARTS:
+            with contextlib.suppress(OSError):  # it never began
+                lines = (folder / name).read_text(errors="replace").splitlines()
+                print(f"--- {name}", *lines[-_PART_LINES:], sep="\n", file=log)
 
 
 def _refuse_taken_ports(settings: Settings) -> None:

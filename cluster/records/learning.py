@@ -93,7 +93,7 @@ class Feedback(Base):
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     project_id: Mapped[str] = mapped_column(String(64), default=DEFAULT_PROJECT, index=True)
     trace_id: Mapped[str] = mapped_column(String(64), index=True)
-    """The trace may still be on its way to the records."""
+    """The trace was there when this was said; it may be gone by now."""
     name: Mapped[str] = mapped_column(String(64), default="feedback")
     """What was asked; scores of one name can be compared."""
     source: Mapped[str] = mapped_column(String(16), default="api")

@@ -39,6 +39,9 @@ class FeedbackSettings(Section):
     folder."""
     token_ttl_s: int = Field(default=7 * 86400, ge=60)
     """How long a token is good for, unless it is asked for with less."""
+    allowed_origins: tuple[str, ...] = ()
+    """Origins such as `https://www.example.com` whose pages may send end users' feedback by CORS;
+    `*`: any; none: pages of this server only."""
 
 
 class DriftSettings(Section):

@@ -10,6 +10,7 @@ from fastapi_offline import FastAPIOffline
 
 from cluster.ids import new_id
 from cluster.settings import Settings
+from deployments.feedback.cross_origin import EndUserOrigins
 from deployments.gateway.background import Background, BackgroundGate
 from deployments.gateway.error_bodies import install_error_handlers
 from deployments.gateway.load_reports import report_load
@@ -106,6 +107,8 @@ def create_app(services: Services, *, behind_serve: bool = False) -> FastAPI:
     )
     app.add_middleware(Background, gate=_background_gate(services.settings))
     app.add_middleware(Deadline, timeout_s=http.request_timeout_s)
+    if origins := services.settings.feedback.allowed_origins:
+        app.add_middleware(EndUserOrigins, origins=origins)
     app.add_middleware(RequestIdentity, traces=services.traces, behind_serve=behind_serve)
     return app
 

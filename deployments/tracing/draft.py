@@ -38,7 +38,8 @@ class TraceDraft:
     shadow_of: str | None = None
     refused: bool | None = None
     body: dict[str, Any] = field(default_factory=dict)
-    """passages, left_out, sentences, tokens, error: JSON values only."""
+    """messages (as the model saw them), passages, left_out, sentences, tokens, error: JSON values
+    only."""
     timings_ms: dict[str, float] = field(default_factory=dict)
     created_at: int = field(default_factory=now)
     started: float = field(default_factory=time.perf_counter)
@@ -96,7 +97,7 @@ class TraceDraft:
         )
 
 
-_TEXTS: Final = frozenset({"passages", "left_out", "sentences"})
+_TEXTS: Final = frozenset({"passages", "left_out", "sentences", "messages"})
 
 
 def _storable(value: Any) -> Any:

@@ -16,6 +16,7 @@ from cluster.launch.ray_head import ensure_ray_head, ray_environment, stop_ray_h
 from cluster.launch.run_record import RunRecord, read_record, remove_record, write_record
 from cluster.launch.serve_environment import SERVE_ENVIRONMENT
 from cluster.settings import Settings, load_settings
+from tests.fixtures.ray_cluster import RAY_DRIVER
 from tests.fixtures.system import free_port
 
 SLEEP = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(60)"]
@@ -152,8 +153,34 @@ def test_ray_is_told_to_stay_on_loopback_unless_it_is_someone_elses(settings: Se
     assert "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER" not in ray_environment(theirs)
 
 
+def test_a_start_that_fails_says_what_each_part_said(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "python"
+    broken.write_text(
+        "#!/bin/sh\n"
+        'for word; do case $word in --temp-dir=*) folder="${word#*=}";; esac; done\n'
+        'logs="$folder/session_latest/logs"\n'
+        'mkdir -p "$logs" && echo "the port is taken" > "$logs/gcs_server.out"\n'
+        'echo "no GCS"; exit 1\n'
+    )
+    broken.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(broken))
+    tries: list[str] = []
+    with pytest.raises(LaunchError, match=r"2 tries.*output: no GCS") as caught:
+        ensure_ray_head(settings, tries.append)
+    assert tries == ["starting", "starting again: the first try failed"]
+    log = settings.data_dir / "run" / "ray-head.log"
+    assert str(log) in str(caught.value)
+    assert log.read_text() == "no GCS\n--- gcs_server.out\nthe port is taken\n"
+
+
 @pytest.mark.integration
-def test_a_ray_head_starts_once_on_loopback_heals_and_stops(settings: Settings) -> None:
+def test_a_ray_head_starts_once_on_loopback_heals_and_stops(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in RAY_DRIVER:
+        monkeypatch.delenv(variable, raising=False)  # the product sets its own
     identity = cluster_id(settings.data_dir)
     try:
         first = ensure_ray_head(settings, lambda _text: None)

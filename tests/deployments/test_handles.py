@@ -2,9 +2,7 @@
 
 import asyncio
 import os
-import shutil
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -20,6 +18,7 @@ from deployments.handles import EmbedderHandle, ModelHandle, RetrieverHandle
 from deployments.model.messages import ModelCall, Part
 from deployments.ports import EmbeddedTexts
 from deployments.retriever.messages import SearchRequest
+from tests.fixtures.ray_cluster import SharedRay
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
@@ -63,24 +62,11 @@ class Replica:
 
 
 @pytest.fixture(scope="module")
-def handles() -> Iterator[dict[str, Any]]:
+def handles(shared_ray: SharedRay) -> Iterator[dict[str, Any]]:
     """Applications `plain` and `narrow` (one request at work, one waiting)."""
-    import ray
     from ray import cloudpickle, serve
 
-    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import tests
-    # Not under pytest's folder: Ray's sockets allow a path of about 100 characters.
-    folder = tempfile.mkdtemp(prefix="everloop-ray-")
-    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-    context = ray.init(
-        address="local",
-        num_cpus=4,
-        include_dashboard=False,
-        _temp_dir=folder,
-        log_to_driver=False,
-    )
-    assert context is not None
-    serve.start(proxy_location="Disabled")
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # so that no worker imports tests
     light = {"num_cpus": 0.1}
     plain = serve.deployment(Replica, name="plain", ray_actor_options=light)
     narrow = serve.deployment(
@@ -91,13 +77,13 @@ def handles() -> Iterator[dict[str, Any]]:
         ray_actor_options=light,
     )
     mortal = serve.deployment(Replica, name="mortal", ray_actor_options=light)
-    yield {
-        built.name: serve.run(built.bind(), name=built.name, route_prefix=None)
-        for built in (plain, narrow, mortal)
-    }
-    serve.shutdown()
-    ray.shutdown()
-    shutil.rmtree(folder, ignore_errors=True)
+    with shared_ray.joined("handles"):
+        serve.start(proxy_location="Disabled")
+        yield {
+            built.name: serve.run(built.bind(), name=built.name, route_prefix=None)
+            for built in (plain, narrow, mortal)
+        }
+        serve.shutdown()
 
 
 def _call(request_id: str = "one") -> ModelCall:

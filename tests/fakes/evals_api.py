@@ -8,6 +8,9 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from deployments.evaluation.comparison import ComparisonSettings, ScoredRun, compare_runs
+from tests.fakes.scored_runs import scored_run
+
 __all__ = ["FakeEvals"]
 
 Json = dict[str, Any]
@@ -76,13 +79,13 @@ class FakeEvals:
     def compare(self, body: Json) -> Json:
         made = {"id": f"evalcmp_{len(self.comparisons) + 1}", "object": "eval.comparison"}
         self.comparisons.append(body)
-        baseline, candidate = self.items[body["baseline"]], self.items[body["candidate"]]
-        names = [result["name"] for result in baseline[0]["results"]]
-        report: Json = {"verdict": "no difference shown", "reasons": [], "left_out": []}
-        report["metrics"] = [_compared(name, baseline, candidate) for name in names]
-        if any(metric["verdict"] == "worse" for metric in report["metrics"]):
-            report["verdict"] = "worse"
-        return made | {"report": report}
+        baseline, candidate = (
+            _scored(body[side], self.items[body[side]]) for side in ("baseline", "candidate")
+        )
+        settings = ComparisonSettings(resamples=200, slice_by=body.get("slice_by"))
+        return made | {
+            "report": compare_runs(baseline, candidate, settings).model_dump(mode="json")
+        }
 
     def _item(self, run: Json, number: int, row: Json) -> Json:
         item = row["item"]
@@ -113,20 +116,13 @@ class FakeEvals:
         return next(known, "I don't know.")
 
 
-def _compared(name: str, baseline: list[Json], candidate: list[Json]) -> Json:
-    """All items down is worse, anything else no difference: no test, but its shape."""
-    scores = [
-        [next(r["score"] for r in item["results"] if r["name"] == name) for item in side]
-        for side in (candidate, baseline)
-    ]
-    pairs = list(zip(*scores, strict=True))
-    worse = all(ours < theirs for ours, theirs in pairs)
-    found: Json = {"grader": name, "higher_is_better": True}
-    found["difference"] = sum(ours - theirs for ours, theirs in pairs) / len(pairs)
-    found["baseline"], found["candidate"] = (sum(s) / len(s) for s in reversed(scores))
-    found["adjusted_p_value"] = 0.001 if worse else 1.0
-    found["verdict"] = "worse" if worse else "no difference shown"
-    return found | {"reason": f"{name}: {found['verdict']}."}
+def _scored(name: str, items: list[Json]) -> ScoredRun:
+    names = [result["name"] for result in items[0]["results"]]
+    scores = {
+        name: [next(r["score"] for r in item["results"] if r["name"] == name) for item in items]
+        for name in names
+    }
+    return scored_run(name, scores, items=[item["datasource_item"] for item in items])
 
 
 def _filled(template: str, item: Json, answer: str) -> str:

@@ -1,9 +1,6 @@
 """The bulk job for real: Ray Data, the packaged embedding model, a Milvus Lite server, SQLite."""
 
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +13,7 @@ from cluster.records import VectorStoreFile
 from cluster.settings import load_settings
 from ingestion import job
 from ingestion.index import PassageIndex, collection_name
+from tests.fixtures.ray_cluster import SharedRay
 from tests.fixtures.system import free_port
 from tests.ingestion.documents import encrypted_pdf, pdf
 
@@ -23,35 +21,21 @@ pytestmark = pytest.mark.integration
 
 
 @pytest.fixture(scope="module")
-def place() -> Iterator[Path]:
+def place(shared_ray: SharedRay, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A data folder with migrated records and a running Milvus, and a Ray to run on."""
-    import ray
-
-    # Not under pytest's folder: Ray's sockets allow a path of about 100 characters.
-    folder = Path(tempfile.mkdtemp(prefix="everloop-job-"))
+    folder = tmp_path_factory.mktemp("job")
     port = free_port()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EVERLOOP_DATA_DIR", str(folder / "data"))
         patch.setenv("EVERLOOP_MILVUS__PORT", str(port))
-        patch.setenv("RAY_AUTH_MODE", "disabled")
-        patch.setenv("PYTHONPATH", os.pathsep.join(["", str(Path(__file__).parents[2])]))
         database = Database(load_settings().database_url)
         database.migrate()
         database.close()
         milvus = MilvusLiteServer(folder / "milvus", port, log_file=folder / "milvus.log")
         milvus.start()
-        ray.init(
-            address="local",
-            num_cpus=1,
-            include_dashboard=False,
-            _temp_dir=str(folder / "ray"),
-            log_to_driver=False,
-            object_store_memory=128 * 1024**2,
-        )
-        yield folder
-        ray.shutdown()
+        with shared_ray.joined("ingestion-job"):
+            yield folder
         milvus.stop()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")

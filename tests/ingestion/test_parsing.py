@@ -2,9 +2,7 @@
 
 import asyncio
 import os
-import shutil
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -16,6 +14,7 @@ from ingestion import parsing
 from ingestion.errors import DocumentError
 from ingestion.parsing import LocalParser, ParserDiedError, ParserPool, ParserWorker
 from ingestion.stored_text import dump_document, parse_document
+from tests.fixtures.ray_cluster import SharedRay
 from tests.ingestion.documents import pdf
 
 TIMEOUT_S = 10.0  # a busy machine needs seconds for the good ones
@@ -53,30 +52,17 @@ def storage(tmp_path: Path) -> ByteStore:
 
 
 @pytest.fixture(scope="module")
-def ray_cluster() -> Iterator[None]:
-    import ray
+def ray_here(shared_ray: SharedRay) -> Iterator[None]:
+    """A Ray that this process has joined."""
     from ray import cloudpickle
 
-    # Not under pytest's folder: Ray's sockets allow a path of about 100 characters.
-    folder = tempfile.mkdtemp(prefix="everloop-ray-")
-    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import tests
-    ray.init(
-        address="local",
-        num_cpus=1,
-        include_dashboard=False,
-        _temp_dir=folder,
-        log_to_driver=False,
-        object_store_memory=80 * 1024**2,
-        namespace="parsing",
-    )
-    yield
-    ray.shutdown()
-    shutil.rmtree(folder, ignore_errors=True)
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # so that no worker imports tests
+    with shared_ray.joined("parsing"):
+        yield
 
 
 @pytest.fixture
-async def pool(ray_cluster: None, storage: ByteStore) -> AsyncIterator[ParserPool]:
+async def pool(ray_here: None, storage: ByteStore) -> AsyncIterator[ParserPool]:
     made = ParserPool(
         storage.url, size=1, timeout_s=TIMEOUT_S, memory_mib=512, worker_class=StubbornWorker
     )
@@ -132,7 +118,7 @@ async def test_a_caller_that_gives_up_leaves_no_busy_parser(pool: ParserPool) ->
 
 
 @pytest.mark.integration
-async def test_a_file_that_hoards_memory_is_refused(ray_cluster: None, storage: ByteStore) -> None:
+async def test_a_file_that_hoards_memory_is_refused(ray_here: None, storage: ByteStore) -> None:
     import ray
 
     worker = ray.remote(num_cpus=0)(HoardingWorker).remote(storage.url, {}, 512)

@@ -1,17 +1,16 @@
 """The loop on a real local Ray: killed workers, other numbers of them, and a stop."""
 
 import json
-import os
-import shutil
-import signal
-import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
+from tests.fixtures.ray_cluster import SharedRay
 from tests.training.tiny import chats, tiny_chat_folder
 from training.errors import DivergedError, PlanError
 from training.in_process import train_in_process
@@ -25,27 +24,12 @@ pytestmark = pytest.mark.integration
 
 
 @pytest.fixture(scope="module")
-def place() -> Iterator[Path]:
+def place(shared_ray: SharedRay, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder with a tiny model, and a Ray to train on."""
-    import ray
-
-    # Not under pytest's folder: Ray's sockets allow a path of about 100 characters.
-    folder = Path(tempfile.mkdtemp(prefix="everloop-train-"))
+    folder = tmp_path_factory.mktemp("train")
     tiny_chat_folder(folder / "model")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_AUTH_MODE", "disabled")
-        patch.setenv("PYTHONPATH", os.pathsep.join(["", str(Path(__file__).parents[2])]))
-        ray.init(
-            address="local",
-            num_cpus=2,
-            include_dashboard=False,
-            _temp_dir=str(folder / "ray"),
-            log_to_driver=False,
-            object_store_memory=128 * 1024**2,
-        )
+    with shared_ray.joined("trainer"):
         yield folder
-        ray.shutdown()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def prepare(place: Path, name: str, **changes: Any) -> PreparedRun:
@@ -98,21 +82,23 @@ def expected(place: Path) -> dict[int, float]:
     return heard.losses
 
 
-def worker_processes() -> list[int]:
+def worker_processes(shared_ray: SharedRay) -> list[psutil.Process]:
     """Processes of this Ray that run a training worker."""
-    import psutil
+    found = []
+    for process in shared_ray.processes():
+        with suppress(psutil.NoSuchProcess):  # it ended meanwhile
+            if "RayTrainWorker" in " ".join(process.cmdline()):
+                found.append(process)
+    return found
 
-    return [
-        process.pid
-        for process in psutil.Process().children(recursive=True)
-        if "RayTrainWorker" in " ".join(process.cmdline())
-    ]
 
-
-def test_a_killed_worker_goes_on_from_its_last_checkpoint(place: Path) -> None:
+def test_a_killed_worker_goes_on_from_its_last_checkpoint(
+    place: Path, shared_ray: SharedRay
+) -> None:
     def kill() -> None:
-        (worker,) = worker_processes()
-        os.kill(worker, signal.SIGKILL)
+        (worker,) = worker_processes(shared_ray)
+        with suppress(psutil.NoSuchProcess):  # then nothing died by our hand, and we try anew
+            worker.kill()
 
     # Long enough that the kill, sent when the driver hears of step 8, finds the worker at work; a
     # worker that dies at the very moment of a checkpoint takes no step again, so it may try anew.

@@ -7,6 +7,7 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.table import Table
 from rich.text import Text
 
+from cluster.tables import visible
 from training.data.curation.receipt import Receipt, StageReceipt
 from training.data.inspect import Bin, Inspection, Lengths
 from training.data.problems import Problem
@@ -15,7 +16,6 @@ __all__ = ["Bars", "render_inspection", "render_mask", "render_problems", "rende
 
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
 _LEAST_BAR: Final = 4
-_VISIBLE: Final = {code: 0x2400 + code for code in range(32) if chr(code) not in "\n\t"}
 _UNITS: Final = {"chat": "conversations", "preference": "pairs", "completion": "completions"}
 
 
@@ -64,7 +64,7 @@ def render_mask(pieces: Iterable[tuple[str, float]]) -> Text:
     """
     text = Text()
     for piece, weight in pieces:
-        text.append(piece.translate(_VISIBLE), style="green underline" if weight else "dim")
+        text.append(visible(piece), style="green underline" if weight else "dim")
     return text
 
 
@@ -74,9 +74,7 @@ def render_problems(problems: Sequence[Problem], more: int) -> Table:
     table.columns[0].justify = "right"
     for problem in problems:
         line = str(problem.line) if problem.line else "file"
-        table.add_row(
-            line, *(Text(part.translate(_VISIBLE)) for part in (problem.field, problem.message))
-        )
+        table.add_row(line, *(Text(visible(part)) for part in (problem.field, problem.message)))
     if more:
         table.add_row("", "", Text(f"and {more:,} more", style="dim"))
     return table

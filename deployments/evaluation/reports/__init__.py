@@ -3,6 +3,6 @@
 from deployments.evaluation.reports.building import report_of_run
 from deployments.evaluation.reports.run import RunReport
 from deployments.evaluation.reports.settings import ReportSettings
-from deployments.evaluation.reports.tables import comparison_table, run_table
+from deployments.evaluation.reports.tables import comparison_table
 
-__all__ = ["ReportSettings", "RunReport", "comparison_table", "report_of_run", "run_table"]
+__all__ = ["ReportSettings", "RunReport", "comparison_table", "report_of_run"]

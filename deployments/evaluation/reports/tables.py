@@ -1,4 +1,4 @@
-"""The reports as tables for the terminal; narrow consoles get fewer columns, never cut numbers."""
+"""A comparison as tables for the terminal; narrow consoles get fewer columns, never cut numbers."""
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
@@ -7,16 +7,20 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.table import Table
 from rich.text import Text
 
-from deployments.evaluation.comparison.report import ComparisonReport, MetricComparison
-from deployments.evaluation.reports.run import GraderReport, RunReport
+from deployments.evaluation.comparison.report import (
+    ComparisonReport,
+    MetricComparison,
+    SliceComparison,
+)
 from training.gate.evidence import Interval
 
-__all__ = ["comparison_table", "run_table"]
+__all__ = ["comparison_table"]
 
 _WIDE: Final = 110
 _MEDIUM: Final = 72
 _STYLES: Final = {"better": "green", "worse": "red", "mixed": "yellow"}
 _NAMED: Final = 10
+_SLICES_SHOWN: Final = 20
 
 
 class _Column(NamedTuple):
@@ -24,6 +28,18 @@ class _Column(NamedTuple):
     width: int
     """Consoles narrower than this go without it."""
     right: bool = True
+
+
+_SLICES: Final = (
+    _Column("slice", 0, right=False),
+    _Column("grader", _MEDIUM, right=False),
+    _Column("verdict", 0, right=False),
+    _Column("baseline", _MEDIUM),
+    _Column("candidate", _MEDIUM),
+    _Column("difference", 0),
+    _Column("interval", _WIDE),
+    _Column("pairs", _WIDE),
+)
 
 
 class _Fitted:
@@ -44,41 +60,6 @@ class _Fitted:
         for row in self._rows:
             table.add_row(*(row[place] for place in shown))
         yield table
-
-
-def run_table(report: RunReport) -> RenderableType:
-    """A run's graders, one a row, with what went wrong below."""
-    columns = (
-        _Column("grader", 0, right=False),
-        _Column("mean", 0),
-        _Column("interval", _MEDIUM),
-        _Column("passed", 0),
-        _Column("of", _MEDIUM),
-        _Column("median", _WIDE),
-        _Column("lowest", _WIDE),
-        _Column("highest", _WIDE),
-        _Column("unscored", _WIDE),
-    )
-    parts: list[RenderableType] = [
-        Text(f"{report.name}: {report.items} items, {report.answered} without an error"),
-        *_synthetic(report.synthetic, report.items),
-        _Fitted(columns, [_grader_row(one) for one in report.graders]),
-    ]
-    for one in report.graders:
-        if one.summary:
-            told = ", ".join(f"{name} {_number(value)}" for name, value in one.summary.items())
-            parts.append(Text(f"{one.name}: {told}", style="dim"))
-    if report.times:
-        times = report.times
-        parts.append(Text(f"Latency: median {times.median_s:.3f} s, p95 {times.p95_s:.3f} s"))
-    if report.tokens:
-        tokens = report.tokens
-        cost = "" if tokens.cost is None else f", cost {tokens.cost:.4f}"
-        parts.append(
-            Text(f"Tokens: {tokens.prompt_tokens} asked, {tokens.completion_tokens} answered{cost}")
-        )
-    parts += [Text(f"{e.count} × {e.message}", style="red") for e in report.errors[:_NAMED]]
-    return Group(*parts)
 
 
 def comparison_table(report: ComparisonReport) -> RenderableType:
@@ -103,6 +84,11 @@ def comparison_table(report: ComparisonReport) -> RenderableType:
         _Fitted(columns, [_metric_row(one) for one in report.metrics]),
         *(Text(f"{one.grader}: {one.power}", style="dim") for one in report.metrics),
     ]
+    sliced = [_slice_row(one.grader, part) for one in report.metrics for part in one.slices]
+    if sliced:
+        parts += [Text(""), _Fitted(_SLICES, sliced[:_SLICES_SHOWN])]
+    if len(sliced) > _SLICES_SHOWN:
+        parts.append(Text(f"and {len(sliced) - _SLICES_SHOWN} more slices", style="dim"))
     worse = [
         f"{one.grader} on «{part.name}»: {part.difference:+.4f} on {part.items} pairs"
         for one in report.metrics
@@ -125,26 +111,23 @@ def comparison_table(report: ComparisonReport) -> RenderableType:
     return Group(*parts)
 
 
+def _slice_row(grader: str, part: SliceComparison) -> list[Text]:
+    return [
+        Text(part.name),
+        Text(grader),
+        Text(part.verdict, style=_STYLES.get(part.verdict, "")),
+        Text(_number(part.baseline)),
+        Text(_number(part.candidate)),
+        Text(f"{part.difference:+.4f}"),
+        Text(_ends(part.interval)),
+        Text(str(part.items)),
+    ]
+
+
 def _synthetic(count: int, items: int) -> list[RenderableType]:
     if not count:
         return []
     return [Text(f"Synthetic data: {count} of {items} items were made up by a model", "yellow")]
-
-
-def _grader_row(one: GraderReport) -> list[Text]:
-    judged = one.passed + one.failed
-    rate = "–" if one.pass_rate is None else f"{one.pass_rate:.1%}"
-    return [
-        Text(one.name),
-        Text(_number(one.mean)),
-        Text(_ends(one.interval)),
-        Text(rate),
-        Text(str(judged) if judged else "–"),
-        Text(_number(one.median)),
-        Text(_number(one.minimum)),
-        Text(_number(one.maximum)),
-        Text(str(one.unscored)),
-    ]
 
 
 def _metric_row(one: MetricComparison) -> list[Text]:

@@ -11,6 +11,8 @@ from rich.console import Console
 
 from cluster.client import openai_client, translated_errors
 from cluster.settings import load_settings
+from deployments.evaluation.comparison.report import ComparisonReport
+from deployments.evaluation.reports.tables import comparison_table
 from deployments.evaluation.suites.following import how_to_follow
 from deployments.evaluation.suites.junit import junit_xml
 from deployments.evaluation.suites.kinds import kind_of
@@ -27,7 +29,6 @@ from deployments.evaluation.suites.running import (
 from deployments.evaluation.suites.samples import copy_samples, sample_suites
 from deployments.evaluation.suites.service import EvalService
 from deployments.evaluation.suites.terminal import (
-    print_comparison,
     print_figures,
     print_outcome,
     print_runs,
@@ -162,7 +163,8 @@ def compare(
     if as_json:
         _print(found)
     else:
-        print_comparison(Console(), baseline, candidate, found["report"])
+        report = ComparisonReport.model_validate(found["report"])
+        Console().print(comparison_table(report), highlight=False)
 
 
 def cancel(run_id: str, *, base_url: str | None, as_json: bool) -> None:

@@ -5,7 +5,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from cluster.tables import plain_table, show_table
@@ -13,7 +12,7 @@ from deployments.evaluation.suites.outcome import Outcome, failing_items
 from deployments.evaluation.suites.results import Figures, figures_of, sliced
 from deployments.evaluation.suites.samples import SampleSuite
 
-__all__ = ["print_comparison", "print_figures", "print_outcome", "print_runs", "print_samples"]
+__all__ = ["print_figures", "print_outcome", "print_runs", "print_samples"]
 
 _FAILING = 3
 
@@ -24,12 +23,12 @@ def print_outcome(console: Console, outcome: Outcome) -> None:
         console.print(Text(f"{outcome.origin}.", style="yellow"))
     print_figures(console, outcome.figures)
     for name in outcome.slices:
-        table = _table(name, "items", *outcome.graders)
+        table = plain_table(name, "items", *outcome.graders)
         for value, part in sliced(outcome.results, name).items():
             shown = (_number(figures_of(part, grader).mean) for grader in outcome.graders)
             table.add_row(Text(value), str(len(part)), *shown)
         console.print()
-        console.print(table)
+        show_table(console, table)
     console.print()
     for check in outcome.verdict.checks:
         mark = Text("kept    ", style="green") if check.passed else Text("not kept", style="red")
@@ -50,7 +49,7 @@ def print_outcome(console: Console, outcome: Outcome) -> None:
 
 def print_figures(console: Console, figures: Sequence[Figures]) -> None:
     """Print a row per grader."""
-    table = _table("grader", "scored", "mean", "passed", "pass rate")
+    table = plain_table("grader", "scored", "mean", "passed", "pass rate")
     for found in figures:
         table.add_row(
             Text(found.grader),
@@ -59,31 +58,7 @@ def print_figures(console: Console, figures: Sequence[Figures]) -> None:
             f"{found.passed} of {found.judged}" if found.judged else "-",
             _number(found.pass_rate),
         )
-    console.print(table)
-
-
-def print_comparison(
-    console: Console, baseline: str, candidate: str, report: Mapping[str, Any]
-) -> None:
-    """Print the verdict of a comparison and a row per grader."""
-    console.print(
-        Text.assemble(f"{candidate} against {baseline}: ", (str(report["verdict"]), "bold"))
-    )
-    table = _table("grader", "verdict", "baseline", "candidate", "difference", "p (Holm)")
-    for found in report["metrics"]:
-        table.add_row(
-            Text(str(found["grader"])),
-            str(found["verdict"]),
-            _number(found["baseline"]),
-            _number(found["candidate"]),
-            f"{found['difference']:+.4f}",
-            f"{found['adjusted_p_value']:.3g}",
-        )
-    console.print(table)
-    for said in (*report["reasons"], *(found["reason"] for found in report["metrics"])):
-        console.print(Text(str(said), style="dim"), soft_wrap=True)
-    for one in report["left_out"]:
-        console.print(Text(f"Not compared: {one['grader']}. {one['reason']}"), soft_wrap=True)
+    show_table(console, table)
 
 
 def print_runs(console: Console, runs: Sequence[Mapping[str, Any]]) -> None:
@@ -107,23 +82,15 @@ def print_runs(console: Console, runs: Sequence[Mapping[str, Any]]) -> None:
 
 def print_samples(console: Console, suites: Sequence[SampleSuite]) -> None:
     """Print a row per suite that ships, and how to have it."""
-    table = _table("suite", "items", "what it asks")
+    table = plain_table("suite", "items", "what it asks")
     for suite in suites:
         table.add_row(suite.path.name, str(suite.items), Text(suite.description))
-    console.print(table)
+    show_table(console, table)
     console.print(
         "\nCopy them with `everloop eval --samples --out FOLDER`, then run one with "
         "`everloop eval FOLDER/NAME.yaml`.",
         highlight=False,
     )
-
-
-def _table(*columns: str) -> Table:
-    """A table whose first column, a name to be copied, stays whole; other cells are folded."""
-    table = Table(box=None, pad_edge=False)
-    for place, column in enumerate(columns):
-        table.add_column(column, overflow="fold", no_wrap=not place)
-    return table
 
 
 def _number(value: float | None) -> str:

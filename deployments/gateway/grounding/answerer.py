@@ -163,6 +163,7 @@ class GroundedAnswerer:
             )
         trace.model, trace.project_id = request.answers, request.project_id
         if request.search is None:
+            trace.body["messages"] = request.messages
             body = {**request.options, "model": request.answers, "messages": request.messages}
             return PreparedAnswer(request, profile, body, is_json=_wants_json(request.options))
         return await self._ground(request, request.search, profile, trace)
@@ -214,9 +215,15 @@ class GroundedAnswerer:
         events = self.stream(prepared, trace)
         if body.get("stream"):
             include_usage = bool((body.get("stream_options") or {}).get("include_usage"))
-            parts = chat_stream(events, request.answers, trace.id, include_usage=include_usage)
+            parts = chat_stream(
+                events,
+                request.answers,
+                trace.id,
+                request.request_id,
+                include_usage=include_usage,
+            )
         else:
-            parts = chat_body(events, request.answers, trace.id)
+            parts = chat_body(events, request.answers, trace.id, request.request_id)
         async with aclosing(parts):
             async for part in parts:
                 yield part
@@ -254,6 +261,7 @@ class GroundedAnswerer:
         trace.body["turns_left_out"] = len(conversation.turns) - len(turns)
         with _timed(trace, "render"):
             messages = self._render(request, conversation, turns, packing.used, profile.counter)
+        trace.body["messages"] = messages
         return PreparedAnswer(
             request,
             profile,

@@ -8,7 +8,6 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any, Final
 
-from cluster.ids import new_id
 from cluster.records import now
 from deployments.errors import InvalidRequest
 from deployments.gateway.grounding.annotations import chat_annotation, grounding_summary
@@ -42,18 +41,23 @@ def chat_options(body: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _completion_id(request_id: str) -> str:
+    """As vLLM makes it of a plain chat: feedback finds the request by it."""
+    return f"chatcmpl-{request_id}"
+
+
 async def chat_body(
-    events: AsyncGenerator[AnswerEvent, None], model: str, trace_id: str
+    events: AsyncGenerator[AnswerEvent, None], model: str, trace_id: str, request_id: str
 ) -> AsyncGenerator[Part, None]:
     """Collect the answer into one `chat.completion`."""
     async with aclosing(events):
         async for event in events:
             if isinstance(event, Finished):
-                body = _completion(event, model, trace_id)
+                body = _completion(event, model, trace_id, request_id)
                 yield Part(json.dumps(body, ensure_ascii=False).encode(), event.usage)
 
 
-def _completion(finished: Finished, model: str, trace_id: str) -> dict[str, Any]:
+def _completion(finished: Finished, model: str, trace_id: str, request_id: str) -> dict[str, Any]:
     message = {
         "role": "assistant",
         "content": finished.text,
@@ -67,7 +71,7 @@ def _completion(finished: Finished, model: str, trace_id: str) -> dict[str, Any]
         "logprobs": None,
     }
     return {
-        "id": new_id("chatcmpl"),
+        "id": _completion_id(request_id),
         "object": "chat.completion",
         "created": now(),
         "model": model,
@@ -78,14 +82,19 @@ def _completion(finished: Finished, model: str, trace_id: str) -> dict[str, Any]
 
 
 async def chat_stream(
-    events: AsyncGenerator[AnswerEvent, None], model: str, trace_id: str, *, include_usage: bool
+    events: AsyncGenerator[AnswerEvent, None],
+    model: str,
+    trace_id: str,
+    request_id: str,
+    *,
+    include_usage: bool,
 ) -> AsyncGenerator[Part, None]:
     """Render `events` as chunks. Closing it closes `events`.
 
     Nothing is sent before the first text, so that an error until then keeps its status.
     """
     base = {
-        "id": new_id("chatcmpl"),
+        "id": _completion_id(request_id),
         "object": "chat.completion.chunk",
         "created": now(),
         "model": model,

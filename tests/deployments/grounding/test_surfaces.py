@@ -126,6 +126,25 @@ async def test_chat_streams_the_text_and_then_the_annotations(world: World) -> N
     assert chunks[-1].usage.total_tokens == 11
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_feedback_on_a_grounded_chat_finds_it_by_its_completion_id(
+    world: World, stream: bool
+) -> None:
+    answered = await _chat(world, stream=stream)
+    completion_id = answered.id if not stream else [chunk.id async for chunk in answered][-1]
+    said: Any = await world.client.post(
+        "/feedback",
+        cast_to=object,
+        body={"completion_id": completion_id, "thumbs": "up"},
+    )
+    found: Any = await world.client.get(
+        f"/feedback/{said['id']}", cast_to=object, options={"params": {"include[]": "trace"}}
+    )
+    trace = found["trace"]
+    assert (trace["question"], trace["grounded"]) == (QUESTION, True)
+    assert "The sky is blue" in trace["messages"][-1]["content"]
+
+
 @pytest.mark.parametrize(
     ("more", "param"),
     [

@@ -2,9 +2,7 @@
 
 import asyncio
 import os
-import shutil
 import signal
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from deployments.handles import IngestorHandle
 from deployments.ingestor.deployment import build_ingestor
 from ingestion.index import PassageIndex, collection_name
 from tests.fakes.document_path import DocumentPath
+from tests.fixtures.ray_cluster import SharedRay
 from tests.fixtures.system import free_port
 
 pytestmark = pytest.mark.integration
@@ -28,34 +27,22 @@ FILES = 24
 
 
 @pytest.fixture(scope="module")
-def place() -> Iterator[Path]:
-    import ray
+def place(shared_ray: SharedRay, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     from ray import serve
 
-    # Not under pytest's folder: Ray's sockets allow a path of about 100 characters.
-    folder = Path(tempfile.mkdtemp(prefix="everloop-ing-"))
+    folder = tmp_path_factory.mktemp("ingestor")
     port = free_port()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EVERLOOP_DATA_DIR", str(folder / "data"))
         patch.setenv("EVERLOOP_STORAGE__URL", f"file://{folder / 'bytes'}")
         patch.setenv("EVERLOOP_MILVUS__PORT", str(port))
-        patch.setenv("RAY_AUTH_MODE", "disabled")
         milvus = MilvusLiteServer(folder / "milvus", port, log_file=folder / "milvus.log")
         milvus.start()
-        ray.init(
-            address="local",
-            num_cpus=1,
-            include_dashboard=False,
-            _temp_dir=str(folder / "ray"),
-            log_to_driver=False,
-            object_store_memory=128 * 1024**2,
-        )
-        serve.start(proxy_location="Disabled")
-        yield folder
-        serve.shutdown()
-        ray.shutdown()
+        with shared_ray.joined("ingestor"):
+            serve.start(proxy_location="Disabled")
+            yield folder
+            serve.shutdown()
         milvus.stop()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")

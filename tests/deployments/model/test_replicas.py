@@ -6,9 +6,7 @@ The engine is light; the options, the replica's methods and Serve are the real o
 import asyncio
 import json
 import os
-import shutil
 import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -17,7 +15,6 @@ from typing import Any
 import pytest
 
 from cluster.adapters import AdapterFiles, store_adapter
-from cluster.launch.serve_environment import SERVE_ENVIRONMENT
 from cluster.settings import ModelSettings
 from cluster.storage import ByteStore
 from deployments.errors import InvalidRequest, Overloaded, RequestError
@@ -32,6 +29,7 @@ from deployments.model.engine_config import serve_options
 from deployments.model.messages import ModelCall, Part
 from deployments.model.serving import ReplicaStats
 from tests.fakes import engine as fake_engine
+from tests.fixtures.ray_cluster import SharedRay
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
@@ -63,20 +61,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> AdapterPlace:
 
 
 @pytest.fixture(scope="module")
-def deploy(place: AdapterPlace) -> Iterator[Callable[..., Any]]:
+def deploy(shared_ray: SharedRay, place: AdapterPlace) -> Iterator[Callable[..., Any]]:
     """Deploys a model under a name with settings; returns its handle."""
-    import ray
     from ray import cloudpickle, serve
 
-    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import tests
+    cloudpickle.register_pickle_by_value(sys.modules[__name__])  # so that no worker imports tests
     cloudpickle.register_pickle_by_value(fake_engine)
-    folder = tempfile.mkdtemp(prefix="everloop-ray-")
-    os.environ.setdefault("RAY_AUTH_MODE", "disabled")
-    os.environ.update(SERVE_ENVIRONMENT)
-    ray.init(
-        address="local", num_cpus=2, include_dashboard=False, _temp_dir=folder, log_to_driver=False
-    )
-    serve.start(proxy_location="Disabled")
 
     def deployed(name: str, **values: Any) -> Any:
         settings = ModelSettings(id=name, **values)
@@ -90,10 +80,10 @@ def deploy(place: AdapterPlace) -> Iterator[Callable[..., Any]]:
             deployment.bind(settings.stall_timeout_s, place), name=name, route_prefix=None
         )
 
-    yield deployed
-    serve.shutdown()
-    ray.shutdown()
-    shutil.rmtree(folder, ignore_errors=True)
+    with shared_ray.joined("replicas"):
+        serve.start(proxy_location="Disabled")
+        yield deployed
+        serve.shutdown()
 
 
 def call(

@@ -2,9 +2,8 @@
 
 import asyncio
 import json
-import os
+import multiprocessing
 import shutil
-import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from deployments.model.adapter_cache import AdapterCache
 from deployments.model.messages import ModelCall
 from deployments.model.replica_folder import ReplicaFolder
 from deployments.model.serving import ChatServing
+from tests.fixtures.ray_cluster import SharedRay
 from tests.training.tiny import tiny_chat_folder
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
@@ -98,12 +98,12 @@ def make_adapter(base: Path, folder: Path, seed: int) -> Path:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def served(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Served]:
-    import ray
+async def served(
+    shared_ray: SharedRay, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Served]:
     from ray.llm._internal.serve.engines.vllm.vllm_engine import VLLMEngine
 
     from deployments.model.engine_config import llm_config, runtime_environment
-    from deployments.model.lifeline import kill_children
     from deployments.model.vllm_adapters import VllmAdapters
     from deployments.model.vllm_engine import VllmChatEngine
 
@@ -123,19 +123,11 @@ async def served(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Serv
     for seed, name in enumerate("abc"):
         source = make_adapter(base, folder / name, seed)
         made[name] = store_adapter(store, source, base=MODEL, suffix=name, project="proj_default")
-    sockets = tempfile.mkdtemp(prefix="everloop-ray-")
-    with pytest.MonkeyPatch.context() as patch:
-        for variable, value in runtime_environment(settings).items():
+    spawn = {"VLLM_WORKER_MULTIPROCESSING_METHOD": "spawn"}
+    environment = runtime_environment(settings) | spawn
+    with pytest.MonkeyPatch.context() as patch, shared_ray.joined("vllm", environment):
+        for variable, value in environment.items():
             patch.setenv(variable, value)
-        patch.setenv("RAY_AUTH_MODE", os.environ.get("RAY_AUTH_MODE", "disabled"))
-        patch.setenv("VLLM_WORKER_MULTIPROCESSING_METHOD", "spawn")
-        ray.init(
-            address="local",
-            num_cpus=1,
-            include_dashboard=False,
-            _temp_dir=sockets,
-            log_to_driver=False,
-        )
         try:
             placed = {"placement_group_config": {"bundles": [{"CPU": 1}]}}
             engine = VLLMEngine(llm_config(settings, base).model_copy(update=placed))
@@ -152,9 +144,8 @@ async def served(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Serv
             yield Served(client, cache, serving, store, folder, made)
             client.shutdown()
         finally:
-            ray.shutdown()
-            kill_children()
-            shutil.rmtree(sockets, ignore_errors=True)
+            for child in multiprocessing.active_children():  # the engine, had it not ended
+                child.kill()
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

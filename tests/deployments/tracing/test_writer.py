@@ -95,7 +95,11 @@ async def test_texts_are_left_out_where_they_are_not_to_be_stored(database: Data
         route="/x",
         question="secret",
         answer="secret",
-        body={"passages": [{"text": "secret"}], "tokens": {"prompt": 3}},
+        body={
+            "messages": [{"role": "user", "content": "secret"}],
+            "passages": [{"text": "secret"}],
+            "tokens": {"prompt": 3},
+        },
     )
     writer.record(draft)
     await writer.close()

@@ -1,9 +1,6 @@
 """Work as jobs of a real local Ray."""
 
 import logging
-import os
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +11,7 @@ import pytest
 from cluster.errors import LaunchError
 from deployments.trainer import submissions
 from deployments.trainer.submissions import RayJobs
-from tests.fixtures.system import free_port
+from tests.fixtures.ray_cluster import SharedRay
 from training.queue.ledger import Work
 
 pytestmark = pytest.mark.integration
@@ -37,26 +34,9 @@ def work(name: str, **changes: Any) -> Work:
 
 
 @pytest.fixture(scope="module")
-def _ray() -> Iterator[None]:
-    import ray
-
-    # Not under pytest's folder: Ray's sockets allow a path of about 100 characters.
-    folder = Path(tempfile.mkdtemp(prefix="everloop-jobs-"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_AUTH_MODE", "disabled")
-        patch.setenv("PYTHONPATH", os.pathsep.join(["", str(Path(__file__).parents[3])]))
-        ray.init(
-            address="local",
-            num_cpus=2,
-            include_dashboard=True,
-            dashboard_port=free_port(),
-            _temp_dir=str(folder / "ray"),
-            log_to_driver=False,
-            object_store_memory=128 * 1024**2,
-        )
+def _ray(shared_ray: SharedRay) -> Iterator[None]:
+    with shared_ray.joined("submissions"):
         yield
-        ray.shutdown()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

@@ -1,13 +1,11 @@
 """Curating as stages of Ray Data gives what curating in one process gives."""
 
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.fixtures.ray_cluster import SharedRay
 from tests.training.data.samples import chat, completions, jsonl, said
 from tests.training.tiny import tiny_chat_folder
 from training.data.curation.bulk import MarkRows, curate_bulk, dataset_of, rows_of
@@ -30,29 +28,14 @@ from training.settings import TrainingSettings
 from training.tokens import TokenCounter
 
 
-@pytest.fixture
-def ray_here() -> Iterator[None]:
-    """A Ray on loopback for one test."""
-    import ray
+@pytest.fixture(scope="module")
+def ray_here(shared_ray: SharedRay) -> Iterator[None]:
+    """A Ray that this process has joined."""
     from ray.data import DataContext
 
-    # Not under pytest's folder: Ray's sockets allow a path of about 100 characters.
-    folder = Path(tempfile.mkdtemp(prefix="everloop-curate-"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_AUTH_MODE", "disabled")
-        patch.setenv("PYTHONPATH", os.pathsep.join(["", str(Path(__file__).parents[4])]))
-        ray.init(
-            address="local",
-            num_cpus=2,
-            include_dashboard=False,
-            _temp_dir=str(folder),
-            log_to_driver=False,
-            object_store_memory=128 * 1024**2,
-        )
+    with shared_ray.joined("curation"):
         DataContext.get_current().enable_progress_bars = False
         yield
-        ray.shutdown()
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.mark.integration

@@ -1,0 +1,59 @@
+"""The trace that feedback is on, which may not have been written yet."""
+
+import asyncio
+from typing import Final
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from cluster.ids import DEFAULT_PROJECT
+from cluster.records import ResponseRecord, Trace
+from deployments.errors import NotFound
+from deployments.gateway.services import Services
+
+__all__ = ["find_trace", "no_such_trace"]
+
+_LOOKS: Final = 3
+_PREFIXES: Final = ("chatcmpl-", "cmpl-")
+
+
+async def find_trace(parts: Services, field: str, value: str) -> str:
+    """Id of the trace that `field` (of TraceReference) names. NotFound where there is none.
+
+    A trace is written within the flush interval of the replica that answered; feedback that comes
+    at once waits for it, for three intervals at most.
+    """
+    for look in range(_LOOKS):
+        await parts.traces.flush()
+        found = await parts.database.run(
+            lambda session: _trace_id(session, field, value), read_only=True
+        )
+        if found is not None:
+            return found
+        if look < _LOOKS - 1:
+            await asyncio.sleep((look + 1) * parts.settings.tracing.flush_interval_s)
+    raise no_such_trace(field, value)
+
+
+def no_such_trace(field: str, value: str) -> NotFound:
+    """What is told of a request that left no trace, or whose trace is gone."""
+    return NotFound(
+        f"No such request: {field} {value[:128]}. Its trace may be past tracing.retention_days, or "
+        "not among those that tracing.sample_rate keeps.",
+        param=field,
+        code="not_found",
+    )
+
+
+def _trace_id(session: Session, field: str, value: str) -> str | None:
+    if field == "response_id":
+        stored = session.get(ResponseRecord, value)
+        if stored is None or stored.project_id != DEFAULT_PROJECT or stored.trace_id is None:
+            return None
+        field, value = "trace_id", stored.trace_id
+    if field == "completion_id":
+        prefix = next((p for p in _PREFIXES if value.startswith(p)), "")
+        field, value = "request_id", value.removeprefix(prefix)
+    column = Trace.id if field == "trace_id" else Trace.request_id
+    query = select(Trace.id).where(Trace.project_id == DEFAULT_PROJECT, column == value)
+    return session.scalar(query.order_by(Trace.id.desc()).limit(1))

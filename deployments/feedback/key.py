@@ -1,0 +1,63 @@
+"""The key that signs end users' tokens: from the environment, or made once in the data folder."""
+
+import contextlib
+import os
+import secrets
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from cluster.errors import SettingsError
+from cluster.settings import Settings
+
+__all__ = ["signing_key"]
+
+_FILE: Final = "feedback.key"
+_SHORTEST: Final = 16
+
+
+def signing_key(settings: Settings) -> bytes:
+    """The same for every replica that shares the variable, or the data folder.
+
+    Raises SettingsError for a key of under 16 characters, or a folder that cannot be written.
+    """
+    variable = settings.feedback.secret_env
+    given = os.environ.get(variable)
+    if given:
+        if len(given) < _SHORTEST:
+            raise SettingsError(
+                f"{variable} has {len(given)} characters; a key has at least {_SHORTEST}.",
+                fix="Such as `openssl rand -hex 32` makes.",
+            )
+        return given.encode()
+    path = settings.data_dir / _FILE
+    try:
+        return _read(path) or _make(path)
+    except OSError as error:
+        raise SettingsError(
+            f"The key {path} cannot be read or made: {error.strerror}.",
+            fix=f"Set {variable}, or make the data folder writable.",
+        ) from error
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
+
+
+def _make(path: Path) -> bytes:
+    """Whole or not at all, and once: who comes second reads what the first one made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, made = tempfile.mkstemp(dir=path.parent, prefix=f".{_FILE}-")  # 0600
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(secrets.token_hex(32).encode())
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(made, path)
+    finally:
+        Path(made).unlink()
+    return path.read_bytes()
