@@ -21,6 +21,7 @@ from deployments.model.messages import ModelCall, Part, Usage
 from deployments.monitor.duty import MonitorParts
 from deployments.monitor.monitor import Monitor
 from tests.fakes.adapters import add_adapter
+from tests.fixtures.steady import steadily
 
 BASE = "smollm2-135m-instruct"
 RATE = 50.0
@@ -141,16 +142,8 @@ async def test_an_arm_that_breaks_is_stopped_within_50_of_its_requests(
     running = asyncio.ensure_future(monitor.run())
     users = (f"user {number}" for number in range(10_000))
 
-    async def traffic(until: Any) -> None:
-        asked: set[asyncio.Task[Any]] = set()
-        loop = asyncio.get_running_loop()
-        began, sent = loop.time(), 0
-        while not await until():
-            while sent < (loop.time() - began) * RATE:
-                asked.add(asyncio.ensure_future(ask(http, next(users))))
-                sent += 1
-            await asyncio.sleep(0.01)
-        await asyncio.gather(*asked)
+    async def next_user() -> None:
+        await ask(http, next(users))
 
     async def served_well() -> bool:
         return len(await traces(parts, made["id"])) > 40
@@ -162,14 +155,14 @@ async def test_an_arm_that_breaks_is_stopped_within_50_of_its_requests(
         return "tuned" in read.state["stopped"]
 
     try:
-        await asyncio.wait_for(traffic(served_well), 30)
+        await steadily(next_user, served_well, rate=RATE)
         before = sum(trace.arm == "tuned" for trace in await traces(parts, made["id"]))
         assert before > 5
         if breaks == "errors":
             model.failure = Unavailable("broken", code="broken")
         else:
             model.other = ""
-        await asyncio.wait_for(traffic(arm_stopped), 30)
+        await steadily(next_user, arm_stopped, rate=RATE)
         await asyncio.sleep(0.3)  # what replicas may still believe
         assert (await ask(http, "user 1")).status_code == 200
         seen = await traces(parts, made["id"])
