@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from deployments.storable import storable, tree
 from ingestion.chunking import parse_strategy
 
 __all__ = [
@@ -26,38 +27,9 @@ __all__ = [
 MAX_BATCH_FILES = 2000
 
 
-def storable(text: str) -> str:
-    """`text` as it is; ValueError where a database cannot hold it."""
-    if "\x00" in text:
-        raise ValueError("Text must not hold the NUL character")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError("Text must not hold half of a surrogate pair") from error
-    return text
-
-
 def _strategy(value: dict[str, Any]) -> dict[str, Any]:
     parse_strategy(value)  # raises StrategyError, a ValueError with the path of the field
     return value
-
-
-def tree(value: dict[str, Any]) -> dict[str, Any]:
-    """Check every string of a JSON tree."""
-    _walk(value)
-    return value
-
-
-def _walk(value: Any) -> None:
-    if isinstance(value, str):
-        storable(value)
-    elif isinstance(value, dict):
-        for key, item in value.items():
-            storable(key)
-            _walk(item)
-    elif isinstance(value, list):
-        for item in value:
-            _walk(item)
 
 
 Text = Annotated[str, AfterValidator(storable)]

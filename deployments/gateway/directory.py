@@ -5,10 +5,9 @@ first token to its last, whatever moves meanwhile.
 """
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import TYPE_CHECKING, Final
 
 from cluster.adapters import ADAPTER_PREFIX, SERVED_KINDS, AdapterFiles
 from cluster.arms import read_arm_reference
@@ -17,6 +16,7 @@ from cluster.records import Adapter, Alias, Experiment
 from deployments.errors import InvalidRequest, NotFound
 from deployments.experiments.arms import Arm, pinned_arm
 from deployments.gateway.registry.moves import live_adapter
+from deployments.kept import Kept
 from deployments.serving import Serving
 
 if TYPE_CHECKING:
@@ -29,10 +29,7 @@ __all__ = ["ALIAS_TTL_S", "ModelDirectory", "Target"]
 ALIAS_TTL_S: Final = 0.25
 """So long a gateway replica may still answer by what an alias meant before."""
 _ADAPTER_TTL_S: Final = 5.0
-_KEPT: Final = 512
 _SHOWN: Final = 8
-
-Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +64,9 @@ class ModelDirectory:
         self._bases = tuple(bases)
         self._default_alias = default_alias
         self._clock = clock
-        self._aliases: _Kept[_Pointed] = _Kept(ALIAS_TTL_S, clock)
-        self._adapters: _Kept[Adapter | None] = _Kept(_ADAPTER_TTL_S, clock)
-        self._arms: _Kept[_PointedArm] = _Kept(ALIAS_TTL_S, clock)
+        self._aliases: Kept[_Pointed] = Kept(ALIAS_TTL_S, clock)
+        self._adapters: Kept[Adapter | None] = Kept(_ADAPTER_TTL_S, clock)
+        self._arms: Kept[_PointedArm] = Kept(ALIAS_TTL_S, clock)
 
     async def resolve(self, name: str, param: str = "model") -> Target:
         """Find who answers to `name`. Raises NotFound, also for an adapter without its model."""
@@ -190,30 +187,3 @@ class _PointedArm:
 
     arm: Arm
     alias: str
-
-
-class _Kept(Generic[Item]):
-    """A bounded map whose items count for `ttl_s` seconds."""
-
-    def __init__(self, ttl_s: float, clock: Callable[[], float]) -> None:
-        self._ttl_s = ttl_s
-        self._clock = clock
-        self._items: OrderedDict[str, tuple[float, Item]] = OrderedDict()
-
-    def get(self, key: str) -> tuple[bool, Item | None]:
-        """Whether it is known, and what it is."""
-        found = self._items.get(key)
-        if found is None or self._clock() - found[0] >= self._ttl_s:
-            return False, None
-        return True, found[1]
-
-    def put(self, key: str, item: Item, asked: float) -> None:
-        """Keep what was asked for at `asked`; the oldest goes where there are too many."""
-        self._items[key] = (asked, item)
-        self._items.move_to_end(key)
-        if len(self._items) > _KEPT:
-            self._items.popitem(last=False)
-
-    def drop(self, key: str) -> None:
-        """Forget it."""
-        self._items.pop(key, None)

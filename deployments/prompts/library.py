@@ -7,91 +7,32 @@ import hashlib
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import yaml
-from jinja2 import StrictUndefined, Template, TemplateError, meta
-from jinja2.sandbox import ImmutableSandboxedEnvironment
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
+from deployments.prompts.body import PromptBody
 from deployments.prompts.errors import PromptError
+from deployments.prompts.prompt import Prompt
 
-__all__ = ["PROMPTS", "Prompt", "PromptLibrary"]
+__all__ = ["PROMPTS", "PromptFile", "PromptLibrary", "read_prompt_file"]
 
 PROMPTS: Final = Path(__file__).parent
 """The prompt files that come with Everloop."""
 
-_environment: Final = ImmutableSandboxedEnvironment(
-    undefined=StrictUndefined,
-    autoescape=False,  # plain text for a model, never HTML
-    trim_blocks=True,
-    lstrip_blocks=True,
-    keep_trailing_newline=False,
-)
 
+class PromptFile(PromptBody):
+    """A prompt as a file says it: a version's body, and whose it is."""
 
-class _Message(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")
+    description: str = Field(default="", max_length=4096)
 
-    role: Literal["system", "user", "assistant"]
-    content: str
-
-
-class _PromptFile(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str = Field(pattern=r"^[a-z0-9_]{1,64}$")
-    description: str
-    variables: tuple[str, ...]
-    messages: tuple[_Message, ...] = Field(min_length=1)
-    refusal: str | None = None
-    stop: tuple[str, ...] = ()
-
-
-class Prompt:
-    """One prompt file, ready to render."""
-
-    def __init__(self, path: Path, text: str) -> None:
-        self._file = _parse(path, text)
-        digest = hashlib.sha256(text.encode()).hexdigest()[:12]
-        self.name: Final = self._file.name
-        self.version: Final = f"{self.name}@{digest}"
-        self.variables: Final = self._file.variables
-        self.refusal: Final = self._file.refusal
-        """What is answered when nothing supports an answer; None where the prompt has none."""
-        self.stop: Final = self._file.stop
-        """Where the model is stopped unless the client says otherwise."""
-        self._templates = [(m.role, _compile(path, m.content)) for m in self._file.messages]
-        self._check_variables(path)
-
-    def render(self, **variables: object) -> list[dict[str, str]]:
-        """Return the chat messages. Raises PromptError naming each variable missing or extra."""
-        missing = [name for name in self.variables if name not in variables]
-        extra = [name for name in variables if name not in self.variables]
-        if missing or extra:
-            problems = [f"{', '.join(missing)} missing"] if missing else []
-            problems += [f"{', '.join(extra)} unknown"] if extra else []
-            raise PromptError(
-                f"Prompt {self.version}: {'; '.join(problems)}.",
-                fix=f"Its variables are {', '.join(self.variables)}.",
-            )
-        try:
-            return [
-                {"role": role, "content": template.render(**variables).strip()}
-                for role, template in self._templates
-            ]
-        except (TemplateError, TypeError, ValueError) as error:
-            raise PromptError(f"Prompt {self.version} does not render: {error}.") from error
-
-    def _check_variables(self, path: Path) -> None:
-        used: set[str] = set()
-        for message in self._file.messages:
-            used |= meta.find_undeclared_variables(_environment.parse(message.content))
-        if undeclared := sorted(used - set(self.variables)):
-            raise PromptError(
-                f"Prompt file {path} uses {', '.join(undeclared)} without declaring it.",
-                fix="List every variable under `variables`.",
-            )
+    @property
+    def body(self) -> PromptBody:
+        """What is said, without the name."""
+        said = self.model_dump(exclude={"name", "description"}, exclude_unset=True)
+        return PromptBody.model_validate(said)
 
 
 class PromptLibrary:
@@ -105,10 +46,17 @@ class PromptLibrary:
         prompts: dict[str, Prompt] = {}
         for folder in self._folders:
             for path in sorted(folder.glob("*.yaml")):
-                prompt = Prompt(path, _read(path))
-                if prompt.name != path.stem:
-                    raise PromptError(f"Prompt file {path} calls itself {prompt.name!r}.")
-                prompts[prompt.name] = prompt
+                text = _read(path)
+                found = read_prompt_file(text, f"Prompt file {path}")
+                if found.name != path.stem:
+                    raise PromptError(f"Prompt file {path} calls itself {found.name!r}.")
+                if found.steps:
+                    raise PromptError(
+                        f"Prompt file {path} has steps.",
+                        fix="A chain belongs into the registry: `everloop prompts push FILE`.",
+                    )
+                digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+                prompts[found.name] = Prompt(found.name, found.body, digest)
         return prompts
 
     def get(self, name: str) -> Prompt:
@@ -125,29 +73,25 @@ class PromptLibrary:
         return sorted(self._prompts)
 
 
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise PromptError(f"Prompt file {path} cannot be read: {error}.") from error
-
-
-def _parse(path: Path, text: str) -> _PromptFile:
+def read_prompt_file(text: str, what: str) -> PromptFile:
+    """Read a prompt's YAML. Raises PromptError that begins with `what` and names each field."""
     try:
         loaded: Any = yaml.safe_load(text)
-        return _PromptFile.model_validate(loaded)
+        return PromptFile.model_validate(loaded)
     except yaml.YAMLError as error:
-        raise PromptError(f"Prompt file {path} is not YAML: {error}.") from error
+        raise PromptError(f"{what} is not YAML: {error}.") from error
+    except RecursionError as error:
+        raise PromptError(f"{what} is nested too deeply.") from error
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(str(part) for part in item['loc']) or 'file'}: {item['msg']}"
             for item in error.errors()
         )
-        raise PromptError(f"Prompt file {path} is malformed: {problems}.") from error
+        raise PromptError(f"{what} is malformed: {problems}.") from error
 
 
-def _compile(path: Path, content: str) -> Template:
+def _read(path: Path) -> str:
     try:
-        return _environment.from_string(content)
-    except TemplateError as error:
-        raise PromptError(f"Prompt file {path} has a template error: {error}.") from error
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise PromptError(f"Prompt file {path} cannot be read: {error}.") from error

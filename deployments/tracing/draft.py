@@ -97,7 +97,9 @@ class TraceDraft:
         )
 
 
-_TEXTS: Final = frozenset({"passages", "left_out", "sentences", "messages"})
+_TEXTS: Final = frozenset(
+    {"passages", "left_out", "sentences", "messages", "prompt_values", "step_outputs"}
+)
 
 
 def _storable(value: Any) -> Any:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,9 +16,13 @@ from deployments.retriever.messages import RetrievedPassage, SearchRequest, Sear
 
 @dataclass
 class ScriptedModel:
-    """Streams `answer` word by word as vLLM does; fails after `fail_after` words if told to."""
+    """Streams `answer` word by word as vLLM does; fails after `fail_after` words if told to.
+
+    `answers` come first, one a call. A call that is no stream gets one JSON body.
+    """
 
     answer: str = "The sky is blue."
+    answers: deque[str] = field(default_factory=deque)
     finish_reason: str = "stop"
     failure: RequestError | None = None
     fail_after: int = 0
@@ -30,9 +35,12 @@ class ScriptedModel:
 
     async def generate(self, call: ModelCall) -> AsyncIterator[Part]:
         self.calls.append(call)
-        assert call.body["stream"]
         ended = False
-        words = re.findall(r"\s*\S+", self.answer)
+        answer = self.answers.popleft() if self.answers else self.answer
+        words = re.findall(r"\s*\S+", answer)
+        if not call.body.get("stream"):
+            yield self._whole(call, answer, Usage(7, len(words)))
+            return
         try:
             for position, word in enumerate(words):
                 if self.failure is not None and position == self.fail_after:
@@ -53,6 +61,24 @@ class ScriptedModel:
 
     async def load(self) -> ModelLoad:
         return ModelLoad(replicas=1, capacity=8)
+
+    @staticmethod
+    def _whole(call: ModelCall, answer: str, usage: Usage) -> Part:
+        prompt, completion = usage.prompt_tokens, usage.completion_tokens
+        message = {"role": "assistant", "content": answer}
+        body = {
+            "id": "chatcmpl-1",
+            "object": "chat.completion",
+            "created": 1,
+            "model": call.body["model"],
+            "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+            "usage": {
+                "prompt_tokens": prompt,
+                "completion_tokens": completion,
+                "total_tokens": prompt + completion,
+            },
+        }
+        return Part(json.dumps(body).encode(), usage)
 
     @staticmethod
     def _event(choices: list[dict[str, Any]], **more: Any) -> bytes:

@@ -43,6 +43,7 @@ from deployments.gateway.grounding.tracing import (
     trace_result,
 )
 from deployments.gateway.grounding.windows import SourcePassage
+from deployments.gateway.prompting import check_grounded, prompt_errors, told_options
 from deployments.model.messages import ModelCall, Part, Usage
 from deployments.ports import AnswerScorer, ChatModel, PassageSearch, TextEmbedder
 from deployments.prompts import Prompt, PromptLibrary
@@ -53,6 +54,7 @@ from deployments.tracing.draft import TraceDraft
 __all__ = ["AnswerRequest", "ChatProfile", "GroundedAnswerer", "PreparedAnswer"]
 
 _log = logging.getLogger(__name__)
+_SEARCH_QUERY: Final = "search_query"
 _HIGHLIGHTS: Final = 2
 _HIGHLIGHT_TOKENS: Final = 120
 """Room for them, which passages do not get."""
@@ -90,15 +92,13 @@ class AnswerRequest:
     """Of a prompt with passages: the client's values beside those that grounding gives."""
     retrieval: Retrieval = field(default_factory=Retrieval)
     """How passages are found where `search` does not say."""
+    spent: Usage = field(default_factory=Usage)
+    """Tokens of the prompt's steps, which ran before; the answer's usage has them too."""
 
     @property
     def answers(self) -> str:
         """What the answer gives as its model."""
         return self.model if self.adapter is None else self.adapter.id
-
-    def with_messages(self, messages: list[dict[str, Any]]) -> "AnswerRequest":
-        """Return the same request over other messages."""
-        return replace(self, messages=messages)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,8 +184,13 @@ class GroundedAnswerer:
         async with aclosing(events):
             async for event in events:
                 if isinstance(event, Finished):
+                    event = replace(event, usage=prepared.request.spent + event.usage)
                     self._conclude(prepared, trace, event)
                 yield event
+
+    def count_tokens(self, model: str, messages: list[dict[str, str]]) -> int:
+        """Upper bound of the tokens of a chat, by the tokenizer of a served model."""
+        return self._profiles[model].counter.count_messages(messages)
 
     async def chat(
         self, call: ModelCall, trace: TraceDraft, choice: Choice
@@ -203,13 +208,16 @@ class GroundedAnswerer:
             adapter=call.adapter,
             messages=body.get("messages") or [],
             search=parse_file_search(body),
-            options=chat_options(body),
+            options=told_options(choice.prompt, chat_options(body))
+            if choice.prompt
+            else chat_options(body),
             request_id=call.request_id,
             deadline_s=call.deadline_s,
             background=call.background,
             prompt=choice.prompt,
             variables=choice.variables,
             retrieval=choice.retrieval,
+            spent=choice.spent,
         )
         prepared = await self.prepare(request, trace)
         events = self.stream(prepared, trace)
@@ -231,9 +239,10 @@ class GroundedAnswerer:
     async def _ground(
         self, request: AnswerRequest, search: FileSearch, profile: ChatProfile, trace: TraceDraft
     ) -> PreparedAnswer:
-        conversation = read_conversation(request.messages)
-        query = conversation.query()
         prompt = request.prompt or self._prompt
+        check_grounded(prompt)
+        conversation = read_conversation(request.messages)
+        query = _searched_for(request) or conversation.query()
         trace.question, trace.prompt_version = conversation.question, prompt.version
         trace.body.update(query=query, vector_store_ids=list(search.vector_store_ids))
         with _timed(trace, "retrieve"):
@@ -315,10 +324,12 @@ class GroundedAnswerer:
         }
         if "highlights" in prompt.variables:
             texts = [passage.text for passage in used]
-            best = highlights(conversation.query(), texts, _HIGHLIGHTS)
+            query = _searched_for(request) or conversation.query()
+            best = highlights(query, texts, _HIGHLIGHTS)
             given["highlights"] = fit_texts(best, counter, _HIGHLIGHT_TOKENS)
         own = {name: value for name, value in given.items() if name in prompt.variables}
-        rendered = prompt.render(**{**request.variables, **own})
+        with prompt_errors():
+            rendered = prompt.render(**{**request.variables, **own})
         return [*rendered[:-1], *turns, rendered[-1]]
 
     def _model_body(self, request: AnswerRequest, messages: list[dict[str, str]]) -> dict[str, Any]:
@@ -530,6 +541,13 @@ def _asked_tokens(options: Mapping[str, Any]) -> int | None:
         if isinstance(value := options.get(name), int):
             return value
     return None
+
+
+def _searched_for(request: AnswerRequest) -> str | None:
+    """The output of the prompt's step `search_query`, where it has one."""
+    steps = request.prompt.body.steps if request.prompt is not None else ()
+    made = any(step.name == _SEARCH_QUERY for step in steps)
+    return str(request.variables[_SEARCH_QUERY]) if made else None
 
 
 def _last_text(messages: list[dict[str, Any]]) -> str | None:

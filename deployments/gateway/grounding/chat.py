@@ -16,7 +16,7 @@ from deployments.model.messages import Part
 
 __all__ = ["chat_body", "chat_options", "chat_stream"]
 
-_OURS: Final = frozenset({"model", "messages", "stream", "stream_options", "file_search"})
+_OURS: Final = frozenset({"model", "messages", "stream", "stream_options", "file_search", "prompt"})
 _REFUSED: Final = {
     "tools": "Tools are called by the model, which answers from passages here",
     "functions": "Functions are called by the model, which answers from passages here",

@@ -117,7 +117,12 @@ class ResponseCreate(Body):
         },
     )
     model: str
-    input: Annotated[Text, Field(min_length=1)] | Annotated[list[InputItem], Field(min_length=1)]
+    input: (
+        Annotated[Text, Field(min_length=1)]
+        | Annotated[list[InputItem], Field(min_length=1)]
+        | None
+    ) = None
+    """May be absent where there is a prompt."""
     instructions: Text | None = None
     tools: list[FileSearchTool] = Field(default_factory=list, max_length=1)
     tool_choice: Literal["auto", "required", "none"] | NamedTool = "auto"
@@ -156,7 +161,7 @@ class ResponseCreate(Body):
             return [{"role": "user", "content": self.input}]
         return [
             {"role": "system" if m.role == "developer" else m.role, "content": m.text}
-            for m in self.input
+            for m in self.input or ()
             if isinstance(m, InputMessage)
         ]
 

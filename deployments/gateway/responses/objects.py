@@ -43,6 +43,7 @@ def new_response(body: ResponseCreate, temperature: float | None) -> dict[str, A
         "output": [],
         "parallel_tool_calls": bool(body.parallel_tool_calls),
         "previous_response_id": body.previous_response_id,
+        "prompt": body.prompt,
         "prompt_cache_key": body.prompt_cache_key,
         "reasoning": None,
         "safety_identifier": body.safety_identifier,
@@ -122,7 +123,7 @@ def input_items(body: ResponseCreate) -> list[dict[str, Any]]:
         return [_input_item("user", body.input, None)]
     return [
         _input_item(item.role, item.text, item.id)
-        for item in body.input
+        for item in body.input or ()
         if isinstance(item, InputMessage)
     ]
 

@@ -1,16 +1,23 @@
 """`POST /v1/chat/completions`."""
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from deployments.errors import InvalidRequest
+from deployments.gateway.chains import Chain, counted
 from deployments.gateway.choosing import Choice, choose
 from deployments.gateway.generation import answer, model_call, read_body
-from deployments.gateway.request_context import current_trace, is_background
+from deployments.gateway.prompting import question_of, told_messages, told_options
+from deployments.gateway.request_context import (
+    current_trace,
+    is_background,
+    remaining_s,
+    request_id,
+)
 from deployments.gateway.services import Services, services
 from deployments.gateway.shadows import start_shadows
 from deployments.gateway.users import USER_HEADER
@@ -30,21 +37,24 @@ async def create_chat_completion(
 ) -> Response:
     """Answer a conversation, with `file_search` in the body from the documents of vector stores.
 
-    Takes OpenAI's body and streams its events. `file_search` is ours (`extra_body` of the client).
+    Takes OpenAI's body and streams its events. `file_search` and `prompt` are ours (`extra_body` of
+    the client); with a prompt, `messages` may be empty.
     """
     body = await read_body(request)
     messages = _messages(body)
     trace = current_trace(request)
     trace.route = "/v1/chat/completions"
+    grounded = body.get("file_search") is not None
     user = request.headers.get(USER_HEADER)
-    choice = await choose(services, body, trace, user, background=is_background(request))
-    trace.question = _last_question(messages)
+    background = is_background(request)
+    choice = await choose(services, body, trace, user, grounded=grounded, background=background)
+    trace.question = question_of(messages)
     if isinstance(metadata := body.get("metadata"), dict):
         trace.body["metadata"] = metadata
     whole = {name: value for name, value in body.items() if name not in _STREAMING}
     return await answer(
         request,
-        _parts(request, services, body, choice),
+        _parts(request, services, body, messages, choice),
         streamed=bool(body.get("stream")),
         read_answer=answer_text,
         ended=lambda: start_shadows(
@@ -52,15 +62,21 @@ async def create_chat_completion(
             services,
             choice,
             whole,
-            lambda again, chosen: _parts(again, services, whole, chosen),
+            lambda again, chosen: _parts(again, services, whole, messages, chosen),
             answer_text,
         ),
     )
 
 
 def _parts(
-    request: Request, services: Services, body: dict[str, Any], choice: Choice
+    request: Request,
+    services: Services,
+    body: dict[str, Any],
+    messages: list[dict[str, Any]],
+    choice: Choice,
 ) -> AsyncIterator[Part]:
+    if choice.prompt is not None:
+        return _prompted(request, services, body, messages, choice)
     trace, call = current_trace(request), model_call(request, body, "chat", choice.target)
     if body.get("file_search") is not None:
         return services.answerer.chat(call, trace, choice)
@@ -68,8 +84,49 @@ def _parts(
     return services.models[choice.target.base].generate(call)
 
 
+async def _prompted(
+    request: Request,
+    services: Services,
+    body: dict[str, Any],
+    messages: list[dict[str, Any]],
+    choice: Choice,
+) -> AsyncGenerator[Part, None]:
+    """Run the prompt's steps, then answer by it."""
+    trace = current_trace(request)
+    grounded = body.get("file_search") is not None
+    chain = Chain(
+        services,
+        trace,
+        request_id=request_id(request),
+        deadline_s=remaining_s(request),
+        background=is_background(request),
+        grounded=grounded,
+        options=body,
+    )
+    choice = await chain.run(choice, messages)
+    assert choice.prompt is not None  # noqa: S101 - it is why this is called
+    body = {name: value for name, value in body.items() if name != "prompt"}
+    if grounded:
+        call = model_call(request, body, "chat", choice.target)
+        parts: AsyncIterator[Part] = services.answerer.chat(call, trace, choice)
+    else:
+        told = told_messages(choice.prompt, choice.variables, messages)
+        body = {**told_options(choice.prompt, body), "messages": told}
+        call = model_call(request, body, "chat", choice.target)
+        parts = counted(services.models[choice.target.base].generate(call), choice.spent)
+    close = getattr(parts, "aclose", None)
+    try:
+        async for part in parts:
+            yield part
+    finally:
+        if close is not None:
+            await close()
+
+
 def _messages(body: dict[str, Any]) -> list[dict[str, Any]]:
     messages = body.get("messages")
+    if not messages and isinstance(messages, list | None) and body.get("prompt") is not None:
+        return []
     if not isinstance(messages, list) or not messages:
         raise InvalidRequest(
             "messages must be a list of at least one message.",
@@ -90,19 +147,6 @@ def _messages(body: dict[str, Any]) -> list[dict[str, Any]]:
                 code="invalid_value",
             )
     return messages
-
-
-def _last_question(messages: list[dict[str, Any]]) -> str | None:
-    for message in reversed(messages):
-        if message["role"] == "user":
-            return _text(message.get("content"))
-    return None
-
-
-def _text(content: Any) -> str | None:
-    if isinstance(content, list):
-        return "\n".join(str(part.get("text", "")) for part in content if isinstance(part, dict))
-    return content if isinstance(content, str) else None
 
 
 def answer_text(data: bytes) -> str:

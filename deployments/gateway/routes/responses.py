@@ -10,11 +10,13 @@ from starlette.responses import JSONResponse, Response
 
 from cluster.ids import DEFAULT_PROJECT
 from cluster.records import ResponseRecord
-from deployments.errors import NotFound
+from deployments.errors import InvalidRequest, NotFound
+from deployments.gateway.chains import Chain
 from deployments.gateway.choosing import Choice, choose
 from deployments.gateway.generation import answer
 from deployments.gateway.grounding.answerer import AnswerRequest
 from deployments.gateway.objects import Deleted
+from deployments.gateway.prompting import question_of, told_messages, told_options
 from deployments.gateway.request_context import (
     current_trace,
     is_background,
@@ -41,12 +43,18 @@ async def create_response(request: Request, body: ResponseCreate, parts: Parts) 
     """Answer `input`; with the `file_search` tool from the documents of vector stores, cited."""
     trace = current_trace(request)
     trace.route = "/v1/responses"
+    if body.input is None and body.prompt is None:
+        raise InvalidRequest(
+            "input is required, unless there is a prompt.", param="input", code="missing_parameter"
+        )
     named = body.model_dump(include={"model", "prompt", "user", "safety_identifier"})
     user = request.headers.get(USER_HEADER)
-    choice = await choose(parts, named, trace, user, background=is_background(request))
+    background, grounded = is_background(request), body.search is not None
+    choice = await choose(parts, named, trace, user, grounded=grounded, background=background)
     if body.metadata:
         trace.body["metadata"] = dict(body.metadata)
     messages = [*await _earlier(parts, body.previous_response_id), *body.messages]
+    trace.question = question_of(messages)
     whole = body.model_copy(update={"stream": False, "store": False})
     return await answer(
         request,
@@ -125,31 +133,27 @@ async def _answered(
     messages: list[dict[str, Any]],
     choice: Choice,
 ) -> AsyncGenerator[Part, None]:
-    trace, target = current_trace(request), choice.target
-    body = body.model_copy(update={"model": target.name})
-    asked = AnswerRequest(
-        model=target.base,
-        adapter=target.adapter,
-        messages=messages,
-        search=body.search,
-        options=body.options,
-        request_id=request_id(request),
-        deadline_s=remaining_s(request),
-        background=is_background(request),
-        prompt=choice.prompt,
-        variables=choice.variables,
-        retrieval=choice.retrieval,
-    )
+    trace = current_trace(request)
+    body = body.model_copy(update={"model": choice.target.name})
 
     async def save(response: dict[str, Any], text: str) -> None:
         if response["store"]:
-            await _save(parts, body, asked, response, text, trace.id)
+            await _save(parts, body, messages, response, text, trace.id)
 
-    instructed = asked
+    instructed = messages
     if body.instructions:
-        opening = {"role": "system", "content": body.instructions}
-        instructed = asked.with_messages([opening, *asked.messages])
-    prepared = await parts.answerer.prepare(instructed, trace)
+        instructed = [{"role": "system", "content": body.instructions}, *messages]
+    chain = Chain(
+        parts,
+        trace,
+        request_id=request_id(request),
+        deadline_s=remaining_s(request),
+        background=is_background(request),
+        grounded=body.search is not None,
+        options=body.options,
+    )
+    asked = _asked(request, body, instructed, await chain.run(choice, messages))
+    prepared = await parts.answerer.prepare(asked, trace)
     rendering = Rendering(
         new_response(body, prepared.temperature),
         include=body.include,
@@ -166,10 +170,34 @@ async def _answered(
         await events.aclose()
 
 
+def _asked(
+    request: Request, body: ResponseCreate, messages: list[dict[str, Any]], choice: Choice
+) -> AnswerRequest:
+    prompt, options = choice.prompt, body.options
+    if prompt is not None:
+        options = told_options(prompt, options)
+        if body.search is None:
+            messages = told_messages(prompt, choice.variables, messages)
+    return AnswerRequest(
+        model=choice.target.base,
+        adapter=choice.target.adapter,
+        messages=messages,
+        search=body.search,
+        options=options,
+        request_id=request_id(request),
+        deadline_s=remaining_s(request),
+        background=is_background(request),
+        prompt=prompt,
+        variables=choice.variables,
+        retrieval=choice.retrieval,
+        spent=choice.spent,
+    )
+
+
 async def _save(
     parts: Services,
     body: ResponseCreate,
-    asked: AnswerRequest,
+    messages: list[dict[str, Any]],
     response: dict[str, Any],
     text: str,
     trace_id: str,
@@ -178,7 +206,7 @@ async def _save(
         id=response["id"],
         project_id=DEFAULT_PROJECT,
         body={"response": response, "input_items": input_items(body)},
-        messages=[*asked.messages, {"role": "assistant", "content": text}],
+        messages=[*messages, {"role": "assistant", "content": text}],
         trace_id=trace_id,
         created_at=response["created_at"],
     )

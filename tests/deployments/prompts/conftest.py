@@ -1,4 +1,4 @@
-"""Records on SQLite and on PostgreSQL."""
+"""Records of the prompts' tests."""
 
 from tests.fixtures.databases import database, database_url
 

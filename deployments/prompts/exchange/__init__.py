@@ -1,0 +1,1 @@
+"""Prompts from and to other formats. What cannot be said is an error, never left out in silence."""
