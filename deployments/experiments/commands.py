@@ -114,9 +114,10 @@ def offline(
 
     Raises SuiteError for the suite, ApiError where a run failed.
     """
+    from deployments.evaluation.comparison.report import ComparisonReport
+    from deployments.evaluation.reports.tables import comparison_table
     from deployments.evaluation.suites.reading import read_suite
     from deployments.evaluation.suites.service import EvalService
-    from deployments.evaluation.suites.terminal import print_comparison
     from deployments.experiments.offline import compare_arms
 
     loaded = read_suite(path)
@@ -134,7 +135,9 @@ def offline(
         _print([{"arm": one.arm, "run": one.run_id, **one.comparison} for one in compared])
         return
     for one in compared:
-        print_comparison(Console(), names[0], one.arm, one.comparison["report"])
+        print(f"{one.arm} against {names[0]}")
+        report = ComparisonReport.model_validate(one.comparison["report"])
+        Console().print(comparison_table(report), highlight=False)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -22,8 +22,10 @@ __all__ = [
 EMPTY_ANSWER: Final = "empty_answer"
 """In a trace's body: whether its answer held neither text nor a call of a tool."""
 _FIRST_SERVER_ERROR: Final = 500
-_OUR_CODES: Final = frozenset({"context_length_exceeded"})
-"""Errors of 4xx that a prompt or too many passages cause."""
+_OUR_CODES: Final = frozenset(
+    {"context_length_exceeded", "invalid_prompt_variable", "prompt_not_rendered"}
+)
+"""Errors of 4xx that a prompt or too many passages cause, where the client names no prompt."""
 _NO_OUTCOME: Final = frozenset({429, 499})
 """Turned away, or left by the client: nothing was seen of the arm."""
 _BATCH: Final = 500
