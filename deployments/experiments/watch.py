@@ -33,7 +33,7 @@ _SETTLED_S: Final = 2.0
 """From an arm's stop until no replica assigns users to it any more."""
 _RECENT: Final = 20
 _ENOUGH: Final = 5
-FAULTS: Final[tuple[Fault, ...]] = ("error", "empty", "refused")
+_FAULTS: Final[tuple[Fault, ...]] = ("error", "empty", "refused")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class _ArmWatch:
         self.arm: Final = arm
         self.requests = 0
         self.units = 0
-        self.faults: Final = {fault: _Count() for fault in FAULTS}
+        self.faults: Final = {fault: _Count() for fault in _FAULTS}
         self.mean: Final = _Mean()
         self.rate_guards: dict[Fault, RateGuard] = {}
         self.worse_guards: dict[Fault, WorseGuard] = {}

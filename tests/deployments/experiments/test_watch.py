@@ -63,6 +63,14 @@ def test_a_request_counts_once_its_wait_is_over_and_not_if_it_took_longer() -> N
     assert found.late == 1
 
 
+def test_requests_whose_values_could_not_be_read_are_due_again() -> None:
+    found = watch()
+    found.see([seen(0)])
+    due = found.due(START + 60)
+    found.wait_again(due)
+    assert found.due(START + 60) == due
+
+
 def test_what_was_seen_before_is_passed_over() -> None:
     found = watch()
     for _ in range(3):
