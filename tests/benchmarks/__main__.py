@@ -16,6 +16,7 @@ BENCHMARKS: Final = (
     "gate_statistics",
     "metric_rate",
     "evaluation_statistics",
+    "anytime_statistics",
     "hot_swap",
 )
 

@@ -1,6 +1,7 @@
 """How much better an arm is than the control, known at any time: a confidence sequence."""
 
 import math
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -11,6 +12,8 @@ from deployments.experiments.statistics.contrast import Contrast, Observation
 from deployments.experiments.statistics.wealth import NULL, Numbers, Wealth, candidates
 
 __all__ = ["Difference", "DifferenceSequence", "alpha_of_each"]
+
+_NEXT: Final = sys.float_info.epsilon
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +93,11 @@ class DifferenceSequence:
             return  # narrower than the grid is fine: the interval stays what it was
         first, last = int(inside[0]), int(inside[-1])
         values = self._wealth.values
+        # What is ruled out is not in the interval, which begins after it and ends before it.
         if first > 1:
-            self._low = max(self._low, float(values[first - 1]))
+            self._low = max(self._low, float(values[first - 1]) + _NEXT)
         if last < len(values) - 1:
-            self._high = min(self._high, float(values[last + 1]))
+            self._high = min(self._high, float(values[last + 1]) - _NEXT)
         if last > first:
             # A convex function lies above the line through two of its points, outside of them.
             self._low = max(self._low, self._crossing(logs, first, first + 1))

@@ -22,7 +22,7 @@ __all__ = ["RateGuard", "WorseGuard"]
 
 Numbers = NDArray[np.float64]
 
-_STAKES: Final[Numbers] = 1.5 ** -np.arange(14.0)
+_STAKES: Final[Numbers] = np.array([1.5**-step for step in range(14)])
 """Shares of what may be staked at most."""
 
 

@@ -5,7 +5,7 @@ from typing import Final
 
 __all__ = ["units_to_decision"]
 
-_SEARCH: Final = 2.4
+_SEARCH: Final = 1.7
 """Nats that it costs not to know the effect: what the mixture of stakes loses to the best one.
 Fitted by `tests.benchmarks.anytime_statistics`."""
 

@@ -14,10 +14,12 @@ NULL: Final = 0
 _FINEST: Final = 0.001
 """Distance of the candidates next to 0, where most differences lie."""
 _GROWTH: Final = 1.02
-_STAKES: Final = 0.9 * 1.5 ** -np.arange(14.0)
-"""Shares of what may be staked at most, from 0.9 to 0.005. The best stake is about the difference
+_STAKES: Final[Numbers] = np.array([0.9 * 1.7**-step for step in range(10)])
+"""Shares of what may be staked at most, from 0.9 to 0.008. The best stake is about the difference
 over the variance of what is bet on, so the small ones find small differences."""
-_RESCALE_ABOVE: Final = 1e100
+_ALL: Final[Numbers] = np.ones(len(_STAKES))
+_RESCALE_AFTER: Final = 16
+"""Bets; one multiplies a wealth by less than a million, so floats never overflow in between."""
 
 
 def candidates() -> Numbers:
@@ -43,29 +45,28 @@ class Wealth:
     def __init__(self, values: Numbers) -> None:
         self.values: Numbers = np.concatenate([[0.0], values])
         """The candidates, after that of row `NULL`; those ruled out are gone."""
-        self._held: Numbers = np.full(
-            (len(self.values), 2, len(_STAKES)), 0.5 / len(_STAKES), dtype=np.float64
-        )
+        shape = (len(self.values), len(_STAKES))
+        self._larger: Numbers = np.full(shape, 0.5 / len(_STAKES))
+        self._smaller: Numbers = np.full(shape, 0.5 / len(_STAKES))
         self._scale: Numbers = np.zeros(len(self.values))
+        self._bets = 0
 
     def bet(self, value: float, least: float, most: float) -> Numbers:
         """Settle the bets on one value of [least, most]; the logarithm of the wealth, by row."""
         apart = value - self.values
-        gains = np.stack([apart / (self.values - least), -apart / (most - self.values)], axis=1)
-        self._held *= 1 + gains[:, :, None] * _STAKES
-        total: Numbers = self._held.sum(axis=(1, 2))
-        if total.max() > _RESCALE_ABOVE or total.min() < 1 / _RESCALE_ABOVE:
-            self._held /= total[:, None, None]
-            self._scale += np.log(total)
-            total = np.ones_like(total)
+        self._larger *= 1 + (apart / (self.values - least))[:, None] * _STAKES
+        self._smaller *= 1 - (apart / (most - self.values))[:, None] * _STAKES
+        total: Numbers = self._larger @ _ALL + self._smaller @ _ALL
         found: Numbers = np.log(total) + self._scale
+        self._bets += 1
+        if self._bets % _RESCALE_AFTER == 0:
+            self._larger /= total[:, None]
+            self._smaller /= total[:, None]
+            self._scale = found
         return found
 
     def keep(self, first: int, last: int) -> None:
         """Forget all candidates outside the rows `first` to `last`, but row `NULL`."""
         rows = np.r_[NULL, first : last + 1]
-        self.values, self._held, self._scale = (
-            self.values[rows],
-            self._held[rows],
-            self._scale[rows],
-        )
+        self.values, self._scale = self.values[rows], self._scale[rows]
+        self._larger, self._smaller = self._larger[rows], self._smaller[rows]
