@@ -36,7 +36,6 @@ app.add_typer(experiments, name="experiments")
 app.add_typer(feedback, name="feedback")
 app.add_typer(traces, name="traces")
 app.add_typer(drift, name="drift")
-app.add_typer(lineage, name="lineage")
 
 
 @app.command()
@@ -192,5 +191,5 @@ def export(
     return None
 
 
-for _command in COMMANDS:
+for _command in (*COMMANDS, lineage):
     app.command()(_command)

@@ -20,7 +20,7 @@ class ResponseRecord(Base):
     body: Mapped[dict[str, Any]] = mapped_column(Json)
     messages: Mapped[list[Any]] = mapped_column(Json)
     """Chat messages up to and including this answer, for `previous_response_id`."""
-    trace_id: Mapped[str | None] = mapped_column(String(64))
+    trace_id: Mapped[str | None] = mapped_column(String(64), index=True)
     created_at: Mapped[int] = mapped_column(BigInteger, default=now)
 
 
@@ -57,7 +57,10 @@ class Trace(Base):
     duration_ms: Mapped[float] = mapped_column(Float, default=0.0)
     created_at: Mapped[int] = mapped_column(BigInteger, default=now, index=True)
 
-    __table_args__ = (Index("ix_traces_experiment", "experiment_id", "id"),)
+    __table_args__ = (
+        Index("ix_traces_experiment", "experiment_id", "id"),
+        Index("ix_traces_model", "model", "id"),
+    )
 
 
 class TraceScore(Base):

@@ -8,6 +8,7 @@ from typing import Any, BinaryIO, Final
 from pydantic import ValidationError
 
 from deployments.errors import InvalidDataset, InvalidRequest
+from deployments.lineage.row_sources import RowSources
 from training.data.columns import Columns
 from training.data.reading import ReadDataset, read_dataset
 
@@ -40,12 +41,22 @@ def columns_of(form: Mapping[str, Any], purpose: str) -> Columns | None:
         raise InvalidRequest(f"columns: {said}.", param=_FIELD, code="invalid_value") from error
 
 
-def check_training_file(file: BinaryIO, name: str, columns: Columns | None) -> dict[str, Any]:
+def check_training_file(
+    file: BinaryIO, name: str, columns: Columns | None, sources: RowSources | None = None
+) -> dict[str, Any]:
     """Read the file to its end, and give what its record's `meta` holds. Blocking.
 
-    Raises InvalidDataset that lists the problems. The file is at its beginning before and after.
+    `sources` is told whence the rows are. Raises InvalidDataset that lists the problems. The file
+    is at its beginning before and after.
     """
-    read = read_dataset(file, columns=columns, keep_rows=False, name=name)
+    seen = RowSources() if sources is None else sources
+    read = read_dataset(
+        file,
+        columns=columns,
+        keep_rows=False,
+        name=name,
+        on_row=lambda row: seen.see(row.metadata),
+    )
     file.seek(0)
     if read.problems:
         raise _refusal(read)

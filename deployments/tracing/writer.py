@@ -4,12 +4,14 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
+from itertools import chain
 from typing import Final
 
 from sqlalchemy.orm import Session
 
 from cluster.database import Database
 from cluster.errors import DatabaseError
+from deployments.lineage.edges import add_edges, edges_of_trace
 from deployments.tracing.draft import TraceDraft
 
 __all__ = ["TraceWriter"]
@@ -80,6 +82,7 @@ class TraceWriter:
     async def _write(self, batch: list[TraceDraft]) -> bool:
         def insert(session: Session) -> None:
             session.add_all([draft.row(store_text=self._store_text) for draft in batch])
+            add_edges(session, chain(*(edges_of_trace(draft.id, draft.body) for draft in batch)))
 
         try:
             await self._database.run(insert)

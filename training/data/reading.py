@@ -4,7 +4,7 @@ JSON Lines in one of three forms (`messages`; `input` with two outputs; `prompt`
 CSV, or Parquet. What it is follows from its first bytes, and the form from the keys of its rows.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -72,12 +72,13 @@ def read_dataset(
     keep_rows: bool = True,
     problems_kept: int = PROBLEMS_KEPT,
     name: str | None = None,
+    on_row: Callable[[Row], None] | None = None,
 ) -> ReadDataset:
     """Read all of `source`: a path, or a binary stream that can seek, called `name`.
 
     `columns` maps those of a table; without it they have the names of the parts. `keep_rows` false
-    only checks and counts, in little memory. Raises DatasetError where the file cannot be opened;
-    whatever is wrong inside it is among the problems.
+    only checks and counts, in little memory; `on_row` sees each sound row. Raises DatasetError
+    where the file cannot be opened; whatever is wrong inside it is among the problems.
     """
     rows: list[Row] = []
     problems, tally = ProblemList(problems_kept), Tally()
@@ -87,6 +88,8 @@ def read_dataset(
             problems.add(item)
             continue
         tally.add(item.example)
+        if on_row is not None:
+            on_row(item)
         if keep_rows:
             rows.append(item)
     return ReadDataset(name, rows, problems.kept, problems.more, tally.summary)

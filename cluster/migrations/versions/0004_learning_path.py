@@ -271,19 +271,27 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("completion_tokens", sa.Integer(), nullable=True))
         batch_op.add_column(sa.Column("cost", sa.Float(), nullable=True))
         batch_op.create_index("ix_traces_experiment", ["experiment_id", "id"], unique=False)
+        batch_op.create_index("ix_traces_model", ["model", "id"], unique=False)
         batch_op.create_index(
             batch_op.f("ix_traces_prompt_version"), ["prompt_version"], unique=False
         )
         batch_op.create_index(batch_op.f("ix_traces_shadow_of"), ["shadow_of"], unique=False)
         batch_op.create_index(batch_op.f("ix_traces_user_id"), ["user_id"], unique=False)
 
+    with op.batch_alter_table("responses", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_responses_trace_id"), ["trace_id"], unique=False)
+
 
 def downgrade() -> None:
     """Undo it."""
+    with op.batch_alter_table("responses", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_responses_trace_id"))
+
     with op.batch_alter_table("traces", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_traces_user_id"))
         batch_op.drop_index(batch_op.f("ix_traces_shadow_of"))
         batch_op.drop_index(batch_op.f("ix_traces_prompt_version"))
+        batch_op.drop_index("ix_traces_model")
         batch_op.drop_index("ix_traces_experiment")
         batch_op.drop_column("cost")
         batch_op.drop_column("completion_tokens")

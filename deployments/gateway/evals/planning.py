@@ -27,6 +27,8 @@ from deployments.gateway.evals.names import check_names, item_names
 from deployments.gateway.evals.rows import Row, check_schema, lines_of, read_rows
 from deployments.gateway.evals.stored import STORED_ITEM_SCHEMA, stored_rows
 from deployments.gateway.services import Services
+from deployments.lineage.edges import add_edges, edges_of_sources
+from deployments.lineage.row_sources import RowSources
 
 __all__ = [
     "add_items",
@@ -213,7 +215,7 @@ def kept_source(source: DataSource) -> dict[str, Any]:
 
 
 def add_items(session: Session, run_id: str, rows: Sequence[Row]) -> None:
-    """Queue the items of a run."""
+    """Queue the items of a run, and note which traces they are."""
     for batch in _batches(rows):
         session.execute(
             insert(EvalItem),
@@ -232,6 +234,10 @@ def add_items(session: Session, run_id: str, rows: Sequence[Row]) -> None:
                 for number, row in batch
             ],
         )
+    sources = RowSources()
+    for row in rows:
+        sources.see_item(row.item)
+    add_edges(session, edges_of_sources(run_id, sources.ids))
 
 
 def _batches(rows: Sequence[Row]) -> Iterator[list[tuple[int, Row]]]:

@@ -24,6 +24,8 @@ from deployments.gateway.pages import Page, PageQuery, PageQueryDependency, take
 from deployments.gateway.purging import purge_soon
 from deployments.gateway.services import Services, services
 from deployments.gateway.training_files import PURPOSE, check_training_file, columns_of
+from deployments.lineage.edges import add_edges, edges_of_sources
+from deployments.lineage.row_sources import RowSources, read_eval_sources
 
 __all__ = ["router"]
 
@@ -59,8 +61,13 @@ async def create_file(
             code="file_too_large",
         )
     meta: dict[str, Any] = {}
+    sources = RowSources()
     if purpose == PURPOSE:
-        meta = await asyncio.to_thread(check_training_file, file.file, filename, columns)
+        meta = await asyncio.to_thread(check_training_file, file.file, filename, columns, sources)
+    elif purpose == "evals":
+        await asyncio.to_thread(read_eval_sources, file.file, sources)
+    if sources.more:
+        meta["sources_left_out"] = sources.more
     file_id = new_id("file")
     key = f"{DEFAULT_PROJECT}/{file_id}"
     stored = await asyncio.to_thread(parts.storage.put, key, _pieces(file.file))
@@ -78,8 +85,13 @@ async def create_file(
         meta=meta,
     )
     made = FileObject.of(row)
+
+    def keep(session: Session) -> None:
+        session.add(row)
+        add_edges(session, edges_of_sources(file_id, sources.ids))
+
     try:
-        await parts.database.run(lambda session: session.add(row))
+        await parts.database.run(keep)
     except DatabaseError:
         await asyncio.to_thread(_delete_bytes, parts, key)
         raise

@@ -370,3 +370,16 @@ async def test_the_trace_of_a_grounded_answer_can_be_read(world: World) -> None:
     assert trace["question"] == QUESTION
     assert trace["answer"] == "The sky is blue."
     assert str(trace).count("model_first_token") == 1
+
+
+async def test_an_answer_leads_to_the_passages_that_it_was_made_of(world: World) -> None:
+    completion = await _chat(world)
+    trace = completion.model_extra["grounding"]["trace_id"]
+    assert world.http is not None
+    found = (await world.http.get(f"/v1/lineage/{trace}")).json()
+    edges = {(edge["source"], edge["kind"], edge["target"]) for edge in found["edges"]}
+    assert {
+        ("psg_1", "cited", trace),
+        ("vs_1/file-1", "part", "psg_1"),
+        ("file-1", "ingested", "vs_1/file-1"),
+    } <= edges

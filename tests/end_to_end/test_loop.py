@@ -1,128 +1,78 @@
-"""The improvement path as a person walks it: upload, train, gate, ask the alias, roll back."""
+"""The whole loop as a person walks it, with the `openai` client and the command line alone.
+
+A document is asked, answers are corrected, the corrections become rows, the rows an adapter; the
+gate promotes it, its answers are better, and lead back to the corrections that taught it.
+"""
 
 import json
-import random
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import openai
 import pytest
 
+from tests.end_to_end.loop import (
+    MODEL,
+    TIMEOUT_S,
+    Improved,
+    Taught,
+    answer,
+    ask,
+    ask_traced,
+    everloop,
+    improved,
+    question,
+    rows,
+    taught,
+    upload,
+    wait_for,
+)
+from tests.end_to_end.test_documents import citations
 from tests.fixtures.system import System
+
+__all__ = ["improved", "taught"]
 
 pytestmark = pytest.mark.end_to_end
 
-MODEL = "smollm2-135m-instruct"
-_TIMEOUT_S: Final = 420
-_THINGS: Final = {
-    "animal": ("dog", "cat", "horse", "cow", "sheep", "goat", "pig", "hen", "duck", "fox"),
-    "vehicle": ("car", "bus", "truck", "train", "bicycle", "tram", "boat", "ship", "van", "taxi"),
-}
-_GRADER: Final = {
-    "type": "metric",
-    "name": "right label",
-    "metric": "exact_match",
-    "input": "{{sample.output_text}}",
-    "reference": "{{item.reference}}",
-}
-_ASKED: Final = ("What sort of thing is a {}?", "Sort this for me: {}.", "And a {}, what is it?")
 
-
-@dataclass(frozen=True)
-class Improved:
-    """What the one long run of this module left."""
-
-    job: Any
-    gate: dict[str, Any]
-
-
-def rows() -> list[str]:
-    """Sixty examples in an order that is always the same."""
-    found = [
-        {
-            "messages": [
-                {"role": "user", "content": asked.format(thing)},
-                {"role": "assistant", "content": f"sort:{label}"},
-            ]
-        }
-        for asked in _ASKED
-        for label, things in _THINGS.items()
-        for thing in things
-    ]
-    random.Random(3).shuffle(found)
-    return [json.dumps(row) for row in found]
-
-
-def upload(client: openai.OpenAI, lines: list[str], name: str) -> str:
-    data = ("\n".join(lines) + "\n").encode()
-    return client.files.create(file=(name, data), purpose="fine-tune").id
-
-
-def ask(client: openai.OpenAI, model: str, thing: str = "sheep") -> tuple[str, str]:
-    """Who answered, and what."""
-    answer = client.chat.completions.create(
-        model=model,
-        messages=[{"role": "user", "content": _ASKED[0].format(thing)}],
-        max_tokens=12,
-        temperature=0,
-    )
-    return answer.model, (answer.choices[0].message.content or "").strip()
-
-
-@pytest.fixture(scope="module")
-def improved(client: openai.OpenAI) -> Improved:
-    """A job whose adapter the gate has promoted."""
-    lines = rows()
-    job = client.fine_tuning.jobs.create(
-        model=MODEL,
-        training_file=upload(client, lines[:40], "train.jsonl"),
-        suffix="sorts",
-        seed=1,
-        method={"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 3}}},
-        extra_body={
-            "evaluation_file": upload(client, lines[40:], "evaluation.jsonl"),
-            "alias": "assistant",
-            "training": {
-                "optimizer": {"learning_rate": 1e-3},
-                "batch": {"examples": 8, "max_tokens": 128, "row_tokens": 512},
+def held_out_score(client: openai.OpenAI, model: str, eval_id: str, file: str) -> float:
+    """Share of the held-out questions that are answered rightly, by a run of the eval."""
+    run = client.evals.runs.create(
+        eval_id,
+        data_source={
+            "type": "completions",
+            "source": {"type": "file_id", "id": file},
+            "model": model,
+            "input_messages": {
+                "type": "template",
+                "template": [{"role": "user", "content": "{{item.question}}"}],
             },
-            "gate": {
-                "parity_items": 2,
-                "grader": _GRADER,
-                "bounds": {"latency_median": 3, "latency_p95": 5},
-            },
+            "sampling_params": {"max_completion_tokens": 8, "temperature": 0},
         },
     )
     ended = wait_for(
-        lambda: client.fine_tuning.jobs.retrieve(job.id),
-        lambda job: job.status in {"succeeded", "failed", "cancelled"},
+        lambda: client.evals.runs.retrieve(run.id, eval_id=eval_id),
+        lambda run: run.status in {"completed", "failed", "canceled"},
     )
-    said = [event.message for event in client.fine_tuning.jobs.list_events(job.id)]
-    assert ended.status == "succeeded", said
-    gate_id = ended.model_extra["gate_run"]
-    gate: dict[str, Any] = wait_for(
-        lambda: client.get(f"/gate_runs/{gate_id}", cast_to=object),
-        lambda gate: gate["status"] in {"completed", "failed"} and settled(gate),
-    )
-    return Improved(ended, gate)
+    assert ended.result_counts.errored == 0
+    return float(ended.result_counts.passed / ended.result_counts.total)
 
 
-def settled(gate: dict[str, Any]) -> bool:
-    """Whether the promotion that the verdict allows was made, or failed."""
-    return gate["verdict"] != "promote" or gate["promoted"] or gate["error"] is not None
+@pytest.mark.timeout(2 * TIMEOUT_S, func_only=False)
+def test_an_answer_from_a_document_is_cited_and_corrected_ones_become_rows(
+    client: openai.OpenAI, taught: Taught
+) -> None:
+    assert {cited.file_id for cited in citations(taught.grounded)} == {taught.document}
+    lines = client.files.content(taught.training_file).text.splitlines()
+    found = [json.loads(line) for line in lines]
+    assert {(question(row), answer(row)) for row in found} == {
+        (question(row), answer(row)) for row in rows()[:40]
+    }
+    assert [row["metadata"]["feedback"] for row in found] == list(taught.feedback)
 
 
-def wait_for(look: Any, good: Any) -> Any:
-    until = time.monotonic() + _TIMEOUT_S
-    while not good(found := look()):
-        assert time.monotonic() < until, found
-        time.sleep(1)
-    return found
-
-
-@pytest.mark.timeout(2 * _TIMEOUT_S, func_only=False)
+@pytest.mark.timeout(2 * TIMEOUT_S, func_only=False)
 def test_the_gate_promotes_what_is_better(client: openai.OpenAI, improved: Improved) -> None:
     assert improved.gate["verdict"] == "promote", improved.gate
     assert improved.gate["promoted"], improved.gate
@@ -133,6 +83,67 @@ def test_the_gate_promotes_what_is_better(client: openai.OpenAI, improved: Impro
     assert "<svg" in client.get(f"/gate_runs/{improved.gate['id']}/page", cast_to=str)
     history: Any = client.get("/aliases/assistant/history", cast_to=object)
     assert history["data"][0]["gate"] == improved.gate["id"]
+
+
+@pytest.mark.timeout(TIMEOUT_S, func_only=False)
+def test_held_out_questions_are_answered_better_through_the_alias(
+    client: openai.OpenAI, improved: Improved
+) -> None:
+    items = [
+        json.dumps({"item": {"question": question(row), "answer": answer(row)}})
+        for row in rows()[40:]
+    ]
+    file = upload(client, items, "held-out.jsonl", "evals")
+    properties = {name: {"type": "string"} for name in ("question", "answer")}
+    made = client.evals.create(
+        name="sorts",
+        data_source_config={
+            "type": "custom",
+            "item_schema": {"type": "object", "properties": properties},
+            "include_sample_schema": True,
+        },
+        testing_criteria=[
+            {
+                "type": "string_check",
+                "name": "right label",
+                "input": "{{sample.output_text}}",
+                "reference": "{{item.answer}}",
+                "operation": "eq",
+            }
+        ],
+    )
+    base = held_out_score(client, MODEL, made.id, file)
+    alias = held_out_score(client, "assistant", made.id, file)
+    assert base <= 0.1
+    assert alias >= 0.8
+
+
+def test_a_new_answer_leads_back_to_the_feedback_that_taught_it(
+    client: openai.OpenAI, system: System, taught: Taught, improved: Improved
+) -> None:
+    new = ask_traced(client, "assistant", question(rows()[40]))
+    found: Any = client.get(f"/lineage/{new}", cast_to=object)
+    ids = {node["id"] for node in found["nodes"]}
+    assert set(taught.feedback) <= ids
+    assert set(taught.traces) <= ids
+    assert {
+        improved.job.fine_tuned_model,
+        improved.gate["id"],
+        improved.job.id,
+        taught.training_file,
+        taught.document,
+    } <= ids
+    assert found["truncated"] is False
+    edges = {(edge["source"], edge["target"]) for edge in found["edges"]}
+    assert (taught.traces[0], taught.feedback[0]) in edges
+    assert (taught.feedback[0], taught.training_file) in edges
+
+    shown = everloop(system, "lineage", new, "--type", "feedback")
+    assert {node["id"] for node in shown["nodes"][1:]} == set(taught.feedback)
+    for start in (taught.document, taught.training_file):
+        reached = everloop(system, "lineage", start, "--forward")
+        ids = {node["id"] for node in reached["nodes"]}
+        assert {improved.job.fine_tuned_model, "assistant", new, *improved.job.result_files} <= ids
 
 
 def test_the_alias_answers_by_the_adapter_and_the_base_as_before(
