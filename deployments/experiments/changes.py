@@ -31,6 +31,7 @@ __all__ = [
     "note_promotion",
     "promote_winner",
     "ramp_to",
+    "running_with",
     "start",
     "stop_arm",
     "tell_ratio",
@@ -159,6 +160,20 @@ def running_on(session: Session, alias: str) -> Experiment | None:
             Experiment.status == "running",
         )
     )
+
+
+def running_with(session: Session, model: str) -> list[str]:
+    """Ids of experiments that run with an arm of this model or adapter."""
+    running = select(Experiment).where(
+        Experiment.project_id == DEFAULT_PROJECT, Experiment.status == "running"
+    )
+    return [
+        row.id
+        for row in session.scalars(running)
+        if any(
+            arm["model"] == model and arm["name"] not in row.state["stopped"] for arm in row.arms
+        )
+    ]
 
 
 def ramp_to(session: Session, row: Experiment, share: float, step: int) -> None:
