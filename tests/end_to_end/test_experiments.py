@@ -62,7 +62,7 @@ def test_an_arm_that_refuses_is_stopped_and_the_other_wins(
     arms = [
         {"name": "control"},
         {"name": "short", "retrieval": {"max_num_results": 1}},
-        {"name": "blind", "retrieval": {"score_threshold": 1.0}},
+        {"name": "blind", "retrieval": {"mode": "dense", "score_threshold": 1.0}},
     ]
     body = {"alias": ALIAS, "arms": arms, "settings": SETTINGS, "start": True}
     made: Any = client.post("/experiments", body=body, cast_to=object)
