@@ -55,7 +55,7 @@ def show(prompt: Reference, base_url: BaseUrl = None, as_json: AsJson = False) -
 @prompts.command()
 @guarded
 def push(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Our YAML; see docs/prompts.md.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Our YAML; see docs/api.md.")],
     label: At = None,
     message: Message = None,
     base_url: BaseUrl = None,
@@ -141,7 +141,10 @@ def diff(
 @prompts.command()
 @guarded
 def label(
-    prompt: Reference,
+    prompt: Annotated[
+        str,
+        typer.Argument(metavar="NAME[@VERSION]", help="Where it is to stand; by default latest."),
+    ],
     label: Label,
     expected: Annotated[
         int | None,

@@ -47,6 +47,14 @@ def print_status(console: Console, status: Status) -> None:
             counts = [str(store[key]) for key in ("files", "in_progress", "failed")]
             table.add_row(Text(store["name"] or "–"), store["id"], *counts)
         console.print(table)
+    if status.traces_lost:
+        console.print(
+            Text(
+                f"{status.traces_lost} traces were lost: the records were down or too slow. "
+                "The log of the Gateway says when; `tracing.max_buffered` is how many may wait.",
+                style="yellow",
+            )
+        )
     if status.problem:
         console.print(Text(status.problem, style="yellow"))
     if not status.running:

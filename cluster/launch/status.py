@@ -1,7 +1,7 @@
 """What runs where."""
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from cluster.errors import EverloopError
 from cluster.launch.processes import cluster_id, marked_processes
@@ -9,7 +9,11 @@ from cluster.launch.run_record import read_record
 from cluster.launch.up import is_ready
 from cluster.settings import Settings
 
-__all__ = ["Status", "read_status"]
+__all__ = ["Status", "lost_traces", "read_status"]
+
+_LOST: Final = "everloop_gateway_traces_dropped"
+"""Ray puts `ray_` before it."""
+_METRICS_TIMEOUT_S: Final = 5.0
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,8 @@ class Status:
     storage: str
     deployments: list[dict[str, Any]] = field(default_factory=list)
     stores: list[dict[str, Any]] = field(default_factory=list)
+    traces_lost: int = 0
+    """By the gateway's replicas that run; each counts since it started."""
     problem: str | None = None
     """Why something above is missing."""
 
@@ -47,12 +53,14 @@ def read_status(settings: Settings) -> Status:
     ready = is_ready(settings)
     deployments: list[dict[str, Any]] = []
     stores: list[dict[str, Any]] = []
+    traces_lost = 0
     problem = None
     try:
         if not local or (record is not None and record.alive):
             deployments = _deployments(settings)
         if ready:
             stores = _stores(settings)
+            traces_lost = lost_traces(settings)
     except EverloopError as error:
         problem = str(error)
     return Status(
@@ -65,6 +73,7 @@ def read_status(settings: Settings) -> Status:
         storage=settings.storage_url,
         deployments=deployments,
         stores=stores,
+        traces_lost=traces_lost,
         problem=problem,
     )
 
@@ -93,6 +102,28 @@ def _stores(settings: Settings) -> list[dict[str, Any]]:
             }
             for store in page.data
         ]
+
+
+def lost_traces(settings: Settings) -> int:
+    """What `/metrics` counts over all replicas of the gateway; 0 where it does not answer."""
+    import httpx
+    from prometheus_client.parser import text_string_to_metric_families
+
+    url = settings.base_url.removesuffix("/v1") + "/metrics"
+    try:
+        answer = httpx.get(url, timeout=_METRICS_TIMEOUT_S, trust_env=False)
+    except httpx.HTTPError:
+        return 0
+    if answer.status_code != httpx.codes.OK:
+        return 0
+    return int(
+        sum(
+            sample.value
+            for family in text_string_to_metric_families(answer.text)
+            for sample in family.samples
+            if sample.name.endswith(_LOST)
+        )
+    )
 
 
 def _without_password(url: str) -> str:

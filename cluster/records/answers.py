@@ -53,13 +53,15 @@ class Trace(Base):
     cost: Mapped[float | None] = mapped_column(Float)
     """In the currency of `tracing.prices`; None where its model has no price."""
     body: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
-    """passages (used and left out), sentences with their support, tokens, timings_ms, error."""
+    """input, passages (used and left out), sentences with their support, tokens, timings_ms, error;
+    see `deployments.tracing.draft.TraceDraft`."""
     duration_ms: Mapped[float] = mapped_column(Float, default=0.0)
     created_at: Mapped[int] = mapped_column(BigInteger, default=now, index=True)
 
     __table_args__ = (
         Index("ix_traces_experiment", "experiment_id", "id"),
         Index("ix_traces_model", "model", "id"),
+        Index("ix_traces_status", "status", "id"),
     )
 
 
@@ -75,3 +77,5 @@ class TraceScore(Base):
     evaluator: Mapped[str] = mapped_column(String(128))
     detail: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
     created_at: Mapped[int] = mapped_column(BigInteger, default=now)
+
+    __table_args__ = (Index("ix_trace_scores_name", "name", "value"),)

@@ -40,10 +40,14 @@ class TracingSettings(Section):
     flush_interval_s: float = Field(default=0.2, gt=0)
     """Longest time a trace waits to be written."""
     store_text: bool = True
-    """Keep questions, answers and passages in traces."""
+    """Keep questions, answers, passages and what else was said in traces."""
+    max_input_characters: int = Field(default=32_768, ge=0)
+    """Characters of a request's messages and options that its trace keeps, the newest first."""
     sample_rate: float = Field(default=1.0, ge=0, le=1)
-    """Share of requests whose trace is kept. Errors, refusals and requests of experiments are
-    always kept."""
+    """Share of requests whose trace is kept. Errors, refusals, slow requests, those of experiments,
+    those that the Evaluator scores and those whose client asks for it are always kept."""
+    slow_ms: float = Field(default=10_000, gt=0)
+    """A request that took longer is always kept."""
     retention_days: float | None = Field(default=90, gt=0)
     """Traces older than this are deleted, with their scores; none: they are kept."""
     feedback_retention_days: float | None = Field(default=None, gt=0)

@@ -45,9 +45,15 @@ class TraceSummary(BaseModel):
             prompt_version=row.prompt_version,
             experiment_id=row.experiment_id,
             arm=row.arm,
-            messages=row.body.get("messages"),
+            messages=_told(row.body),
             grounded="vector_store_ids" in row.body,
         )
+
+
+def _told(body: dict[str, Any]) -> list[Any] | None:
+    """What the model saw: what the client sent, unless a prompt or passages made more of it."""
+    sent = body.get("input") or {}
+    return body.get("messages") or (None if "cut_characters" in sent else sent.get("messages"))
 
 
 class FeedbackObject(BaseModel):

@@ -66,7 +66,7 @@ async def choose(
     """
     trace.user_id = user_digest(body, user_header)
     target = await services.directory.resolve(body["model"])
-    trace.answered_by(target.name, target.alias)
+    trace.answered_by(target.name, target.alias, target.base)
     use: PromptUse | None = read_prompt_use(body)
     if target.alias is not None and not background:
         split = await services.experiments.running(target.alias)
@@ -109,7 +109,7 @@ async def _choose_arm(
 async def _chosen(
     services: Services, target: Target, use: PromptUse | None, trace: TraceDraft, *, grounded: bool
 ) -> Choice:
-    trace.answered_by(target.name, target.alias)
+    trace.answered_by(target.name, target.alias, target.base)
     reference = use.reference if use is not None else target.serving.prompt
     prompt = None
     if reference is not None:

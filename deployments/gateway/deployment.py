@@ -81,12 +81,7 @@ class GatewayReplica:
             retriever=search,
             ingestor=IngestorHandle(ingestor, retry_after_s=retry),
             evaluator=scorer,
-            traces=TraceWriter(
-                database,
-                settings.tracing.max_buffered,
-                settings.tracing.flush_interval_s,
-                store_text=settings.tracing.store_text,
-            ),
+            traces=TraceWriter.of(database, settings.tracing),
             answerer=GroundedAnswerer(
                 retriever=search,
                 profiles=profiles,

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from cluster.adapters import ADAPTER_PREFIX, SERVED_KINDS, AdapterFiles
-from cluster.arms import read_arm_reference
+from cluster.arms import ARM_PREFIX, read_arm_reference
 from cluster.ids import DEFAULT_PROJECT
 from cluster.records import Adapter, Alias, Experiment
 from deployments.errors import InvalidRequest, NotFound
 from deployments.experiments.arms import Arm, pinned_arm
+from deployments.gateway.last_known import LastKnown
 from deployments.gateway.registry.moves import live_adapter
-from deployments.kept import Kept
 from deployments.serving import Serving
 
 if TYPE_CHECKING:
@@ -24,10 +24,13 @@ if TYPE_CHECKING:
 
     from cluster.database import Database
 
-__all__ = ["ALIAS_TTL_S", "ModelDirectory", "Target"]
+__all__ = ["ALIAS_TTL_S", "LAST_KNOWN_S", "ModelDirectory", "Target"]
 
 ALIAS_TTL_S: Final = 0.25
-"""So long a gateway replica may still answer by what an alias meant before."""
+"""So long a gateway replica may still answer by what an alias meant before, where the database
+answers."""
+LAST_KNOWN_S: Final = 3600.0
+"""So long what was read last goes on answering while the database does not."""
 _ADAPTER_TTL_S: Final = 5.0
 _SHOWN: Final = 8
 
@@ -51,7 +54,7 @@ class Target:
 
 
 class ModelDirectory:
-    """Resolves names, with what was read kept for a moment."""
+    """Resolves names. What was read is kept for a moment, and longer while the database is down."""
 
     def __init__(
         self,
@@ -64,9 +67,13 @@ class ModelDirectory:
         self._bases = tuple(bases)
         self._default_alias = default_alias
         self._clock = clock
-        self._aliases: Kept[_Pointed] = Kept(ALIAS_TTL_S, clock)
-        self._adapters: Kept[Adapter | None] = Kept(_ADAPTER_TTL_S, clock)
-        self._arms: Kept[_PointedArm] = Kept(ALIAS_TTL_S, clock)
+        self._aliases = LastKnown(
+            self._read_alias, ttl_s=ALIAS_TTL_S, stale_s=LAST_KNOWN_S, clock=clock
+        )
+        self._adapters = LastKnown(
+            self._read_adapter, ttl_s=_ADAPTER_TTL_S, stale_s=LAST_KNOWN_S, clock=clock
+        )
+        self._arms = LastKnown(self._read_arm, ttl_s=ALIAS_TTL_S, stale_s=LAST_KNOWN_S, clock=clock)
 
     async def resolve(self, name: str, param: str = "model") -> Target:
         """Find who answers to `name`. Raises NotFound, also for an adapter without its model."""
@@ -74,8 +81,8 @@ class ModelDirectory:
             return Target(name)
         if name.startswith(ADAPTER_PREFIX):
             return await self._adapter(name, None, param)
-        if (reference := read_arm_reference(name)) is not None:
-            return await self._arm(name, *reference, param)
+        if name.startswith(ARM_PREFIX):
+            return await self._arm(name, param)
         pointed = await self._alias(name)
         if pointed is None:
             raise self._unknown(name, param)
@@ -93,37 +100,38 @@ class ModelDirectory:
         self._adapters.drop(adapter_id)
 
     async def _alias(self, name: str) -> "_Pointed | None":
-        known, pointed = self._aliases.get(name)
-        if not known:
-            asked = self._clock()
+        return await self._aliases.get(name)
 
-            def read(session: "Session") -> _Pointed | None:
-                row = session.get(Alias, (DEFAULT_PROJECT, name))
-                return None if row is None else _Pointed(row.target, Serving.of_json(row.serving))
+    async def _read_alias(self, name: str) -> "_Pointed | None":
+        def read(session: "Session") -> _Pointed | None:
+            row = session.get(Alias, (DEFAULT_PROJECT, name))
+            return None if row is None else _Pointed(row.target, Serving.of_json(row.serving))
 
-            pointed = await self._database.run(read, read_only=True)
-            if pointed is None and name == self._default_alias:
-                pointed = _Pointed(self._bases[0], Serving())
-            if pointed is not None:  # names that clients make up are not kept
-                self._aliases.put(name, pointed, asked)
+        pointed = await self._database.run(read, read_only=True)
+        if pointed is None and name == self._default_alias:
+            return _Pointed(self._bases[0], Serving())
         return pointed
 
-    async def _arm(self, name: str, experiment_id: str, arm_name: str, param: str) -> Target:
+    async def _read_adapter(self, adapter_id: str) -> Adapter | None:
+        return await self._database.run(
+            lambda session: live_adapter(session, adapter_id), read_only=True
+        )
+
+    async def _read_arm(self, name: str) -> "_PointedArm | None":
+        experiment_id, arm_name = read_arm_reference(name) or ("", "")
+
+        def read(session: "Session") -> _PointedArm | None:
+            row = session.get(Experiment, experiment_id)
+            if row is None or row.project_id != DEFAULT_PROJECT:
+                return None
+            arm = pinned_arm(row.arms, arm_name)
+            return None if arm is None else _PointedArm(arm, row.alias)
+
+        return await self._database.run(read, read_only=True)
+
+    async def _arm(self, name: str, param: str) -> Target:
         """One arm of an experiment, asked directly; of a draft as the alias stands now."""
-        known, found = self._arms.get(name)
-        if not known:
-            asked = self._clock()
-
-            def read(session: "Session") -> _PointedArm | None:
-                row = session.get(Experiment, experiment_id)
-                if row is None or row.project_id != DEFAULT_PROJECT:
-                    return None
-                arm = pinned_arm(row.arms, arm_name)
-                return None if arm is None else _PointedArm(arm, row.alias)
-
-            found = await self._database.run(read, read_only=True)
-            if found is not None:
-                self._arms.put(name, found, asked)
+        found = await self._arms.get(name)
         pointed = None if found is None else await self._alias(found.alias)
         if found is None or pointed is None:
             raise NotFound(
@@ -137,14 +145,7 @@ class ModelDirectory:
         return replace(target, serving=arm.serving)
 
     async def _adapter(self, adapter_id: str, alias: str | None, param: str) -> Target:
-        known, row = self._adapters.get(adapter_id)
-        if not known:
-            asked = self._clock()
-            row = await self._database.run(
-                lambda session: live_adapter(session, adapter_id), read_only=True
-            )
-            if row is not None:
-                self._adapters.put(adapter_id, row, asked)
+        row = await self._adapters.get(adapter_id)
         if row is None:
             raise self._unknown(adapter_id, param)
         if row.kind not in SERVED_KINDS:

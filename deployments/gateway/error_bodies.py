@@ -42,16 +42,19 @@ def internal_error_response(request_id: str) -> JSONResponse:
 def install_error_handlers(app: FastAPI, retry_after_s: int) -> None:
     """Map what the routes and the framework raise."""
 
-    async def known(request: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, RequestError)  # noqa: S101 - Starlette's types are wider
+    def traced(request: Request, error: RequestError) -> JSONResponse:
         current_trace(request).fail(error)
-        if error.status in {429, 503} and error.retry_after_s is None:
-            error.retry_after_s = retry_after_s
         return error_response(error)
 
-    async def invalid(_request: Request, error: Exception) -> JSONResponse:
+    async def known(request: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestError)  # noqa: S101 - Starlette's types are wider
+        if error.status in {429, 503} and error.retry_after_s is None:
+            error.retry_after_s = retry_after_s
+        return traced(request, error)
+
+    async def invalid(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestValidationError)  # noqa: S101
-        return error_response(_validation_error(error.errors(), error.body))
+        return traced(request, _validation_error(error.errors(), error.body))
 
     async def framework(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)  # noqa: S101
@@ -63,12 +66,13 @@ def install_error_handlers(app: FastAPI, retry_after_s: int) -> None:
     async def part_down(request: Request, error: Exception) -> JSONResponse:
         _log.error("Request %s met a part that is down: %s", request.state.request_id, error)
         part = _PARTS[type(error)]
-        return error_response(
+        return traced(
+            request,
             Unavailable(
                 f"{part} cannot be reached; GET /readyz says which part is down.",
                 code="part_unavailable",
                 retry_after_s=retry_after_s,
-            )
+            ),
         )
 
     app.add_exception_handler(RequestError, known)

@@ -6,6 +6,7 @@ an event of the stream, never a silent end. A client that goes stops the generat
 """
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import AsyncIterator, Callable
@@ -192,10 +193,14 @@ class _Outcome:
 
     def close(self) -> None:
         """Write the answer and its tokens down."""
+        if "generate" in self.trace.began_ms and "generate" not in self.trace.timings_ms:
+            self.trace.end("generate")
         data = b"".join(self._data)
         if self.trace.answer is None:
-            self.trace.answer = self._read_answer(data)
-        if not self.trace.answer.strip() and b'"tool_calls"' not in data:
+            with contextlib.suppress(ValueError):  # a trace without its answer is no failure
+                self.trace.answer = self._read_answer(data)
+        text = self.trace.answer
+        if text is not None and not text.strip() and b'"tool_calls"' not in data:
             self.trace.body[EMPTY_ANSWER] = True
         if self._usage is not None:
             self.trace.body["tokens"] = {

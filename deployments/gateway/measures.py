@@ -7,6 +7,8 @@ tells about all of them.
 import functools
 from typing import Any, Final, Protocol
 
+from deployments.tracing.counts import TraceCounts
+
 __all__ = ["LocalMeasures", "Measures", "measures"]
 
 _SECONDS: Final = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0)
@@ -14,6 +16,8 @@ _REQUESTS: Final = ("everloop_gateway_requests", "Requests by route and status."
 _DURATION: Final = ("everloop_gateway_request_seconds", "Seconds from request to response end.")
 _DROPPED: Final = ("everloop_gateway_traces_dropped", "Traces that were lost in this replica.")
 _LEFT_OUT: Final = ("everloop_gateway_shadows_left_out", "Shadow requests that had no place.")
+_TRACES: Final = ("everloop_gateway_traces", "Traces of this replica by what became of them.")
+_OUTCOMES: Final = ("written", "waiting", "sampled_out", "exported", "export_dropped")
 _LABELS: Final = ("method", "route", "status")
 
 
@@ -23,8 +27,8 @@ class Measures(Protocol):
     def count(self, method: str, route: str, status: int, seconds: float) -> None:
         """One request has ended."""
 
-    def traces_dropped(self, total: int) -> None:
-        """So many traces have been lost since this replica started."""
+    def traces(self, counts: TraceCounts) -> None:
+        """What has become of this replica's traces since it started."""
 
     def shadow_left_out(self) -> None:
         """A shadow request had no place."""
@@ -41,15 +45,18 @@ class LocalMeasures:
         self._seconds = Histogram(*_DURATION, _LABELS[:2], buckets=_SECONDS, registry=self.registry)
         self._dropped = Gauge(*_DROPPED, registry=self.registry)
         self._left_out = Counter(*_LEFT_OUT, registry=self.registry)
+        self._traces = Gauge(*_TRACES, ["outcome"], registry=self.registry)
 
     def count(self, method: str, route: str, status: int, seconds: float) -> None:
         """One request has ended."""
         self._requests.labels(method, route, str(status)).inc()
         self._seconds.labels(method, route).observe(seconds)
 
-    def traces_dropped(self, total: int) -> None:
-        """Set the gauge."""
-        self._dropped.set(total)
+    def traces(self, counts: TraceCounts) -> None:
+        """Set the gauges."""
+        self._dropped.set(counts.dropped)
+        for outcome in _OUTCOMES:
+            self._traces.labels(outcome).set(getattr(counts, outcome))
 
     def shadow_left_out(self) -> None:
         """Count it."""
@@ -76,14 +83,23 @@ class _RayMeasures:
         self._dropped = Gauge(name, description=text)
         name, text = _LEFT_OUT
         self._left_out = Counter(name, description=text)
+        self._dropped.set(0)
+        name, text = _TRACES
+        self._traces = Gauge(name, description=text, tag_keys=("outcome",))
+        self._told = TraceCounts()
 
     def count(self, method: str, route: str, status: int, seconds: float) -> None:
         tags = {"method": method, "route": route}
         self._requests.inc(tags={**tags, "status": str(status)})
         self._seconds.observe(seconds, tags=tags)
 
-    def traces_dropped(self, total: int) -> None:
-        self._dropped.set(total)
+    def traces(self, counts: TraceCounts) -> None:
+        if counts.dropped != self._told.dropped:
+            self._dropped.set(counts.dropped)
+        for outcome in _OUTCOMES:
+            if (count := getattr(counts, outcome)) != getattr(self._told, outcome):
+                self._traces.set(count, tags={"outcome": outcome})
+        self._told = counts
 
     def shadow_left_out(self) -> None:
         self._left_out.inc()

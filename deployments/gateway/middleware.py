@@ -24,12 +24,15 @@ from deployments.errors import (
 from deployments.gateway.error_bodies import error_response, internal_error_response
 from deployments.gateway.measures import measures
 from deployments.tracing.draft import CLIENT_CLOSED, TraceDraft
+from deployments.tracing.policy import KEEP_HEADER
 from deployments.tracing.writer import TraceWriter
 
 __all__ = ["BodyRules", "Deadline", "RequestIdentity"]
 
 _log = logging.getLogger(__name__)
 _SANE_ID: Final = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}", re.ASCII)
+_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+"""W3C Trace Context, level 1: version, trace, parent span, flags."""
 _BODY_METHODS: Final = frozenset({"POST", "PUT", "PATCH"})
 _MULTIPART_ENVELOPE: Final = 1024**2
 
@@ -52,9 +55,12 @@ class RequestIdentity:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = Headers(scope=scope).get("x-request-id", "")
+        headers = Headers(scope=scope)
+        given = headers.get("x-request-id", "")
         name = given if _SANE_ID.fullmatch(given) else new_id("req")
-        trace = TraceDraft(request_id=name)
+        trace = TraceDraft(request_id=name, keep=headers.get(KEEP_HEADER) == "keep")
+        if _TRACEPARENT.fullmatch(parent := headers.get("traceparent", "")):
+            trace.body["traceparent"] = parent
         scope.setdefault("state", {}).update(request_id=name, trace=trace)
         status = 0
 
@@ -62,12 +68,12 @@ class RequestIdentity:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
+                told = MutableHeaders(scope=message)
                 if not self._behind_serve:
-                    headers["x-request-id"] = name
-                headers["x-trace-id"] = trace.id
+                    told["x-request-id"] = name
+                told["x-trace-id"] = trace.id
                 if trace.arm is not None:
-                    headers["x-everloop-arm"] = trace.arm
+                    told["x-everloop-arm"] = trace.arm
             await send(message)
 
         try:
@@ -78,6 +84,7 @@ class RequestIdentity:
             raise
         except Exception:
             _log.exception("Request %s (%s %s) failed", name, scope["method"], scope["path"])
+            trace.body["error"] = {"message": "The server failed.", "code": "internal_error"}
             if status:  # the client has a status already; a broken stream tells it the rest
                 status = 500
                 raise
@@ -93,7 +100,7 @@ class RequestIdentity:
         measures().count(scope["method"], route, trace.status, (trace.duration_ms or 0.0) / 1000)
         if trace.route:
             self._traces.record(trace)
-            measures().traces_dropped(self._traces.dropped)
+            measures().traces(self._traces.counts())
 
 
 _FIRST_ERROR: Final = 400

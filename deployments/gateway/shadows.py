@@ -115,8 +115,9 @@ def _trace(real: TraceDraft, shadow: "ShadowArm") -> TraceDraft:
         arm=shadow.arm.name,
         shadow_of=real.id,
     )
-    if "metadata" in real.body:
-        trace.body["metadata"] = real.body["metadata"]
+    for name in ("metadata", "input"):
+        if name in real.body:
+            trace.body[name] = real.body[name]
     return trace
 
 

@@ -32,12 +32,18 @@ class TraceObject(BaseModel):
     shadow_of: str | None
     refused: bool | None
     error_code: str | None
+    prompt_tokens: int | None
+    completion_tokens: int | None
     cost: float | None
+    """In the currency of `tracing.prices`."""
     scores: list[dict[str, Any]]
+    feedback: list[dict[str, Any]]
 
     @classmethod
-    def of(cls, row: Trace, scores: list[TraceScore]) -> "TraceObject":
-        """Make it from its record and its scores."""
+    def of(
+        cls, row: Trace, scores: list[TraceScore], feedback: list[dict[str, Any]]
+    ) -> "TraceObject":
+        """Make it from its record, its scores and what was said of it."""
         own = {
             "id": row.id,
             "created_at": row.created_at,
@@ -56,7 +62,10 @@ class TraceObject(BaseModel):
             "shadow_of": row.shadow_of,
             "refused": row.refused,
             "error_code": row.error_code,
+            "prompt_tokens": row.prompt_tokens,
+            "completion_tokens": row.completion_tokens,
             "cost": row.cost,
+            "feedback": feedback,
             "scores": [
                 {
                     "name": score.name,

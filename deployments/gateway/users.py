@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from deployments.errors import InvalidRequest
 
-__all__ = ["USER_HEADER", "user_digest"]
+__all__ = ["USER_HEADER", "digest_of", "user_digest"]
 
 USER_HEADER: Final = "x-everloop-user"
 _FIELDS: Final = ("safety_identifier", "user")
@@ -28,5 +28,10 @@ def user_digest(body: dict[str, Any], header: str | None) -> str | None:
                 param=param,
                 code="invalid_value",
             )
-        return "user_" + hashlib.sha256(value.encode()).hexdigest()[:32]
+        return digest_of(value)
     return None
+
+
+def digest_of(user: str) -> str:
+    """The digest that stands for `user` in traces and feedback."""
+    return "user_" + hashlib.sha256(user.encode()).hexdigest()[:32]

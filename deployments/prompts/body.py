@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from deployments.prompts.errors import PromptError
-from deployments.prompts.sandbox import MAX_TEMPLATE, Template
+from deployments.prompts.sandbox import MAX_TEMPLATE, compiled
 from deployments.prompts.variables import NAME, Variable
 from deployments.storable import tree
 
@@ -23,7 +23,7 @@ _WHOLE: Final = re.compile(r"\s*\{\{\s*([A-Za-z]\w*)((?:\.[A-Za-z]\w*)*)\s*\}\}\
 
 def _template(text: str) -> str:
     try:
-        Template(text)
+        compiled(text)
     except PromptError as error:
         raise ValueError(error.message) from error
     return text
@@ -148,7 +148,7 @@ def whole_value(template: str, values: Mapping[str, Any]) -> tuple[bool, Any]:
 
 
 def _all_known(place: str, template: str, known: set[str]) -> None:
-    if unknown := sorted(Template(template).variables - known):
+    if unknown := sorted(compiled(template).variables - known):
         raise ValueError(
             f"{place} uses {', '.join(unknown)} without declaring it; list it under `variables`"
         )

@@ -93,7 +93,6 @@ def move_label(session: Session, record: PromptRecord, move: LabelMove) -> Promp
                 PromptLabel.moves == current.moves,
             )
             .values(number=row.number, moves=row.moves, updated_at=at)
-            .execution_options(synchronize_session=False)
         )
         if not getattr(found, "rowcount", 0):
             raise _raced(record, move)

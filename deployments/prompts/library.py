@@ -16,7 +16,7 @@ from deployments.prompts.body import PromptBody
 from deployments.prompts.errors import PromptError
 from deployments.prompts.prompt import Prompt
 
-__all__ = ["PROMPTS", "PromptFile", "PromptLibrary", "read_prompt_file"]
+__all__ = ["PROMPTS", "PromptFile", "PromptLibrary", "read_prompt_file", "read_yaml"]
 
 PROMPTS: Final = Path(__file__).parent
 """The prompt files that come with Everloop."""
@@ -76,8 +76,7 @@ class PromptLibrary:
 def read_prompt_file(text: str, what: str) -> PromptFile:
     """Read a prompt's YAML. Raises PromptError that begins with `what` and names each field."""
     try:
-        loaded: Any = yaml.safe_load(text)
-        return PromptFile.model_validate(loaded)
+        return PromptFile.model_validate(read_yaml(text))
     except yaml.YAMLError as error:
         raise PromptError(f"{what} is not YAML: {error}.") from error
     except RecursionError as error:
@@ -88,6 +87,21 @@ def read_prompt_file(text: str, what: str) -> PromptFile:
             for item in error.errors()
         )
         raise PromptError(f"{what} is malformed: {problems}.") from error
+
+
+def read_yaml(text: str) -> Any:
+    """Plain YAML. Aliases are refused: a few of them unfold to more than fits into memory.
+
+    Raises yaml.YAMLError, RecursionError, and ValueError for a date that there is not.
+    """
+    return yaml.load(text, _Loader)  # noqa: S506 - it is a SafeLoader
+
+
+class _Loader(yaml.SafeLoader):
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.composer.ComposerError(problem="aliases are not read here")
+        return super().compose_node(parent, index)
 
 
 def _read(path: Path) -> str:

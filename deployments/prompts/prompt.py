@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from deployments.prompts.body import PromptBody, Step, digest_of, whole_value
 from deployments.prompts.errors import PromptError
-from deployments.prompts.sandbox import Template
+from deployments.prompts.sandbox import Template, compiled
 from deployments.prompts.variables import Variable, check_values
 
 __all__ = ["Prompt", "Rendered"]
@@ -28,7 +28,7 @@ class Prompt:
         self.stop: Final = body.stop
         """Where the model is stopped unless the client says otherwise."""
         self._inputs = {**body.variables, **{step.name: _OUTPUT for step in body.steps}}
-        self._templates = [(m.role, Template(m.content)) for m in body.messages]
+        self._templates = [(m.role, compiled(m.content)) for m in body.messages]
 
     def render(self, **values: object) -> Rendered:
         """Return the chat messages, examples included.
@@ -80,7 +80,7 @@ class Prompt:
                 continue
             whole, found = whole_value(value, values)
             place = f"steps.{step.name}.variables.{name}"
-            made[name] = found if whole else self._rendered(place, Template(value), values)
+            made[name] = found if whole else self._rendered(place, compiled(value), values)
         return made
 
     def _rendered(self, place: str, template: Template, values: Mapping[str, Any]) -> str:

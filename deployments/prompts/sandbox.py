@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
+from functools import lru_cache
 from typing import Any, Final
 
 from jinja2 import StrictUndefined, TemplateError, meta, nodes
@@ -21,7 +22,7 @@ from jinja2.visitor import NodeTransformer
 
 from deployments.prompts.errors import PromptError
 
-__all__ = ["MAX_TEMPLATE", "MAX_VALUE", "Template", "environment"]
+__all__ = ["MAX_TEMPLATE", "MAX_VALUE", "Template", "compiled", "environment"]
 
 MAX_TEMPLATE: Final = 65_536
 """Characters of one template."""
@@ -29,6 +30,8 @@ MAX_VALUE: Final = 1_000_000
 """Characters and items that one value may hold, and characters that a template may render."""
 _MAX_WORK: Final = 400_000
 """Units of one rendering: a turn of a loop, an item of a value, 64 characters of one."""
+_MAX_NODES: Final = 1_500
+"""Texts, names, operations… of one template: what compiling it costs, 0.1 s at the most."""
 _MAX_DEPTH: Final = 32
 _MAX_BITS: Final = 256
 _MAX_INDENT: Final = 16
@@ -239,6 +242,12 @@ environment: Final = _make_environment()
 """Reads templates; they are rendered by `Template` alone, which counts."""
 
 
+@lru_cache(maxsize=256)
+def compiled(source: str) -> "Template":
+    """The template of a text, compiled once while it is in use. Raises PromptError."""
+    return Template(source)
+
+
 class Template:
     """One text with Jinja in it. Raises PromptError where it is not allowed, with its line."""
 
@@ -289,7 +298,9 @@ class Template:
 
 def _check(tree: nodes.Template) -> None:
     """Raise TemplateError for what the language here does not have."""
-    for node in (tree, *tree.find_all(nodes.Node)):
+    for number, node in enumerate((tree, *tree.find_all(nodes.Node))):
+        if number > _MAX_NODES:
+            raise _refused(f"it has more than {_MAX_NODES:,} parts", node)
         if isinstance(node, nodes.EvalContextModifier | nodes.Extends) or not isinstance(
             node, (*_STATEMENTS, *_EXPRESSIONS)
         ):

@@ -1,11 +1,13 @@
 """A trace while its request runs."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from cluster.ids import DEFAULT_PROJECT, new_id
-from cluster.records import Trace, now
+from cluster.records import now
 from deployments.errors import RequestError
 
 __all__ = ["CLIENT_CLOSED", "TraceDraft"]
@@ -37,17 +39,43 @@ class TraceDraft:
     arm: str | None = None
     shadow_of: str | None = None
     refused: bool | None = None
+    keep: bool = False
+    """The client asked that it be kept."""
     body: dict[str, Any] = field(default_factory=dict)
-    """messages (as the model saw them), passages, left_out, sentences, tokens, error: JSON values
-    only."""
+    """JSON values only: input (what the client sent), messages (as the model saw them), base_model,
+    passages, left_out, sentences, tokens, error, traceparent; and `guards`, a list of what each
+    guard decided, where guards ran."""
     timings_ms: dict[str, float] = field(default_factory=dict)
+    """How long each stage took."""
+    began_ms: dict[str, float] = field(default_factory=dict)
+    """When it began, from the start of the request, where that was noted."""
     created_at: int = field(default_factory=now)
+    began_ns: int = field(default_factory=time.time_ns)
     started: float = field(default_factory=time.perf_counter)
     duration_ms: float | None = None
 
-    def answered_by(self, model: str, alias: str | None) -> None:
-        """Note which version answers, and the alias that led to it."""
+    def answered_by(self, model: str, alias: str | None, base: str | None = None) -> None:
+        """Note which version answers, the alias that led to it, and the served model below."""
         self.model, self.alias = model, alias
+        if base is not None:
+            self.body["base_model"] = base
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Note when the block ran and for how long."""
+        self.begin(name)
+        try:
+            yield
+        finally:
+            self.end(name)
+
+    def begin(self, name: str) -> None:
+        """Note that a stage begins."""
+        self.began_ms[name] = self._elapsed()
+
+    def end(self, name: str) -> None:
+        """Note that a stage that began has ended."""
+        self.timings_ms[name] = round(self._elapsed() - self.began_ms[name], 3)
 
     def finish(self, status: int | None = None) -> None:
         """Set the status and stop the clock, the first time it is called."""
@@ -66,48 +94,5 @@ class TraceDraft:
         self.status = CLIENT_CLOSED
         self.body["error"] = {"message": "The client went away.", "code": "client_closed"}
 
-    def row(self, *, store_text: bool = True) -> Trace:
-        """Make the record, without questions, answers and passages unless `store_text`."""
-        body = dict(self.body)
-        if not store_text:
-            body = {key: value for key, value in body.items() if key not in _TEXTS}
-        tokens = body.get("tokens") or {}
-        return Trace(
-            id=self.id,
-            project_id=self.project_id,
-            request_id=self.request_id,
-            route=self.route,
-            model=self.model,
-            status=self.status,
-            question=_storable(self.question) if store_text else None,
-            answer=_storable(self.answer) if store_text else None,
-            prompt_version=self.prompt_version,
-            alias=self.alias,
-            user_id=self.user_id,
-            experiment_id=self.experiment_id,
-            arm=self.arm,
-            shadow_of=self.shadow_of,
-            refused=self.refused,
-            error_code=(body.get("error") or {}).get("code"),
-            prompt_tokens=tokens.get("prompt"),
-            completion_tokens=tokens.get("completion"),
-            body=_storable({**body, "timings_ms": dict(self.timings_ms)}),
-            duration_ms=self.duration_ms or 0.0,
-            created_at=self.created_at,
-        )
-
-
-_TEXTS: Final = frozenset(
-    {"passages", "left_out", "sentences", "messages", "prompt_values", "step_outputs"}
-)
-
-
-def _storable(value: Any) -> Any:
-    """`value` without NUL characters, which PostgreSQL refuses in text and in JSON."""
-    if isinstance(value, str):
-        return value.replace("\x00", "\ufffd")
-    if isinstance(value, dict):
-        return {_storable(str(key)): _storable(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_storable(item) for item in value]
-    return value
+    def _elapsed(self) -> float:
+        return round((time.perf_counter() - self.started) * 1000, 3)

@@ -3,28 +3,48 @@
 import asyncio
 import contextlib
 import logging
-from collections import deque
-from itertools import chain
-from typing import Final
+import time
+from collections import Counter, deque
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from sqlalchemy.orm import Session
 
 from cluster.database import Database
 from cluster.errors import DatabaseError
-from deployments.lineage.edges import add_edges, edges_of_trace
+from cluster.inserting import insert_missing
+from cluster.records import Trace
+from cluster.settings import TracingSettings
+from deployments.lineage.edges import Edge, add_edges, edges_of_trace
+from deployments.tracing.counts import TraceCounts
 from deployments.tracing.draft import TraceDraft
+from deployments.tracing.policy import TracePolicy
+from deployments.tracing.rows import RowMaker
+
+if TYPE_CHECKING:
+    from deployments.tracing.otel import SpanExport
 
 __all__ = ["TraceWriter"]
 
 _log = logging.getLogger(__name__)
 _BATCH: Final = 256
+_LONGEST_PAUSE_S: Final = 2.0
+"""Between two tries while the database does not answer."""
+_LOG_EVERY_S: Final = 30.0
+
+Loss = Literal["buffer_full", "refused", "closed"]
+"""Why traces were lost: no room while the database was slow or down; the database refused the row;
+the database was down when the replica stopped."""
 
 
 class TraceWriter:
     """Writes traces in the background, in batches.
 
     At most `max_buffered` wait; when the database is slower or down, further ones are dropped and
-    counted in `dropped`. A finished trace waits `flush_interval_s` at the longest.
+    counted in `dropped`. A finished trace waits `flush_interval_s` at the longest. Rows are made,
+    and personal data is masked, in a thread of its own.
     """
 
     def __init__(
@@ -33,30 +53,75 @@ class TraceWriter:
         max_buffered: int = 2048,
         flush_interval_s: float = 0.2,
         *,
-        store_text: bool = True,
+        policy: TracePolicy | None = None,
+        rows: RowMaker | None = None,
+        export: "SpanExport | None" = None,
     ) -> None:
         self._database = database
-        self._waiting: deque[TraceDraft] = deque()
+        self._waiting: deque[_Waiting] = deque()
         self._max_buffered = max_buffered
         self._interval_s = flush_interval_s
-        self._store_text = store_text
+        self._policy = policy or TracePolicy()
+        self._rows = rows or RowMaker()
+        self._export = export
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="traces")
         self._writing = asyncio.Lock()
+        self._closing = False
+        self._failures = 0
+        self._logged_at = -_LOG_EVERY_S
         self.background: asyncio.Task[None] | None = None
         """The task that writes; it ends when nothing waits."""
-        self.dropped = 0
-        """Traces that were lost because the buffer was full or the database refused them."""
+        self.lost: Counter[Loss] = Counter()
+        """Traces that were lost, by the reason."""
         self.written = 0
         """Traces that are in the database."""
+        self.sampled_out = 0
+
+    @classmethod
+    def of(cls, database: Database, settings: TracingSettings) -> "TraceWriter":
+        """Make what the settings say."""
+        export = None
+        if settings.otlp.endpoint is not None:
+            from deployments.tracing.otel import SpanExport
+
+            export = SpanExport.of(settings.otlp)
+        return cls(
+            database,
+            settings.max_buffered,
+            settings.flush_interval_s,
+            policy=TracePolicy(settings.sample_rate, settings.slow_ms),
+            rows=RowMaker.of(settings),
+            export=export,
+        )
+
+    @property
+    def dropped(self) -> int:
+        """Traces that were lost."""
+        return self.lost.total()
+
+    def counts(self) -> TraceCounts:
+        """What became of the traces."""
+        export = self._export
+        return TraceCounts(
+            self.written,
+            self.dropped,
+            len(self._waiting),
+            self.sampled_out,
+            0 if export is None else export.exported,
+            0 if export is None else export.dropped,
+        )
 
     def record(self, draft: TraceDraft) -> None:
         """Hand over a finished trace. Never waits and never raises; call it on the event loop."""
         draft.finish()
-        if len(self._waiting) >= self._max_buffered:
-            self.dropped += 1
+        if not self._policy.keeps(draft):
+            self.sampled_out += 1
             return
-        self._waiting.append(draft)
-        if self.background is None or self.background.done():
-            self.background = asyncio.get_running_loop().create_task(self._flush_soon())
+        if len(self._waiting) >= self._max_buffered:
+            self._lose("buffer_full")
+            return
+        self._waiting.append(_Waiting(draft))
+        self._wake()
 
     async def flush(self) -> None:
         """Write what has been recorded so far. Never raises."""
@@ -67,40 +132,92 @@ class TraceWriter:
                     break
 
     async def close(self) -> None:
-        """Write what is left and stop."""
+        """Write what is left and stop; what the database does not take now is lost."""
+        self._closing = True
         if self.background is not None:
             self.background.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self.background
         await self.flush()
+        if self._waiting:
+            self._lose("closed", len(self._waiting))
+            self._waiting.clear()
+        if self._export is not None:
+            await asyncio.to_thread(self._export.close)
+        self._thread.shutdown(wait=False)
+
+    def _wake(self) -> None:
+        if not self._closing and (self.background is None or self.background.done()):
+            self.background = asyncio.get_running_loop().create_task(self._flush_soon())
 
     async def _flush_soon(self) -> None:
         while self._waiting:
-            await asyncio.sleep(self._interval_s)
+            backoff = min(_LONGEST_PAUSE_S, self._interval_s * 2 ** min(self._failures, 8))
+            await asyncio.sleep(max(self._interval_s, backoff))
             await self.flush()
 
-    async def _write(self, batch: list[TraceDraft]) -> bool:
-        def insert(session: Session) -> None:
-            session.add_all([draft.row(store_text=self._store_text) for draft in batch])
-            add_edges(session, chain(*(edges_of_trace(draft.id, draft.body) for draft in batch)))
-
+    async def _write(self, batch: "list[_Waiting]") -> bool:
+        """Write a batch; False, with the batch back in the buffer, where the database is down."""
         try:
-            await self._database.run(insert)
+            await asyncio.get_running_loop().run_in_executor(self._thread, self._make_rows, batch)
+            made = [waiting.row for waiting in batch if waiting.row is not None]
+            edges = [e for w in batch for e in edges_of_trace(w.draft.id, w.draft.body)]
+            await self._database.run(lambda session: _insert(session, made, edges))
+        except asyncio.CancelledError:
+            self._put_back(batch)  # written twice is written once: see `_insert`
+            raise
         except DatabaseError as error:
+            self._failures += 1
             self._put_back(batch)
-            _log.warning("Traces wait for the database (%d dropped): %s", self.dropped, error)
+            self._tell(f"Traces wait for the database: {error}")
             return False
         except Exception:  # noqa: BLE001 - the edge of the task: a bad trace must not stop it
             if len(batch) > 1:
-                return all([await self._write([draft]) for draft in batch])
-            self.dropped += 1
-            _log.exception("Trace %s could not be written", batch[0].id)
+                return all([await self._write([waiting]) for waiting in batch])
+            self._lose("refused")
+            _log.exception("Trace %s could not be written", batch[0].draft.id)
             return True
+        self._failures = 0
         self.written += len(batch)
         return True
 
-    def _put_back(self, batch: list[TraceDraft]) -> None:
+    def _make_rows(self, batch: "list[_Waiting]") -> None:
+        """In the writer's thread: make the rows that are not made yet, and export them."""
+        for waiting in batch:
+            if waiting.row is None:
+                waiting.row = self._rows.values(waiting.draft)
+                if self._export is not None:
+                    self._export.offer(waiting.row, waiting.draft.began_ns)
+
+    def _put_back(self, batch: "list[_Waiting]") -> None:
         room = max(0, self._max_buffered - len(self._waiting))
         kept = batch[max(0, len(batch) - room) :] if room else []
-        self.dropped += len(batch) - len(kept)
+        if len(kept) < len(batch):
+            self._lose("buffer_full", len(batch) - len(kept))
         self._waiting.extendleft(reversed(kept))
+        self._wake()
+
+    def _lose(self, why: Loss, count: int = 1) -> None:
+        self.lost[why] += count
+        self._tell(f"Traces are lost ({why})")
+
+    def _tell(self, what: str) -> None:
+        """Warn, at most twice a minute: a database that is down is met by every flush."""
+        if time.monotonic() - self._logged_at >= _LOG_EVERY_S:
+            self._logged_at = time.monotonic()
+            _log.warning("%s. %d lost so far, %d wait.", what, self.dropped, len(self._waiting))
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """A trace in the buffer."""
+
+    draft: TraceDraft
+    row: dict[str, Any] | None = None
+    """Made once, however often the database is tried."""
+
+
+def _insert(session: Session, rows: Sequence[dict[str, Any]], edges: Sequence[Edge]) -> None:
+    """Insert what is not there yet: a commit whose answer got lost may have done it."""
+    insert_missing(session, Trace, rows)
+    add_edges(session, edges)

@@ -12,6 +12,7 @@ from typing import Final
 BENCHMARKS: Final = (
     "startup",
     "token_path",
+    "tracing",
     "ingestion_rate",
     "gate_statistics",
     "metric_rate",

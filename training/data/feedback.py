@@ -210,11 +210,10 @@ def _says(said: Mapping[str, Any], rule: FeedbackRule) -> bool | None:
 
 def _prompt(trace: Mapping[str, Any], rule: FeedbackRule) -> list[dict[str, str]] | str:
     """What the row asks, or why it cannot."""
-    alone = [{"role": "user", "content": trace["question"]}]
     if trace["grounded"] and not rule.with_passages:
-        return alone
+        return [{"role": "user", "content": trace["question"]}]
     if not trace["messages"]:
-        return NO_PROMPT if trace["grounded"] else alone
+        return NO_PROMPT
     messages = []
     for message in trace["messages"]:
         text = _text(message.get("content"))

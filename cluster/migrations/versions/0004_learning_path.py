@@ -272,6 +272,7 @@ def upgrade() -> None:
         batch_op.add_column(sa.Column("cost", sa.Float(), nullable=True))
         batch_op.create_index("ix_traces_experiment", ["experiment_id", "id"], unique=False)
         batch_op.create_index("ix_traces_model", ["model", "id"], unique=False)
+        batch_op.create_index("ix_traces_status", ["status", "id"], unique=False)
         batch_op.create_index(
             batch_op.f("ix_traces_prompt_version"), ["prompt_version"], unique=False
         )
@@ -281,9 +282,15 @@ def upgrade() -> None:
     with op.batch_alter_table("responses", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_responses_trace_id"), ["trace_id"], unique=False)
 
+    with op.batch_alter_table("trace_scores", schema=None) as batch_op:
+        batch_op.create_index("ix_trace_scores_name", ["name", "value"], unique=False)
+
 
 def downgrade() -> None:
     """Undo it."""
+    with op.batch_alter_table("trace_scores", schema=None) as batch_op:
+        batch_op.drop_index("ix_trace_scores_name")
+
     with op.batch_alter_table("responses", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_responses_trace_id"))
 
@@ -291,6 +298,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_traces_user_id"))
         batch_op.drop_index(batch_op.f("ix_traces_shadow_of"))
         batch_op.drop_index(batch_op.f("ix_traces_prompt_version"))
+        batch_op.drop_index("ix_traces_status")
         batch_op.drop_index("ix_traces_model")
         batch_op.drop_index("ix_traces_experiment")
         batch_op.drop_column("cost")

@@ -5,8 +5,8 @@ import json
 import logging
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Iterator, Mapping
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, NamedTuple
 
@@ -36,12 +36,7 @@ from deployments.gateway.grounding.packing import PackedPassage, Packing, pack, 
 from deployments.gateway.grounding.sentence_stream import SentenceStream
 from deployments.gateway.grounding.support import SupportThresholds, decide_support
 from deployments.gateway.grounding.tokens import TokenCounter
-from deployments.gateway.grounding.tracing import (
-    is_sampled,
-    trace_decision,
-    trace_packing,
-    trace_result,
-)
+from deployments.gateway.grounding.tracing import trace_decision, trace_packing, trace_result
 from deployments.gateway.grounding.windows import SourcePassage
 from deployments.gateway.prompting import check_grounded, prompt_errors, told_options
 from deployments.model.messages import ModelCall, Part, Usage
@@ -50,6 +45,7 @@ from deployments.prompts import Prompt, PromptLibrary
 from deployments.retriever.messages import RetrievedPassage
 from deployments.serving import Retrieval
 from deployments.tracing.draft import TraceDraft
+from deployments.tracing.policy import is_sampled
 
 __all__ = ["AnswerRequest", "ChatProfile", "GroundedAnswerer", "PreparedAnswer"]
 
@@ -163,7 +159,8 @@ class GroundedAnswerer:
             )
         trace.model, trace.project_id = request.answers, request.project_id
         if request.search is None:
-            trace.body["messages"] = request.messages
+            if request.prompt is not None:
+                trace.body["messages"] = request.messages
             body = {**request.options, "model": request.answers, "messages": request.messages}
             return PreparedAnswer(request, profile, body, is_json=_wants_json(request.options))
         return await self._ground(request, request.search, profile, trace)
@@ -245,14 +242,14 @@ class GroundedAnswerer:
         query = _searched_for(request) or conversation.query()
         trace.question, trace.prompt_version = conversation.question, prompt.version
         trace.body.update(query=query, vector_store_ids=list(search.vector_store_ids))
-        with _timed(trace, "retrieve"):
+        with trace.stage("retrieve"):
             result = await self._retriever.search(
                 search.request(
                     query, request.project_id, self._settings.max_passages, request.retrieval
                 )
             )
         trace.timings_ms.update({f"retrieve_{k}": v for k, v in result.timings_ms.items()})
-        with _timed(trace, "decide"):
+        with trace.stage("decide"):
             thresholds = SupportThresholds(
                 self._settings.min_similarity, self._settings.min_term_coverage
             )
@@ -264,11 +261,11 @@ class GroundedAnswerer:
             return PreparedAnswer(
                 request, profile, {}, query, result.passages, refusal=prompt.refusal
             )
-        with _timed(trace, "pack"):
+        with trace.stage("pack"):
             turns, packing = self._pack(request, search, conversation, profile, result.passages)
         trace_packing(trace, packing, ())
         trace.body["turns_left_out"] = len(conversation.turns) - len(turns)
-        with _timed(trace, "render"):
+        with trace.stage("render"):
             messages = self._render(request, conversation, turns, packing.used, profile.counter)
         trace.body["messages"] = messages
         return PreparedAnswer(
@@ -409,12 +406,12 @@ class _Answering:
                     for event in self._ready():
                         yield event
             self._attribute(self._sentences.finish())
-            waited = time.perf_counter()
+            self._trace.begin("attribution_wait")
             while self._tasks:
                 await asyncio.wait([self._tasks[0]])
                 for event in self._ready():
                     yield event
-            self._trace.timings_ms["attribution_wait"] = _since(waited)
+            self._trace.end("attribution_wait")
             yield self._finished()
         except RequestError as error:
             self._trace.fail(error)
@@ -450,6 +447,7 @@ class _Answering:
         if (attributor := self._prepared.attributor) is not None:
             self._warm = asyncio.get_running_loop().run_in_executor(None, attributor.warm_up)
         self._trace.timings_ms["before_model"] = _since(self._trace.started)
+        self._trace.begin("generate")
         pieces = generate_text(
             profile.model,
             self._prepared.body,
@@ -465,7 +463,7 @@ class _Answering:
                 self._finish_reason = piece.finish_reason or self._finish_reason
                 self._usage = piece.usage or self._usage
                 yield self._markers.feed(piece.text) if self._markers else piece.text
-        self._trace.timings_ms["generate"] = _since(started)
+        self._trace.end("generate")
         if self._markers:
             yield self._markers.finish()
 
@@ -553,15 +551,6 @@ def _searched_for(request: AnswerRequest) -> str | None:
 def _last_text(messages: list[dict[str, Any]]) -> str | None:
     content = messages[-1].get("content") if messages else None
     return content if isinstance(content, str) else None if content is None else json.dumps(content)
-
-
-@contextmanager
-def _timed(trace: TraceDraft, stage: str) -> Iterator[None]:
-    started = time.perf_counter()
-    try:
-        yield
-    finally:
-        trace.timings_ms[stage] = _since(started)
 
 
 def _since(started: float) -> float:

@@ -1,6 +1,5 @@
 """What grounding writes into the trace of its request: JSON values only."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -11,7 +10,7 @@ from deployments.gateway.grounding.support import SupportDecision
 from deployments.retriever.messages import RetrievedPassage
 from deployments.tracing.draft import TraceDraft
 
-__all__ = ["is_sampled", "trace_decision", "trace_packing", "trace_result"]
+__all__ = ["trace_decision", "trace_packing", "trace_result"]
 
 
 def trace_decision(trace: TraceDraft, decision: SupportDecision) -> None:
@@ -67,12 +66,6 @@ def trace_result(trace: TraceDraft, finished: Finished) -> None:
         groundedness=finished.groundedness,
         refused=finished.refused,
     )
-
-
-def is_sampled(trace_id: str, rate: float) -> bool:
-    """Whether this trace is scored: the same answer for the same trace, whoever asks."""
-    drawn = int.from_bytes(hashlib.sha256(trace_id.encode()).digest()[:8], "big")
-    return drawn < rate * 2**64
 
 
 def _described(passage: RetrievedPassage) -> dict[str, Any]:

@@ -74,9 +74,7 @@ class PromptObject(BaseModel):
     """The version that this request made or found, where it gave one."""
 
     @classmethod
-    def of(
-        cls, row: PromptRecord, labels: dict[str, int], version: VersionObject | None = None
-    ) -> "PromptObject":
+    def of(cls, row: PromptRecord, labels: dict[str, int]) -> "PromptObject":
         """Make it from its record."""
         return cls(
             id=row.id,
@@ -87,7 +85,6 @@ class PromptObject(BaseModel):
             metadata=row.meta,
             latest=row.latest,
             labels=labels,
-            version=version,
         )
 
 

@@ -1,5 +1,7 @@
 """What the routes of the prompt registry do in one transaction each."""
 
+from collections.abc import Mapping, Sequence
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -19,33 +21,41 @@ from deployments.prompts.versions import (
     require_version,
 )
 
-__all__ = ["imported", "labels_at", "labels_of", "moved_label", "new_version", "prompt_object"]
+__all__ = [
+    "imported",
+    "moved_label",
+    "new_version",
+    "prompt_objects",
+    "version_objects",
+    "with_version",
+]
 
 
-def labels_of(session: Session, record: PromptRecord) -> dict[str, int]:
-    """Where each label of a prompt stands."""
-    rows = session.scalars(
-        select(PromptLabel).where(PromptLabel.prompt_id == record.id).order_by(PromptLabel.label)
-    )
-    return {row.label: row.number for row in rows}
+def labels_of(session: Session, prompt_ids: Sequence[str]) -> dict[str, dict[str, int]]:
+    """Where each label of each of these prompts stands, by the prompt's id."""
+    found: dict[str, dict[str, int]] = {prompt_id: {} for prompt_id in prompt_ids}
+    rows = select(PromptLabel).where(PromptLabel.prompt_id.in_(prompt_ids))
+    for row in session.scalars(rows.order_by(PromptLabel.label)):
+        found[row.prompt_id][row.label] = row.number
+    return found
 
 
-def labels_at(session: Session, row: PromptVersion) -> list[str]:
-    """The labels that stand at a version."""
-    return list(
-        session.scalars(
-            select(PromptLabel.label)
-            .where(PromptLabel.prompt_id == row.prompt_id, PromptLabel.number == row.number)
-            .order_by(PromptLabel.label)
-        )
-    )
+def prompt_objects(session: Session, records: Sequence[PromptRecord]) -> list[PromptObject]:
+    """Prompts with their labels."""
+    labels = labels_of(session, [record.id for record in records])
+    return [PromptObject.of(record, labels[record.id]) for record in records]
 
 
-def prompt_object(
-    session: Session, record: PromptRecord, version: VersionObject | None = None
-) -> PromptObject:
-    """A prompt with its labels."""
-    return PromptObject.of(record, labels_of(session, record), version)
+def version_objects(
+    session: Session, rows: Sequence[PromptVersion], *, whole: bool = False
+) -> list[VersionObject]:
+    """Versions with the labels that stand at them."""
+    labels = labels_of(session, list({row.prompt_id for row in rows}))
+    return [VersionObject.of(row, _at(labels[row.prompt_id], row), whole=whole) for row in rows]
+
+
+def _at(labels: Mapping[str, int], row: PromptVersion) -> list[str]:
+    return sorted(label for label, number in labels.items() if number == row.number)
 
 
 def new_version(
@@ -59,10 +69,11 @@ def new_version(
     """Make a version, or find the one with this body, and let a label stand at it."""
     said = pin_steps(session, parts.prompts.library, body)
     row, created = add_version(session, record, said, comment)
-    if label is not None and labels_of(session, record).get(label) != row.number:
+    standing = labels_of(session, [record.id])[record.id]
+    if label is not None and standing.get(label) != row.number:
         moved_label(session, parts, record, LabelMove(label, row.number, comment))
-    session.flush()
-    return VersionObject.of(row, labels_at(session, row), created=created)
+        standing[label] = row.number
+    return VersionObject.of(row, _at(standing, row), created=created)
 
 
 def imported(
@@ -78,8 +89,14 @@ def imported(
     """Make a version of a prompt, and the prompt where there is none."""
     record = find_prompt(session, name) or create_prompt(session, name, description, {})
     version = new_version(session, parts, record, body, comment, label)
+    return with_version(session, record, version)
+
+
+def with_version(session: Session, record: PromptRecord, version: VersionObject) -> PromptObject:
+    """A prompt as it stands after a version of it was made."""
     session.refresh(record)
-    return prompt_object(session, record, version)
+    (found,) = prompt_objects(session, [record])
+    return found.model_copy(update={"version": version})
 
 
 def moved_label(

@@ -22,6 +22,7 @@ from deployments.gateway.services import Services, services
 from deployments.gateway.shadows import start_shadows
 from deployments.gateway.users import USER_HEADER
 from deployments.model.messages import Part
+from deployments.tracing.inputs import request_input
 
 __all__ = ["router"]
 
@@ -44,6 +45,9 @@ async def create_chat_completion(
     messages = _messages(body)
     trace = current_trace(request)
     trace.route = "/v1/chat/completions"
+    trace.body["input"] = request_input(
+        messages, body, services.settings.tracing.max_input_characters
+    )
     grounded = body.get("file_search") is not None
     user = request.headers.get(USER_HEADER)
     background = is_background(request)
@@ -80,7 +84,7 @@ def _parts(
     trace, call = current_trace(request), model_call(request, body, "chat", choice.target)
     if body.get("file_search") is not None:
         return services.answerer.chat(call, trace, choice)
-    trace.body["messages"] = call.body["messages"]
+    trace.begin("generate")
     return services.models[choice.target.base].generate(call)
 
 
@@ -111,6 +115,8 @@ async def _prompted(
         parts: AsyncIterator[Part] = services.answerer.chat(call, trace, choice)
     else:
         told = told_messages(choice.prompt, choice.variables, messages)
+        trace.body["messages"] = told
+        trace.begin("generate")
         body = {**told_options(choice.prompt, body), "messages": told}
         call = model_call(request, body, "chat", choice.target)
         parts = counted(services.models[choice.target.base].generate(call), choice.spent)

@@ -10,6 +10,7 @@ from deployments.errors import InvalidRequest
 from deployments.gateway.generation import answer, model_call, read_body
 from deployments.gateway.request_context import current_trace
 from deployments.gateway.services import Services, services
+from deployments.tracing.inputs import request_input
 
 __all__ = ["router"]
 
@@ -32,8 +33,10 @@ async def create_completion(
         )
     trace = current_trace(request)
     trace.route = "/v1/completions"
-    trace.answered_by(target.name, target.alias)
+    trace.answered_by(target.name, target.alias, target.base)
     trace.question = prompt if isinstance(prompt, str) else None
+    trace.body["input"] = request_input((), body, services.settings.tracing.max_input_characters)
+    trace.begin("generate")
     parts = services.models[target.base].generate(model_call(request, body, "completion", target))
     return await answer(
         request, parts, streamed=bool(body.get("stream")), read_answer=completion_text

@@ -20,7 +20,7 @@ router = APIRouter(tags=["Metrics"])
 async def metrics(parts: Annotated[Services, Depends(services)]) -> PlainTextResponse:
     """Gather what every node's Ray metrics agent exports, ours included, as one exposition."""
     own = measures()
-    own.traces_dropped(parts.traces.dropped)
+    own.traces(parts.traces.counts())
     if isinstance(own, LocalMeasures):
         text = own.text()
     else:

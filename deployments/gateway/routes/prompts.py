@@ -4,7 +4,7 @@ A path takes a prompt's name or its id.
 """
 
 import asyncio
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Depends, Query
 from sqlalchemy import select
@@ -32,9 +32,10 @@ from deployments.gateway.prompts.objects import (
 )
 from deployments.gateway.prompts.registry import (
     imported,
-    labels_at,
     new_version,
-    prompt_object,
+    prompt_objects,
+    version_objects,
+    with_version,
 )
 from deployments.gateway.routes import prompt_labels
 from deployments.gateway.services import Services, services
@@ -58,6 +59,7 @@ router = APIRouter(prefix="/v1/prompts", tags=["Prompts"])
 router.include_router(prompt_labels.router)
 Parts = Annotated[Services, Depends(services)]
 Pages = Annotated[PageQuery, Depends(PageQueryDependency)]
+Made = TypeVar("Made")
 Version = Annotated[str | None, Query(max_length=64, description="Number, label or digest.")]
 
 
@@ -69,10 +71,9 @@ async def create(body: PromptCreate, parts: Parts) -> PromptObject:
         record = create_prompt(session, body.name, body.description, dict(body.metadata))
         given = body.version
         version = new_version(session, parts, record, given.body, given.comment, given.label)
-        session.refresh(record)
-        return prompt_object(session, record, version)
+        return with_version(session, record, version)
 
-    return await parts.database.run(make)
+    return await _settled(await parts.database.run(make), body.version.label)
 
 
 @router.get("", summary="List prompts")
@@ -84,9 +85,7 @@ async def list_prompts(parts: Parts, page: Pages) -> Page[PromptObject]:
             PromptRecord.project_id == DEFAULT_PROJECT, PromptRecord.deleted_at.is_(None)
         )
         rows, has_more = take_page(session, query, PromptRecord.id, page)
-        return Page[PromptObject].of(
-            [prompt_object(session, row) for row in rows], has_more=has_more
-        )
+        return Page[PromptObject].of(prompt_objects(session, rows), has_more=has_more)
 
     return await parts.database.run(read, read_only=True)
 
@@ -98,7 +97,7 @@ async def import_version(body: Imported, parts: Parts) -> PromptObject:
     What the text says and a prompt here cannot is an error that says what and why.
     """
     try:
-        read = import_prompt(body.content, body.format, body.filename)
+        read = await asyncio.to_thread(import_prompt, body.content, body.format, body.filename)
     except ExchangeError as error:
         raise InvalidRequest(
             f"The content cannot be imported: {error}", param="content", code="not_importable"
@@ -110,7 +109,7 @@ async def import_version(body: Imported, parts: Parts) -> PromptObject:
             param="name",
             code="missing_parameter",
         )
-    return await parts.database.run(
+    made = await parts.database.run(
         lambda session: imported(
             session,
             parts,
@@ -121,13 +120,15 @@ async def import_version(body: Imported, parts: Parts) -> PromptObject:
             label=body.label,
         )
     )
+    return await _settled(made, body.label)
 
 
 @router.get("/{name}", summary="Retrieve a prompt")
 async def retrieve(name: str, parts: Parts) -> PromptObject:
     """Return a prompt and where its labels stand."""
     return await parts.database.run(
-        lambda session: prompt_object(session, require_prompt(session, name)), read_only=True
+        lambda session: prompt_objects(session, [require_prompt(session, name)])[0],
+        read_only=True,
     )
 
 
@@ -142,7 +143,7 @@ async def update(name: str, body: PromptUpdate, parts: Parts) -> PromptObject:
         if body.metadata is not None:
             record.meta = dict(body.metadata)
         record.updated_at = now()
-        return prompt_object(session, record)
+        return prompt_objects(session, [record])[0]
 
     return await parts.database.run(change)
 
@@ -172,9 +173,7 @@ async def create_version(name: str, body: VersionCreate, parts: Parts) -> Versio
             session, parts, require_prompt(session, name), body.body, body.comment, body.label
         )
     )
-    if body.label is not None:
-        await asyncio.sleep(PROMPT_TTL_S)
-    return made
+    return await _settled(made, body.label)
 
 
 @router.get("/{name}/versions", summary="List versions")
@@ -190,10 +189,7 @@ async def list_versions(name: str, parts: Parts, page: Pages) -> Page[VersionObj
             if found is not None
         }
         rows, has_more = take_page(session, query, PromptVersion.number, page, **place)
-        return Page[VersionObject].of(
-            [VersionObject.of(row, labels_at(session, row), whole=False) for row in rows],
-            has_more=has_more,
-        )
+        return Page[VersionObject].of(version_objects(session, rows), has_more=has_more)
 
     return await parts.database.run(read, read_only=True)
 
@@ -203,8 +199,7 @@ async def retrieve_version(name: str, version: str, parts: Parts) -> VersionObje
     """Return a version by its number, a label or its digest."""
 
     def read(session: Session) -> VersionObject:
-        row = _row(session, name, version)
-        return VersionObject.of(row, labels_at(session, row))
+        return version_objects(session, [_row(session, name, version)], whole=True)[0]
 
     return await parts.database.run(read, read_only=True)
 
@@ -268,6 +263,13 @@ async def export(
             code="not_exportable",
         ) from error
     return ExportedPrompt(version=prompt.version, format=form, content=content)
+
+
+async def _settled(made: Made, label: str | None) -> Made:
+    """Return once no gateway replica answers by what the label, or its lack, meant before."""
+    if label is not None:
+        await asyncio.sleep(PROMPT_TTL_S)
+    return made
 
 
 async def _prompt(parts: Services, name: str, version: str | None) -> Prompt:

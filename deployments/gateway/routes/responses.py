@@ -30,6 +30,7 @@ from deployments.gateway.services import Services, services
 from deployments.gateway.shadows import start_shadows
 from deployments.gateway.users import USER_HEADER
 from deployments.model.messages import Part
+from deployments.tracing.inputs import request_input
 
 __all__ = ["router"]
 
@@ -54,6 +55,7 @@ async def create_response(request: Request, body: ResponseCreate, parts: Parts) 
     if body.metadata:
         trace.body["metadata"] = dict(body.metadata)
     messages = [*await _earlier(parts, body.previous_response_id), *body.messages]
+    trace.body["input"] = _input(body, messages, parts.settings.tracing.max_input_characters)
     trace.question = question_of(messages)
     whole = body.model_copy(update={"stream": False, "store": False})
     return await answer(
@@ -124,6 +126,12 @@ async def list_input_items(
         "last_id": page[-1]["id"] if page else None,
         "has_more": len(items) > limit,
     }
+
+
+def _input(body: ResponseCreate, messages: list[dict[str, Any]], characters: int) -> dict[str, Any]:
+    options = body.model_dump(exclude={"input", "instructions"}, exclude_unset=True)
+    opening = [{"role": "system", "content": body.instructions}] if body.instructions else []
+    return request_input([*opening, *messages], options, characters)
 
 
 async def _answered(

@@ -1,6 +1,7 @@
 """`/v1/traces`: what requests did."""
 
 import asyncio
+from dataclasses import asdict
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
@@ -10,41 +11,53 @@ from sqlalchemy.orm import Session
 from cluster.ids import DEFAULT_PROJECT
 from cluster.records import Trace, TraceScore
 from deployments.errors import NotFound
+from deployments.feedback.reading import feedback_of
+from deployments.gateway.objects import Deleted
 from deployments.gateway.pages import Page, PageQuery, PageQueryDependency, take_page
 from deployments.gateway.services import Services, services
+from deployments.gateway.trace_filters import TraceFilters
 from deployments.gateway.trace_objects import TraceObject
+from deployments.gateway.trace_stats import GroupBy, TraceStats, read_stats
+from deployments.tracing.deletion import delete_traces
 
 __all__ = ["router"]
 
 router = APIRouter(prefix="/v1/traces", tags=["Traces"])
 
+Parts = Annotated[Services, Depends(services)]
+Filters = Annotated[TraceFilters, Depends()]
+
 
 @router.get("", summary="List traces")
 async def list_traces(
-    parts: Annotated[Services, Depends(services)],
-    page: Annotated[PageQuery, Depends(PageQueryDependency)],
-    route: Annotated[str | None, Query(description="Only this route's.")] = None,
-    model: Annotated[str | None, Query(description="Only this model's.")] = None,
+    parts: Parts, page: Annotated[PageQuery, Depends(PageQueryDependency)], filters: Filters
 ) -> Page[TraceObject]:
-    """List traces, newest first."""
+    """List the traces that all filters leave, newest first."""
     await parts.traces.flush()
 
     def read(session: Session) -> Page[TraceObject]:
-        query = select(Trace).where(Trace.project_id == DEFAULT_PROJECT)
-        if route is not None:
-            query = query.where(Trace.route == route)
-        if model is not None:
-            query = query.where(Trace.model == model)
-        rows, has_more = take_page(session, query, Trace.id, page)
+        rows, has_more = take_page(session, filters.narrow(select(Trace)), Trace.id, page)
         return Page[TraceObject].of(_described(session, rows), has_more=has_more)
 
     return await parts.database.run(read, read_only=True)
 
 
+@router.get("/stats", summary="Figures over traces")
+async def trace_stats(
+    parts: Parts,
+    filters: Filters,
+    group_by: Annotated[GroupBy | None, Query(description="Figures by this too.")] = None,
+) -> TraceStats:
+    """Requests, errors, refusals, latency, tokens and cost; without `since` of the last day."""
+    await parts.traces.flush()
+    counts = asdict(parts.traces.counts())
+    return await parts.database.run(
+        lambda session: read_stats(session, filters, group_by, counts), read_only=True
+    )
+
+
 @router.get("/{trace_id}", summary="Retrieve a trace")
-async def retrieve_trace(
-    trace_id: str, parts: Annotated[Services, Depends(services)]
-) -> TraceObject:
+async def retrieve_trace(trace_id: str, parts: Parts) -> TraceObject:
     """Describe what a request did, by its `x-trace-id` or its `x-request-id`."""
 
     def read(session: Session) -> TraceObject | None:
@@ -65,8 +78,27 @@ async def retrieve_trace(
         await asyncio.sleep(2 * parts.settings.tracing.flush_interval_s)
         found = await parts.database.run(read, read_only=True)
     if found is None:
-        raise NotFound(f"No such trace: {trace_id[:128]}.", param="trace_id", code="not_found")
+        raise _missing(trace_id)
     return found
+
+
+@router.delete("/{trace_id}", summary="Delete a trace")
+async def delete_trace(trace_id: str, parts: Parts) -> Deleted:
+    """Delete a trace with its scores and feedback.
+
+    A stored response stays; so does what a model has learnt from it.
+    """
+
+    def forget(session: Session) -> int:
+        known = session.scalar(
+            select(Trace.id).where(Trace.project_id == DEFAULT_PROJECT, Trace.id == trace_id)
+        )
+        return 0 if known is None else delete_traces(session, [trace_id])
+
+    await parts.traces.flush()
+    if not await parts.database.run(forget):
+        raise _missing(trace_id)
+    return Deleted(id=trace_id, object="trace")
 
 
 def _described(session: Session, rows: list[Trace]) -> list[TraceObject]:
@@ -74,4 +106,9 @@ def _described(session: Session, rows: list[Trace]) -> list[TraceObject]:
     query = select(TraceScore).where(TraceScore.trace_id.in_(scores)).order_by(TraceScore.name)
     for score in session.scalars(query):
         scores[score.trace_id].append(score)
-    return [TraceObject.of(row, scores[row.id]) for row in rows]
+    feedback = feedback_of(session, scores)
+    return [TraceObject.of(row, scores[row.id], feedback[row.id]) for row in rows]
+
+
+def _missing(trace_id: str) -> NotFound:
+    return NotFound(f"No such trace: {trace_id[:128]}.", param="trace_id", code="not_found")

@@ -11,8 +11,8 @@ from deployments.prompts.body import PromptBody
 from deployments.prompts.errors import ExchangeError, PromptError
 from deployments.prompts.exchange.langchain import from_langchain, is_langchain, to_langchain
 from deployments.prompts.exchange.templates import literal
-from deployments.prompts.library import read_prompt_file
-from deployments.prompts.sandbox import Template
+from deployments.prompts.library import read_prompt_file, read_yaml
+from deployments.prompts.sandbox import compiled
 
 __all__ = ["Export", "Import", "Read", "export_prompt", "import_prompt"]
 
@@ -53,7 +53,7 @@ def import_prompt(content: str, form: Import = "auto", filename: str = "") -> Re
         return Read(found.body, found.name, found.description)
     text = literal(content) if form == "text" else content
     try:
-        names = sorted(Template(text).variables)
+        names = sorted(compiled(text).variables)
         variables: dict[str, Any] = {name: {} for name in names}
         said = {"messages": [{"role": "user", "content": text}], "variables": variables}
         return Read(PromptBody.model_validate(said))
@@ -102,7 +102,7 @@ def _loaded(content: str) -> Any:
     except (ValueError, RecursionError):
         pass
     try:
-        return yaml.safe_load(content)
+        return read_yaml(content)
     except (yaml.YAMLError, RecursionError, ValueError):
         return None
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from deployments.prompts.body import PromptBody
-from deployments.prompts.errors import ExchangeError
+from deployments.prompts.errors import ExchangeError, PromptError
 from deployments.prompts.exchange.templates import (
     from_f_string,
     from_jinja,
@@ -22,7 +22,7 @@ from deployments.prompts.exchange.templates import (
     to_f_string,
     to_jinja,
 )
-from deployments.prompts.sandbox import Template
+from deployments.prompts.sandbox import Template, compiled
 
 __all__ = ["from_langchain", "is_langchain", "to_langchain"]
 
@@ -86,16 +86,18 @@ class _Import:
                     "its MessagesPlaceholder stands elsewhere than before the last user message, "
                     "which is where a prompt here has the earlier turns."
                 )
-        used: set[str] = set()
-        for message in self._messages:
-            used |= Template(message["content"]).variables
-        variables = {name: {} for name in sorted(used)} | self._variables
-        said = {"messages": self._messages, "variables": variables, **self._kept}
+        said: dict[str, Any] = {"messages": self._messages, **self._kept}
         said |= {} if self._schema is None else {"output_schema": self._schema}
+        used: set[str] = set()
         try:
-            return PromptBody.model_validate(said)
+            for message in self._messages:
+                used |= compiled(message["content"]).variables
+            variables = {name: {} for name in sorted(used)} | self._variables
+            return PromptBody.model_validate({**said, "variables": variables})
         except ValidationError as error:
             raise ExchangeError(f"it makes no prompt: {error.errors()[0]['msg']}.") from error
+        except PromptError as error:
+            raise ExchangeError(f"it makes no prompt: {error.message}") from error
 
     def read(self, value: Object) -> None:
         """Read a serialised object."""
@@ -200,9 +202,12 @@ class _Import:
                 "its examples or its example_prompt stand elsewhere; put them in place."
             )
         self._read_partials(fields)
-        template = Template(_converted(shape.get("template"), shape))
+        template = _compiled(_converted(shape.get("template"), shape))
         texts = [_converted(fields.get("prefix") or "", fields)]
-        texts += [literal(template.render(example)) for example in examples]
+        try:
+            texts += [literal(template.render(example)) for example in examples]
+        except PromptError as error:
+            raise ExchangeError(f"an example of it {error.message}") from error
         texts += [_converted(fields.get("suffix") or "", fields)]
         separator = literal(str(fields.get("example_separator", "\n\n")))
         self._add("user", separator.join(text for text in texts if text))
@@ -266,7 +271,7 @@ def _message(role: str, content: str) -> dict[str, Any]:
     kind = next(kind for kind, ours in _TEMPLATES.items() if ours == role)
     simple = to_f_string(content)
     template = {
-        "input_variables": sorted(Template(content).variables),
+        "input_variables": sorted(compiled(content).variables),
         "template": to_jinja(content) if simple is None else simple,
         "template_format": "jinja2" if simple is None else "f-string",
     }
@@ -308,6 +313,13 @@ def _converted(template: Any, fields: Object) -> str:
     return _READERS[form](template)
 
 
+def _compiled(template: str) -> Template:
+    try:
+        return compiled(template)
+    except PromptError as error:
+        raise ExchangeError(error.message) from error
+
+
 def _refuse_unknown(kind: str, kwargs: Object, known: set[str]) -> None:
     for name, value in kwargs.items():
         if value and name not in known | _TOLD_BY_NAME:
@@ -320,6 +332,6 @@ def _role(name: Any) -> str:
     role = _ROLES.get(str(name).lower())
     if role is None:
         raise ExchangeError(
-            f"a message has the role {str(name)[:40]!r}; there are {_ROLES.keys()}."
+            f"a message has the role {str(name)[:40]!r}; there are {', '.join(_ROLES)}."
         )
     return role

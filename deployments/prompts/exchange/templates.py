@@ -14,7 +14,7 @@ from typing import Final
 from jinja2 import Environment, TemplateSyntaxError, nodes
 
 from deployments.prompts.errors import ExchangeError
-from deployments.prompts.sandbox import Template, environment
+from deployments.prompts.sandbox import compiled, environment
 
 __all__ = ["from_f_string", "from_jinja", "from_mustache", "literal", "to_f_string", "to_jinja"]
 
@@ -96,7 +96,7 @@ def to_jinja(template: str) -> str:
 
 def to_f_string(template: str) -> str | None:
     """Python's format string, where the template holds text and plain variables only."""
-    if not Template(template).simple:
+    if not compiled(template).simple:
         return None
     parts: list[str] = []
     for part in environment.parse(template).find_all(nodes.Expr):

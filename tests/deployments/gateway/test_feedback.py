@@ -13,6 +13,7 @@ from cluster.records import ResponseRecord, Trace
 from deployments.feedback.reading import feedback_of
 from deployments.gateway.services import Services
 from deployments.gateway.users import user_digest
+from deployments.tracing.rows import RowMaker
 from tests.fakes.parts import FakeModel
 from tests.fixtures.feedback import Post, draft, feedback_rows, kept_trace, post
 
@@ -88,7 +89,7 @@ async def test_feedback_waits_for_a_trace_that_another_replica_holds(
 
     async def written_later() -> None:
         await asyncio.sleep(0.005)
-        await parts.database.run(lambda session: session.add(made.row()))
+        await parts.database.run(lambda session: session.add(Trace(**RowMaker().values(made))))
 
     writing = asyncio.create_task(written_later())
     said = await post("/feedback", trace_id=made.id, thumbs="up")

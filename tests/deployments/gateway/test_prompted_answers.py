@@ -8,9 +8,11 @@ import openai
 import pytest
 
 from cluster.database import Database
+from cluster.records import Alias
 from cluster.settings import Settings
 from deployments.gateway.app import create_app
 from deployments.gateway.services import Services
+from deployments.tracing.rows import RowMaker
 from deployments.tracing.writer import TraceWriter
 from tests.deployments.gateway.prompted import MODEL, last_trace, over_stage, told
 from tests.deployments.grounding.conftest import Stage, counter, stage
@@ -47,6 +49,7 @@ GROUNDED: dict[str, Any] = {
     "refusal": "Nothing is known.",
 }
 SEARCH: Any = {"type": "file_search", "vector_store_ids": ["vs_1"]}
+Q: dict[str, Any] = {"question": {}}
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}}
 
 
@@ -268,7 +271,7 @@ async def test_values_of_variables_are_not_kept_where_text_is_not(
     http: httpx2.AsyncClient, parts: Services, database: Database
 ) -> None:
     await make_version(database, "greeting", GREETING)
-    quiet = TraceWriter(database, flush_interval_s=0.01, store_text=False)
+    quiet = TraceWriter(database, flush_interval_s=0.01, rows=RowMaker(store_text=False))
     app = create_app(replace(parts, traces=quiet))
     async with httpx2.AsyncClient(
         transport=httpx2.ASGITransport(app=app), base_url="http://everloop"
@@ -278,3 +281,20 @@ async def test_values_of_variables_are_not_kept_where_text_is_not(
     trace = await last_trace(parts, database)
     assert trace.body["prompt_variables"] == ["city"]
     assert "prompt_values" not in trace.body
+
+
+async def test_an_alias_answers_by_its_prompt_unless_the_client_names_one(
+    client: openai.AsyncOpenAI, parts: Services, stage: Stage, database: Database
+) -> None:
+    digest = await make_version(
+        database, "poem", user_says("In verse: {{ question }}", variables=Q)
+    )
+    await make_version(database, "own", user_says("Mine: {{ question }}", variables=Q))
+    alias = Alias(name="poet", target=MODEL, serving={"prompt": f"poem@{digest}"}, version=1)
+    await database.run(lambda session: session.merge(alias))
+    spoken: Any = [{"role": "user", "content": "Rain"}]
+    await client.chat.completions.create(model="poet", messages=spoken)
+    assert told(stage.model) == [("user", "In verse: Rain")]
+    assert (await last_trace(parts, database)).prompt_version == f"poem@{digest}"
+    await client.responses.create(model="poet", input="Rain", prompt={"id": "own"})
+    assert told(stage.model) == [("user", "Mine: Rain")]

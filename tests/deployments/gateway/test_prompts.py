@@ -221,6 +221,9 @@ async def test_an_import_makes_versions_and_an_export_gives_them_back(
         http, "POST", f"{PROMPTS}/import", {"name": "greeting", "content": exported["content"]}
     )
     assert (back["version"]["number"], back["version"]["created"]) == (1, False)
+    plain = {"name": "greeting", "content": "Hi {{ name }}", "label": "production"}
+    moved = await _ok(http, "POST", f"{PROMPTS}/import", plain)
+    assert (moved["latest"], moved["labels"]) == (2, {"production": 2})
     status, param, said = await _error(
         http, "POST", f"{PROMPTS}/import", {"content": json.dumps({"lc": 1}), "name": "x"}
     )

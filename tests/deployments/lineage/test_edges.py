@@ -8,6 +8,7 @@ from cluster.database import Database
 from cluster.records import LineageEdge, Trace
 from deployments.lineage.edges import add_edges, edges_of_sources, edges_of_trace
 from deployments.tracing.draft import TraceDraft
+from deployments.tracing.rows import RowMaker
 from deployments.tracing.writer import TraceWriter
 
 
@@ -50,7 +51,7 @@ def test_a_trace_without_passages_or_with_strange_ones_has_no_edge() -> None:
 
 
 async def test_a_trace_has_its_edges_also_where_its_texts_are_not_kept(database: Database) -> None:
-    writer = TraceWriter(database, flush_interval_s=60, store_text=False)
+    writer = TraceWriter(database, flush_interval_s=60, rows=RowMaker(store_text=False))
     first, second = TraceDraft(body=dict(BODY)), TraceDraft(body=dict(BODY))
     writer.record(first)
     writer.record(second)

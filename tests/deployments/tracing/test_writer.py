@@ -1,12 +1,18 @@
 """TraceWriter: off the hot path, bounded, never raising."""
 
 import asyncio
+from typing import Any
 
+import pytest
 from sqlalchemy import select
 
 from cluster.database import Database
+from cluster.errors import DatabaseError
 from cluster.records import Trace
+from deployments.tracing.counts import TraceCounts
 from deployments.tracing.draft import TraceDraft
+from deployments.tracing.policy import TracePolicy
+from deployments.tracing.rows import RowMaker
 from deployments.tracing.writer import TraceWriter
 
 
@@ -67,13 +73,64 @@ async def test_a_database_that_is_down_keeps_traces_until_the_buffer_is_full() -
     await writer.flush()
     assert (writer.dropped, writer.written) == (0, 0)
     writer.record(TraceDraft(route="/x"))
-    assert writer.dropped == 1
+    assert writer.lost == {"buffer_full": 1}
     await writer.close()
+    assert writer.lost == {"buffer_full": 1, "closed": 3}
+
+
+async def test_what_waits_is_written_when_the_database_is_back(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the writer itself, in the order of coming, without a second row for what was there."""
+    down, run = True, database.run
+
+    async def broken(fn: Any, *, read_only: bool = False) -> Any:
+        if down:
+            await run(fn, read_only=read_only)  # it was done, and the answer was lost
+            raise DatabaseError("gone")
+        return await run(fn, read_only=read_only)
+
+    monkeypatch.setattr(database, "run", broken)
+    writer = TraceWriter(database, flush_interval_s=0.01)
+    drafts = [TraceDraft(route="/x") for _ in range(3)]
+    for draft in drafts:
+        writer.record(draft)
+    await writer.flush()
+    assert writer.counts() == TraceCounts(waiting=3)
+    down = False
+    assert writer.background is not None
+    await asyncio.wait_for(writer.background, timeout=10)
+    assert _ids(database) == {draft.id for draft in drafts}
+    assert writer.counts() == TraceCounts(written=3)
+    await writer.close()
+
+
+async def test_a_database_that_is_down_is_not_told_again_and_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    writer = TraceWriter(_down(), max_buffered=1, flush_interval_s=60)
+    for _ in range(5):
+        writer.record(TraceDraft(route="/x"))
+        await writer.flush()
+    await writer.close()
+    assert [r.levelname for r in caplog.records if "Traces" in r.message] == ["WARNING"]
+
+
+async def test_what_is_sampled_out_is_counted_and_not_lost(database: Database) -> None:
+    policy = TracePolicy(sample_rate=0.0)
+    writer = TraceWriter(database, flush_interval_s=60, policy=policy)
+    kept = TraceDraft(route="/x", status=500)
+    for draft in (TraceDraft(route="/x"), kept):
+        writer.record(draft)
+    await writer.close()
+    assert _ids(database) == {kept.id}
+    assert writer.counts() == TraceCounts(written=1, sampled_out=1)
 
 
 async def test_what_a_database_refuses_is_cleaned(database: Database) -> None:
     writer = TraceWriter(database, flush_interval_s=60)
-    draft = TraceDraft(route="/x", answer="nul\x00", body={"passages": [{"text": "\x00"}]})
+    body = {"passages": [{"text": "\x00"}], "input": {"half": "\ud800", "none": float("nan")}}
+    draft = TraceDraft(route="/x", answer="nul\x00", body=body)
     writer.record(draft)
     await writer.close()
     assert _ids(database) == {draft.id}
@@ -90,7 +147,7 @@ async def test_one_bad_trace_does_not_take_the_others_with_it(database: Database
 
 
 async def test_texts_are_left_out_where_they_are_not_to_be_stored(database: Database) -> None:
-    writer = TraceWriter(database, flush_interval_s=60, store_text=False)
+    writer = TraceWriter(database, flush_interval_s=60, rows=RowMaker(store_text=False))
     draft = TraceDraft(
         route="/x",
         question="secret",
@@ -98,6 +155,12 @@ async def test_texts_are_left_out_where_they_are_not_to_be_stored(database: Data
         body={
             "messages": [{"role": "user", "content": "secret"}],
             "passages": [{"text": "secret"}],
+            "query": "secret",
+            "input": {
+                "messages": [{"role": "user", "content": "secret"}],
+                "options": {"temperature": 0.5, "stop": ["secret"], "stream": True},
+            },
+            "error": {"message": "secret is no model", "code": "model_not_found"},
             "tokens": {"prompt": 3},
         },
     )
@@ -106,4 +169,10 @@ async def test_texts_are_left_out_where_they_are_not_to_be_stored(database: Data
     with database.session() as session:
         row = session.get_one(Trace, draft.id)
     assert (row.question, row.answer) == (None, None)
-    assert row.body == {"tokens": {"prompt": 3}, "timings_ms": {}}
+    assert row.body == {
+        "input": {"options": {"temperature": 0.5, "stream": True}},
+        "error": {"code": "model_not_found"},
+        "tokens": {"prompt": 3},
+        "timings_ms": {},
+    }
+    assert row.error_code == "model_not_found"
