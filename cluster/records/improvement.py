@@ -168,6 +168,7 @@ class GateRun(Base):
     """queued, running, completed, failed or cancelled."""
     alias: Mapped[str] = mapped_column(String(64))
     adapter_id: Mapped[str] = mapped_column(String(256))
+    """The candidate: an adapter, or `arm:EXPERIMENT:ARM` of an experiment."""
     champion: Mapped[str | None] = mapped_column(String(256))
     """What the alias answered by when the comparison began."""
     evaluation_file: Mapped[str] = mapped_column(String(64))

@@ -38,7 +38,7 @@ class Experiment(Base):
     project_id: Mapped[str] = mapped_column(String(64), default=DEFAULT_PROJECT, index=True)
     name: Mapped[str] = mapped_column(String(256), default="")
     status: Mapped[str] = mapped_column(String(16), default="draft", index=True)
-    """draft, running, decided, stopped or failed."""
+    """draft, running, decided or stopped."""
     alias: Mapped[str] = mapped_column(String(64))
     """Whose traffic is split."""
     arms: Mapped[list[Any]] = mapped_column(Json)

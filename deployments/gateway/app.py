@@ -135,4 +135,5 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     yield
     if reports is not None:
         reports.cancel()
+    await services.shadows.close()
     await services.traces.close()

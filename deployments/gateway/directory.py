@@ -1,4 +1,4 @@
-"""What a model name stands for: a served model, an adapter version, or an alias of either.
+"""What a model name stands for: a served model, an adapter version, an alias of either, or an arm.
 
 A name is resolved once for each request, so that a request is answered by one version from its
 first token to its last, whatever moves meanwhile.
@@ -10,9 +10,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
 from cluster.adapters import ADAPTER_PREFIX, SERVED_KINDS, AdapterFiles
+from cluster.arms import ARM_PREFIX, read_arm_reference
 from cluster.ids import DEFAULT_PROJECT
-from cluster.records import Adapter, Alias
+from cluster.records import Adapter, Alias, Experiment
 from deployments.errors import InvalidRequest, NotFound
+from deployments.experiments.arms import Arm, pinned_arm
 from deployments.gateway.registry.moves import live_adapter
 from deployments.last_known import LastKnown
 from deployments.serving import Serving
@@ -71,6 +73,7 @@ class ModelDirectory:
         self._adapters = LastKnown(
             self._read_adapter, ttl_s=_ADAPTER_TTL_S, stale_s=LAST_KNOWN_S, clock=clock
         )
+        self._arms = LastKnown(self._read_arm, ttl_s=ALIAS_TTL_S, stale_s=LAST_KNOWN_S, clock=clock)
 
     async def resolve(self, name: str, param: str = "model") -> Target:
         """Find who answers to `name`. Raises NotFound, also for an adapter without its model."""
@@ -78,6 +81,8 @@ class ModelDirectory:
             return Target(name)
         if name.startswith(ADAPTER_PREFIX):
             return await self._adapter(name, None, param)
+        if name.startswith(ARM_PREFIX):
+            return await self._arm(name, param)
         pointed = await self._alias(name)
         if pointed is None:
             raise self._unknown(name, param)
@@ -111,6 +116,33 @@ class ModelDirectory:
         return await self._database.run(
             lambda session: live_adapter(session, adapter_id), read_only=True
         )
+
+    async def _read_arm(self, name: str) -> "_PointedArm | None":
+        experiment_id, arm_name = read_arm_reference(name) or ("", "")
+
+        def read(session: "Session") -> _PointedArm | None:
+            row = session.get(Experiment, experiment_id)
+            if row is None or row.project_id != DEFAULT_PROJECT:
+                return None
+            arm = pinned_arm(row.arms, arm_name)
+            return None if arm is None else _PointedArm(arm, row.alias)
+
+        return await self._database.run(read, read_only=True)
+
+    async def _arm(self, name: str, param: str) -> Target:
+        """One arm of an experiment, asked directly; of a draft as the alias stands now."""
+        found = await self._arms.get(name)
+        pointed = None if found is None else await self._alias(found.alias)
+        if found is None or pointed is None:
+            raise NotFound(
+                f"There is no arm {name[:128]!r}; `GET /v1/experiments` lists experiments with "
+                "their arms.",
+                param=param,
+                code="model_not_found",
+            )
+        arm = found.arm.pinned(pointed.target, pointed.serving, found.arm.prompt)
+        target = await self.resolve(str(arm.model), param)
+        return replace(target, serving=arm.serving)
 
     async def _adapter(self, adapter_id: str, alias: str | None, param: str) -> Target:
         row = await self._adapters.get(adapter_id)
@@ -148,3 +180,11 @@ class _Pointed:
 
     target: str
     serving: Serving
+
+
+@dataclass(frozen=True, slots=True)
+class _PointedArm:
+    """An arm, and whose traffic it has a part of."""
+
+    arm: Arm
+    alias: str

@@ -17,6 +17,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from deployments.errors import InvalidRequest, RequestError
+from deployments.experiments.requests import EMPTY_ANSWER
 from deployments.gateway.directory import Target
 from deployments.gateway.request_context import (
     current_trace,
@@ -27,7 +28,7 @@ from deployments.gateway.request_context import (
 from deployments.model.messages import ModelCall, Part, Usage
 from deployments.tracing.draft import CLIENT_CLOSED, TraceDraft
 
-__all__ = ["answer", "model_call", "read_body"]
+__all__ = ["answer", "answer_unseen", "model_call", "read_body"]
 
 _STREAM_HEADERS: Final = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -73,9 +74,13 @@ async def answer(
     *,
     streamed: bool,
     read_answer: Callable[[bytes], str],
+    ended: Callable[[], None] = lambda: None,
 ) -> Response:
-    """Answer with `parts`. `read_answer` finds the answer's text in all of their bytes."""
-    outcome = _Outcome(current_trace(request), read_answer)
+    """Answer with `parts`. `read_answer` finds the answer's text in all of their bytes.
+
+    `ended` is called once the model has said all, or the client has gone.
+    """
+    outcome = _Outcome(current_trace(request), read_answer, ended)
     gone = asyncio.ensure_future(_client_gone(request.receive))
     first = asyncio.ensure_future(anext(parts, None))
     handed_on = False
@@ -97,6 +102,19 @@ async def answer(
             await asyncio.wait({first})
             await _close(parts)
             outcome.close()
+
+
+async def answer_unseen(
+    trace: TraceDraft, parts: AsyncIterator[Part], read_answer: Callable[[bytes], str]
+) -> None:
+    """Take `parts` to their end for the trace alone. Raises what they raise."""
+    outcome = _Outcome(trace, read_answer, lambda: None)
+    try:
+        async for part in parts:
+            outcome.add(part)
+    finally:
+        await _close(parts)
+        outcome.close()
 
 
 class _Stream(Response):
@@ -152,9 +170,15 @@ class _Stream(Response):
 class _Outcome:
     """Writes what happened into the trace, once it is over."""
 
-    def __init__(self, trace: TraceDraft, read_answer: Callable[[bytes], str]) -> None:
+    def __init__(
+        self,
+        trace: TraceDraft,
+        read_answer: Callable[[bytes], str],
+        ended: Callable[[], None],
+    ) -> None:
         self.trace = trace
         self._read_answer = read_answer
+        self._ended = ended
         self._started = time.perf_counter()
         self._data: list[bytes] = []
         self._usage: Usage | None = None
@@ -171,14 +195,19 @@ class _Outcome:
         """Write the answer and its tokens down."""
         if "generate" in self.trace.began_ms and "generate" not in self.trace.timings_ms:
             self.trace.end("generate")
+        data = b"".join(self._data)
         if self.trace.answer is None:
             with contextlib.suppress(ValueError):  # a trace without its answer is no failure
-                self.trace.answer = self._read_answer(b"".join(self._data))
+                self.trace.answer = self._read_answer(data)
+        text = self.trace.answer
+        if text is not None and not text.strip() and b'"tool_calls"' not in data:
+            self.trace.body[EMPTY_ANSWER] = True
         if self._usage is not None:
             self.trace.body["tokens"] = {
                 "prompt": self._usage.prompt_tokens,
                 "completion": self._usage.completion_tokens,
             }
+        self._ended()
 
 
 async def _client_gone(receive: Receive) -> None:

@@ -15,6 +15,7 @@ _SECONDS: Final = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.
 _REQUESTS: Final = ("everloop_gateway_requests", "Requests by route and status.")
 _DURATION: Final = ("everloop_gateway_request_seconds", "Seconds from request to response end.")
 _DROPPED: Final = ("everloop_gateway_traces_dropped", "Traces that were lost in this replica.")
+_LEFT_OUT: Final = ("everloop_gateway_shadows_left_out", "Shadow requests that had no place.")
 _TRACES: Final = ("everloop_gateway_traces", "Traces of this replica by what became of them.")
 _OUTCOMES: Final = ("written", "waiting", "sampled_out", "exported", "export_dropped")
 _LABELS: Final = ("method", "route", "status")
@@ -29,6 +30,9 @@ class Measures(Protocol):
     def traces(self, counts: TraceCounts) -> None:
         """What has become of this replica's traces since it started."""
 
+    def shadow_left_out(self) -> None:
+        """A shadow request had no place."""
+
 
 class LocalMeasures:
     """In a `prometheus_client` registry of this process."""
@@ -40,6 +44,7 @@ class LocalMeasures:
         self._requests = Counter(*_REQUESTS, _LABELS, registry=self.registry)
         self._seconds = Histogram(*_DURATION, _LABELS[:2], buckets=_SECONDS, registry=self.registry)
         self._dropped = Gauge(*_DROPPED, registry=self.registry)
+        self._left_out = Counter(*_LEFT_OUT, registry=self.registry)
         self._traces = Gauge(*_TRACES, ["outcome"], registry=self.registry)
 
     def count(self, method: str, route: str, status: int, seconds: float) -> None:
@@ -52,6 +57,10 @@ class LocalMeasures:
         self._dropped.set(counts.dropped)
         for outcome in _OUTCOMES:
             self._traces.labels(outcome).set(getattr(counts, outcome))
+
+    def shadow_left_out(self) -> None:
+        """Count it."""
+        self._left_out.inc()
 
     def text(self) -> str:
         """Return the registry in Prometheus' text format."""
@@ -72,6 +81,8 @@ class _RayMeasures:
         )
         name, text = _DROPPED
         self._dropped = Gauge(name, description=text)
+        name, text = _LEFT_OUT
+        self._left_out = Counter(name, description=text)
         self._dropped.set(0)
         name, text = _TRACES
         self._traces = Gauge(name, description=text, tag_keys=("outcome",))
@@ -89,6 +100,9 @@ class _RayMeasures:
             if (count := getattr(counts, outcome)) != getattr(self._told, outcome):
                 self._traces.set(count, tags={"outcome": outcome})
         self._told = counts
+
+    def shadow_left_out(self) -> None:
+        self._left_out.inc()
 
 
 @functools.cache

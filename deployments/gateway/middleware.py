@@ -72,6 +72,8 @@ class RequestIdentity:
                 if not self._behind_serve:
                     told["x-request-id"] = name
                 told["x-trace-id"] = trace.id
+                if trace.arm is not None:
+                    told["x-everloop-arm"] = trace.arm
             await send(message)
 
         try:

@@ -11,7 +11,9 @@ from fastapi import Request
 from cluster.errors import EverloopError
 from cluster.records import now
 from cluster.settings import Settings
+from deployments.experiments.desk import ExperimentDesk
 from deployments.gateway.directory import ModelDirectory
+from deployments.gateway.shadows import Shadows
 from deployments.ports import (
     AnswerScorer,
     ChatModel,
@@ -62,6 +64,16 @@ class Services:
     def directory(self) -> ModelDirectory:
         """What model names stand for."""
         return ModelDirectory(self.database, tuple(self.models), self.settings.default_alias)
+
+    @cached_property
+    def experiments(self) -> ExperimentDesk:
+        """Which experiments run."""
+        return ExperimentDesk(self.database)
+
+    @cached_property
+    def shadows(self) -> Shadows:
+        """Requests to shadow arms that this replica holds."""
+        return Shadows(self.settings.experiments.max_shadows)
 
     async def wake_evaluator(self) -> None:
         """Say that runs of evals changed. It looks by itself too: a failure costs a moment."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+from cluster.arms import ARM_PREFIX
 from cluster.records import (
     Adapter,
     Alert,
@@ -26,9 +27,6 @@ from deployments.lineage.relation import ColumnRelation, ListRelation, Relation
 from deployments.lineage.special import FilesInStores, MovesInForce, WrittenEdges
 
 __all__ = ["RELATIONS"]
-
-_ARM: Final = "arm:"
-"""How a gate run names a candidate that is an arm of an experiment."""
 
 
 def _columns(
@@ -138,7 +136,7 @@ _TRAINING: Final[tuple[Relation, ...]] = (
         GateRun.adapter_id,
         GateRun.id,
         GateRun,
-        only=~GateRun.adapter_id.startswith(_ARM),
+        only=~GateRun.adapter_id.startswith(ARM_PREFIX),
     ),
     _columns("champion", ANSWERER, "gate_run", GateRun.champion, GateRun.id, GateRun),
     _columns("compared_on", "file", "gate_run", GateRun.evaluation_file, GateRun.id, GateRun),

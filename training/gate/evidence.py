@@ -61,6 +61,8 @@ class Parity(Section):
     """Of them, those that the service renders otherwise than the training did."""
     error: str = ""
     """Why it could not be measured; then nothing else here counts."""
+    skipped: str = ""
+    """Why it does not apply; then nothing else here counts."""
 
 
 class Interval(Section):

@@ -4,8 +4,10 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Final
 
 from cluster.errors import EverloopError
+from training.errors import GateError
 from training.examples import Example
 from training.gate.comparison import compare
 from training.gate.costs import measure_latency, measure_size
@@ -24,6 +26,11 @@ from training.tokens import ExampleTokenizer
 
 __all__ = ["run_gate"]
 
+_SAME_WEIGHTS: Final = (
+    "Both sides are answered by the same weights, so there is no parity to check; they differ in "
+    "prompt or retrieval."
+)
+
 
 def run_gate(
     candidate: Contender,
@@ -41,9 +48,10 @@ def run_gate(
 
     `base_folder` and `adapter_folder` hold the candidate's weights as they were trained (None: a
     model of its own in `base_folder`), `chat_template` the one it was trained with, if not the
-    base's. A fault of the parity check makes the verdict inconclusive. Raises DatasetError and
-    ExampleError for the data, GateError where nothing can be compared, and the service's error
-    where it does not answer. `say` is called from this thread, and may raise to end the run.
+    base's. A fault of the parity check makes the verdict inconclusive; it does not apply where both
+    sides are arms of the same weights. Raises DatasetError and ExampleError for the data, GateError
+    where nothing can be compared, and the service's error where it does not answer. `say` is called
+    from this thread, and may raise to end the run.
     """
     began = time.monotonic()
     held_out = held_out_set(data)
@@ -52,12 +60,28 @@ def run_gate(
     expected = [expected_tokens(tokenizer, item) for item in items]
     references = [item.reference for item in items]
     if settings.grader is None:
-        metric = choose_metric(settings.metric, references, settings.short_reference_words)
+        metric = choose_metric(
+            settings.metric,
+            references,
+            settings.short_reference_words,
+            by_weights=candidate.weights is None,
+        )
+        if metric.needs_log_probabilities and candidate.weights is not None:
+            raise GateError(
+                f"{metric.name} is of weights, and {candidate.model} is an arm with a prompt.",
+                fix="Set the gate's `metric` to exact_match or token_f1, or give a `grader`.",
+            )
     else:
         metric = graders_metric(settings.grader)
-    say(f"parity of {candidate.shown}")
-    probed = items[: settings.parity_items]
-    parity = _parity(service, candidate, probed, tokenizer, base_folder, adapter_folder, settings)
+    parity = Parity(
+        probes=(), served=0.0, templates_checked=0, templates_differ=0, skipped=_SAME_WEIGHTS
+    )
+    if candidate.weights is None or candidate.weights != champion.weights:
+        say(f"parity of {candidate.shown}")
+        probed = items[: settings.parity_items]
+        parity = _parity(
+            service, candidate, probed, tokenizer, base_folder, adapter_folder, settings
+        )
     say(f"asking both about {len(items)} items, compared by {metric.name}")
     models = (candidate.model, champion.model)
     pairs = ask_both(service, models, items, expected, metric, settings, say)
@@ -133,7 +157,7 @@ def _parity(
     try:
         return measure_parity(
             service,
-            candidate.model,
+            candidate.weights or candidate.model,
             items,
             tokenizer,
             base_folder,

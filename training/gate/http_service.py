@@ -31,8 +31,11 @@ class HttpService:
         *,
         retries: int = 8,
         timeout_s: float = 300.0,
+        file_search: Mapping[str, Any] | None = None,
     ) -> None:
         """`base_url` ends in `/v1`; `api_key` null takes EVERLOOP_API_KEY.
+
+        `file_search` goes with each question of `chat`.
 
         The client waits as long as a 429 or 503 asks, up to a minute, before each of `retries`.
         """
@@ -40,6 +43,7 @@ class HttpService:
         self._api_key = api_key
         self._retries = retries
         self._timeout_s = timeout_s
+        self._more = {} if file_search is None else {"file_search": dict(file_search)}
 
     @cached_property
     def _client(self) -> "OpenAI":
@@ -65,6 +69,7 @@ class HttpService:
                 temperature=0,
                 seed=seed,
                 max_tokens=max_tokens,
+                extra_body=self._more,
             )
             done = response.parse()
         choice, usage = done.choices[0], done.usage

@@ -71,9 +71,17 @@ METRICS: Final[dict[str, Metric]] = {
 }
 
 
-def choose_metric(wanted: MetricChoice, references: Sequence[str], short_words: int) -> Metric:
-    """The metric of that name; for `auto` by how many references are short."""
+def choose_metric(
+    wanted: MetricChoice, references: Sequence[str], short_words: int, *, by_weights: bool = True
+) -> Metric:
+    """The metric of that name; for `auto` by how many references are short.
+
+    Unless `by_weights`, two sides of the same weights may answer otherwise, by their prompts:
+    `auto` then looks at answers alone.
+    """
     if wanted != "auto":
         return METRICS[wanted]
     short = sum(len(words(reference)) <= short_words for reference in references)
-    return METRICS["exact_match" if short >= _SHARE_SHORT * len(references) else "log_likelihood"]
+    if short >= _SHARE_SHORT * len(references):
+        return METRICS["exact_match"]
+    return METRICS["log_likelihood" if by_weights else "token_f1"]

@@ -26,6 +26,9 @@ class Contender(Section):
     """What a request names as `model`: an adapter version's id, or a base model's."""
     title: str = ""
     """What a person calls it; empty is `model`."""
+    weights: str | None = Field(default=None, min_length=1)
+    """The adapter or base model that answers, where `model` names an arm of an experiment: weights
+    with a prompt and a retrieval of its own. None: `model` itself."""
 
     @property
     def shown(self) -> str:

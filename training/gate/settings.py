@@ -45,6 +45,9 @@ class GateSettings(Section):
     """A grader of the Evaluator, as `testing_criteria` has it, that scores both sides' answers in
     place of `metric`. Its templates read `item.question`, `item.reference`, `item.metadata` and
     `sample.output_text`. A judge below the Evaluator's `judge_bar` may not decide."""
+    file_search: dict[str, Any] | None = None
+    """Sent with each question, as `/v1/chat/completions` takes it: both sides then answer from the
+    documents of its `vector_store_ids`."""
     grading_timeout_s: float = Field(default=3600.0, gt=0)
     """Time limit of the grader's run."""
     short_reference_words: int = Field(default=8, ge=1)

@@ -77,6 +77,8 @@ def _checks(evidence: Evidence, bounds: Bounds) -> Iterator[Check]:
 
 
 def _parity(parity: Parity, bounds: Bounds) -> Check:
+    if parity.skipped:
+        return Check(name="parity", result="pass", reason=parity.skipped)
     if parity.error:
         return Check(
             name="parity",
@@ -110,6 +112,8 @@ def _parity(parity: Parity, bounds: Bounds) -> Check:
 
 
 def _template(parity: Parity) -> Check:
+    if parity.skipped:
+        return Check(name="template", result="pass", reason=parity.skipped)
     if parity.error or not parity.templates_checked:
         asked_none = not parity.error and bool(parity.probes)
         return Check(

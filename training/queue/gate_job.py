@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, Final
 
-from cluster.adapters import AdapterFiles, fetch_adapter
+from cluster.adapters import ADAPTER_PREFIX, AdapterFiles, fetch_adapter
 from cluster.client import openai_client, translated_errors
 from cluster.database import Database
 from cluster.errors import DatabaseError, EverloopError, StorageError, UnreachableError
@@ -22,8 +22,9 @@ from cluster.storage import ByteStore
 from training.errors import GateError, SupersededError
 from training.gate.gate import run_gate
 from training.gate.http_service import HttpService
-from training.gate.report import Contender, GateReport
+from training.gate.report import GateReport
 from training.gate.settings import GateSettings
+from training.queue.contenders import contenders
 from training.queue.files import JobFiles
 from training.queue.ledger import Attempt, job_event
 from training.queue.reporting import Reporter
@@ -99,18 +100,24 @@ class _Gate:
 
     def run(self) -> str:
         row, settings = self._row, self._settings
-        adapter = self._adapter()
-        base = next((model for model in settings.models if model.id == adapter.base), None)
+        target, version = self._alias()
+        with self._database.session(read_only=True) as session:
+            candidate, champion = contenders(session, row, target, version)
+        weights = candidate.weights or candidate.model
+        base_id, adapter_folder = weights, None
+        if weights.startswith(ADAPTER_PREFIX):
+            adapter = self._adapter(weights)
+            base_id, adapter_folder = adapter.base, self._folder / "adapter"
+            fetch_adapter(self._store, AdapterFiles.of_json(adapter.files), adapter_folder)
+        base = next((model for model in settings.models if model.id == base_id), None)
         if base is None:
             raise GateError(
-                f"The adapter {adapter.id} needs the model {adapter.base}, which is not served.",
+                f"{candidate.model} needs the model {base_id}, which is not served.",
                 fix=f"Served are: {', '.join(model.id for model in settings.models)}.",
             )
-        fetch_adapter(self._store, AdapterFiles.of_json(adapter.files), self._folder / "adapter")
         files = JobFiles(self._database, self._store)
         data = files.fetch(row.evaluation_file, self._folder)
-        champion = self._champion()
-        self._attempt.write({"champion": champion})
+        self._attempt.write({"champion": target})
         plan = GateSettings.model_validate(row.settings)
         with Reporter(self._attempt) as reporter:
 
@@ -120,15 +127,18 @@ class _Gate:
                     raise SupersededError(f"Another process runs {row.id} now.")
 
             report = run_gate(
-                Contender(model=adapter.id),
-                Contender(model=champion),
+                candidate,
+                champion,
                 data,
                 plan,
                 HttpService(
-                    settings.base_url, retries=plan.retries, timeout_s=plan.request_timeout_s
+                    settings.base_url,
+                    retries=plan.retries,
+                    timeout_s=plan.request_timeout_s,
+                    file_search=plan.file_search,
                 ),
                 ensure_model(base.source, settings.cache_dir),
-                self._folder / "adapter",
+                adapter_folder,
                 say,
             )
         self._write(report)
@@ -142,19 +152,19 @@ class _Gate:
         job_id = self._row.job_id
         return [] if job_id is None else [job_event(job_id, message, level=level)]
 
-    def _adapter(self) -> Adapter:
+    def _adapter(self, adapter_id: str) -> Adapter:
         with self._database.session(read_only=True) as session:
-            row = session.get(Adapter, self._row.adapter_id)
+            row = session.get(Adapter, adapter_id)
         if row is None or row.deleted_at is not None:
-            raise GateError(f"The adapter {self._row.adapter_id} does not exist any more.")
+            raise GateError(f"The adapter {adapter_id} does not exist any more.")
         return row
 
-    def _champion(self) -> str:
-        """What the alias answers by now."""
+    def _alias(self) -> tuple[str, int]:
+        """What the alias answers by now, and how often it has moved."""
         url = self._settings.base_url
         with translated_errors(url), openai_client(url) as client:
             found: Any = client.get(f"/aliases/{self._row.alias}", cast_to=object)
-        return str(found["target"])
+        return str(found["target"]), int(found["version"])
 
     def _write(self, report: GateReport) -> None:
         key = f"{DEFAULT_PROJECT}/gates/{self._row.id}.html"

@@ -359,7 +359,8 @@ class GroundedAnswerer:
             trace.question = trace.question or _last_text(prepared.request.messages)
         trace_result(trace, event)
         grounded = prepared.request.search is not None
-        scored = grounded and not prepared.request.background
+        seen = not prepared.request.background or trace.shadow_of is not None
+        scored = grounded and seen
         if scored and is_sampled(trace.id, self._sample_rate):
             trace.body["evaluate"] = True
             task = asyncio.get_running_loop().create_task(self._submit(trace.id))

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from cluster.ids import DEFAULT_PROJECT
 from cluster.records import Adapter, Alias, AliasMove, GateRun, now
 from deployments.errors import Conflict, InvalidRequest, NotFound
+from deployments.experiments.changes import end_for_alias
 from deployments.serving import Serving
 
 __all__ = [
@@ -41,6 +42,8 @@ class Move:
     """Of a rollback: moves that it takes back."""
     serving: Serving | None = None
     """Prompt and retrieval that go with the target; None: those that the alias has."""
+    expected_version: int | None = None
+    """How often it must have moved by now; None is anything."""
 
 
 def current_alias(session: Session, name: str, default_alias: str, default: str) -> Alias | None:
@@ -59,8 +62,18 @@ def current_alias(session: Session, name: str, default_alias: str, default: str)
 
 
 def apply_move(session: Session, move: Move, current: Alias | None) -> Alias:
-    """Point the alias at its target. Raises Conflict when it has moved meanwhile."""
+    """Point the alias at its target. Raises Conflict when it has moved meanwhile.
+
+    An experiment that runs on its traffic ends: its control is what the alias was.
+    """
     source = None if current is None else current.target
+    before = 0 if current is None else current.version
+    if move.expected_version is not None and before != move.expected_version:
+        raise Conflict(
+            f"The alias {move.alias} has moved {before} times, not {move.expected_version}: it is "
+            "not what the experiment's arms were compared with any more.",
+            code="alias_moved",
+        )
     if move.expected is not None and source != move.expected:
         raise Conflict(
             f"The alias {move.alias} points at {source}, not at {move.expected} any more.",
@@ -68,7 +81,7 @@ def apply_move(session: Session, move: Move, current: Alias | None) -> Alias:
         )
     kept = None if current is None else current.serving
     serving = kept if move.serving is None else move.serving.to_json()
-    at, version = now(), (0 if current is None else current.version) + 1
+    at, version = now(), before + 1
     if current is None or current.version == 0:
         row = Alias(
             project_id=DEFAULT_PROJECT,
@@ -126,22 +139,24 @@ def apply_move(session: Session, move: Move, current: Alias | None) -> Alias:
             created_at=at,
         )
     )
+    end_for_alias(session, move.alias, f"The alias moved to {move.target} ({move.kind}).")
     if move.gate_id is not None and move.kind == "promoted":
         session.execute(update(GateRun).where(GateRun.id == move.gate_id).values(promoted=True))
     return row
 
 
-def check_gate(session: Session, move: Move) -> str:
-    """What the gate run that allows `move` was compared with.
+def check_gate(session: Session, gate_id: str, alias: str, candidate: str) -> str:
+    """What the gate run that allows the alias to move to the candidate compared it with.
 
-    Raises InvalidRequest unless it is whole, of this alias and adapter, and says to promote.
+    The candidate is an adapter or an arm. Raises InvalidRequest unless the run is whole, of this
+    alias and candidate, and says to promote.
     """
-    run = session.get(GateRun, move.gate_id)
+    run = session.get(GateRun, gate_id)
     if run is None or run.project_id != DEFAULT_PROJECT:
-        raise NotFound(f"There is no gate run {str(move.gate_id)[:64]!r}.", param="gate")
+        raise NotFound(f"There is no gate run {gate_id[:64]!r}.", param="gate")
     for field, wanted, found in (
-        ("alias", move.alias, run.alias),
-        ("adapter", move.target, run.adapter_id),
+        ("alias", alias, run.alias),
+        ("adapter", candidate, run.adapter_id),
         ("status", "completed", run.status),
         ("verdict", "promote", run.verdict),
     ):
@@ -190,6 +205,7 @@ def aliases_of(session: Session, target: str) -> list[str]:
 
 def delete_alias(session: Session, name: str) -> bool:
     """Forget an alias; its history stays. False where there was none."""
+    end_for_alias(session, name, "The alias was deleted.")
     found: Any = session.execute(
         delete(Alias).where(Alias.project_id == DEFAULT_PROJECT, Alias.name == name)
     )

@@ -115,6 +115,7 @@ class GateRunObject(BaseModel):
     """queued, running, completed, failed or cancelled."""
     alias: str
     adapter: str
+    """The candidate: an adapter, or `arm:EXPERIMENT:ARM` of an experiment."""
     champion: str | None
     evaluation_file: str
     job: str | None

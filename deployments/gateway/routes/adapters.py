@@ -12,6 +12,7 @@ from cluster.adapters import AdapterFiles
 from cluster.ids import DEFAULT_PROJECT
 from cluster.records import Adapter, now
 from deployments.errors import Conflict, NotFound
+from deployments.experiments.changes import running_with
 from deployments.gateway.downloads import send_stored
 from deployments.gateway.objects import Deleted
 from deployments.gateway.pages import Page, PageQuery, PageQueryDependency, take_page
@@ -80,7 +81,7 @@ async def retrieve_adapter_file(adapter_id: str, name: str, parts: Parts) -> Str
 
 @router.delete("/{adapter_id}", summary="Delete an adapter")
 async def delete_adapter(adapter_id: str, parts: Parts) -> Deleted:
-    """Delete an adapter version that no alias points at. It answers no more from now on."""
+    """Delete an adapter version that no alias or experiment answers by. It answers no more."""
 
     def remove(session: Session) -> AdapterFiles:
         row = _find(session, adapter_id)
@@ -88,6 +89,12 @@ async def delete_adapter(adapter_id: str, parts: Parts) -> Deleted:
         if used:
             raise Conflict(
                 f"The adapter answers for the alias {', '.join(used)}. Move it first.",
+                param="adapter_id",
+                code="adapter_in_use",
+            )
+        if running := running_with(session, adapter_id):
+            raise Conflict(
+                f"The adapter answers for an arm of {', '.join(running)}. Stop that first.",
                 param="adapter_id",
                 code="adapter_in_use",
             )

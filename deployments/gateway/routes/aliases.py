@@ -6,6 +6,7 @@ that are under way are answered to their end by what they began with.
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
@@ -14,11 +15,14 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cluster.adapters import ADAPTER_PREFIX
+from cluster.arms import ARM_PREFIX, read_arm_reference
 from cluster.ids import DEFAULT_PROJECT
 from cluster.records import Alias, AliasMove
 from deployments.errors import InvalidRequest, NotFound
+from deployments.experiments.changes import version_compared
 from deployments.gateway.bodies import Body, Text
 from deployments.gateway.directory import ALIAS_TTL_S
+from deployments.gateway.experiments.pinning import pinned_serving
 from deployments.gateway.objects import Deleted
 from deployments.gateway.pages import Page, PageQuery, PageQueryDependency, take_page
 from deployments.gateway.registry.moves import (
@@ -31,8 +35,9 @@ from deployments.gateway.registry.moves import (
 )
 from deployments.gateway.registry.objects import AliasMoveObject, AliasObject
 from deployments.gateway.services import Services, services
+from deployments.serving import Serving
 
-__all__ = ["router"]
+__all__ = ["MovedAlias", "move_alias", "router"]
 
 router = APIRouter(prefix="/v1/aliases", tags=["Aliases"])
 Parts = Annotated[Services, Depends(services)]
@@ -52,7 +57,11 @@ class Promotion(Body):
     """Point an alias at another version."""
 
     target: Annotated[Text, Field(min_length=1, max_length=256)]
-    """Id of an adapter, or of a served model."""
+    """Id of an adapter or of a served model, or `arm:EXPERIMENT:ARM` of an experiment on this
+    alias: then its prompt and retrieval come with it."""
+    serving: Serving | None = None
+    """Prompt and retrieval that go with it, where `override` is true; absent: the alias keeps its
+    own."""
     gate: Annotated[Text, Field(max_length=64)] | None = None
     """The gate run that says to promote it."""
     override: bool = False
@@ -172,14 +181,23 @@ async def promote(name: str, body: Promotion, parts: Parts) -> MovedAlias:
             param="override" if body.gate is None else "reason",
             code="gate_required",
         )
-    kind = "promoted" if body.gate is not None else "override"
-    move = Move(name, body.target, kind, body.reason, body.gate)  # type: ignore[arg-type]
-    if body.gate is not None:
-        champion = await parts.database.run(
-            lambda session: check_gate(session, move), read_only=True
+    if body.serving is not None and body.gate is not None:
+        raise InvalidRequest(
+            "serving needs `override`: a gate's word is about what it compared.",
+            param="serving",
+            code="invalid_value",
         )
-        move = Move(name, body.target, "promoted", body.reason, body.gate, expected=champion)
-    return await _move(parts, move)
+    if body.gate is None:
+        move = Move(name, body.target, "override", body.reason, serving=body.serving)
+    else:
+        gate = body.gate
+        champion = await parts.database.run(
+            lambda session: check_gate(session, gate, name, body.target), read_only=True
+        )
+        move = Move(name, body.target, "promoted", body.reason, gate, expected=champion)
+    if move.serving is not None:
+        move = replace(move, serving=await pinned_serving(parts, move.serving, "serving.prompt"))
+    return await move_alias(parts, move)
 
 
 @router.post("/{name}/rollback", summary="Roll an alias back")
@@ -201,11 +219,17 @@ async def rollback(name: str, body: Rollback, parts: Parts) -> MovedAlias:
             serving=serving,
         )
 
-    return await _move(parts, await parts.database.run(read, read_only=True))
+    return await move_alias(parts, await parts.database.run(read, read_only=True))
 
 
-async def _move(parts: Services, move: Move) -> MovedAlias:
+async def move_alias(parts: Services, move: Move) -> MovedAlias:
+    """Load the target everywhere, then move the alias. An arm brings its prompt and retrieval."""
     target = await parts.directory.resolve(move.target, "target")
+    if (arm := read_arm_reference(move.target)) is not None:
+        version = await parts.database.run(
+            lambda session: version_compared(session, arm[0], move.alias), read_only=True
+        )
+        move = replace(move, target=target.name, serving=target.serving, expected_version=version)
     if target.alias is not None:
         raise InvalidRequest(
             f"target is the alias {target.alias}; an alias points at a model or an adapter.",
@@ -232,6 +256,7 @@ async def _move(parts: Services, move: Move) -> MovedAlias:
 async def _settled(parts: Services, name: str) -> None:
     """Return once no gateway replica answers by what the alias meant before."""
     parts.directory.forget(name)
+    parts.experiments.forget()
     await asyncio.sleep(ALIAS_TTL_S)
 
 
@@ -247,7 +272,7 @@ def _current(session: Session, parts: Services, name: str) -> Alias | None:
 
 
 def _check_name(parts: Services, name: str) -> None:
-    if name in parts.models or name.startswith(ADAPTER_PREFIX):
+    if name in parts.models or name.startswith((ADAPTER_PREFIX, ARM_PREFIX)):
         raise InvalidRequest(
             f"{name[:128]!r} is the name of a model, which no alias may have.",
             param="name",

@@ -19,12 +19,14 @@ from deployments.gateway.request_context import (
     request_id,
 )
 from deployments.gateway.services import Services, services
+from deployments.gateway.shadows import start_shadows
 from deployments.gateway.users import USER_HEADER
 from deployments.model.messages import Part
 from deployments.tracing.inputs import request_input
 
 __all__ = ["router"]
 
+_STREAMING: Final = frozenset({"stream", "stream_options"})
 _ROLES: Final = ("system", "developer", "user", "assistant", "tool", "function")
 
 router = APIRouter()
@@ -48,21 +50,42 @@ async def create_chat_completion(
     )
     grounded = body.get("file_search") is not None
     user = request.headers.get(USER_HEADER)
-    choice = await choose(services, body, trace, user, grounded=grounded)
+    background = is_background(request)
+    choice = await choose(services, body, trace, user, grounded=grounded, background=background)
     trace.question = question_of(messages)
     if isinstance(metadata := body.get("metadata"), dict):
         trace.body["metadata"] = metadata
-    parts: AsyncIterator[Part]
+    whole = {name: value for name, value in body.items() if name not in _STREAMING}
+    return await answer(
+        request,
+        _parts(request, services, body, messages, choice),
+        streamed=bool(body.get("stream")),
+        read_answer=answer_text,
+        ended=lambda: start_shadows(
+            request,
+            services,
+            choice,
+            whole,
+            lambda again, chosen: _parts(again, services, whole, messages, chosen),
+            answer_text,
+        ),
+    )
+
+
+def _parts(
+    request: Request,
+    services: Services,
+    body: dict[str, Any],
+    messages: list[dict[str, Any]],
+    choice: Choice,
+) -> AsyncIterator[Part]:
     if choice.prompt is not None:
-        parts = _prompted(request, services, body, messages, choice)
-    elif grounded:
-        call = model_call(request, body, "chat", choice.target)
-        parts = services.answerer.chat(call, trace, choice)
-    else:
-        call = model_call(request, body, "chat", choice.target)
-        trace.begin("generate")
-        parts = services.models[choice.target.base].generate(call)
-    return await answer(request, parts, streamed=bool(body.get("stream")), read_answer=answer_text)
+        return _prompted(request, services, body, messages, choice)
+    trace, call = current_trace(request), model_call(request, body, "chat", choice.target)
+    if body.get("file_search") is not None:
+        return services.answerer.chat(call, trace, choice)
+    trace.begin("generate")
+    return services.models[choice.target.base].generate(call)
 
 
 async def _prompted(

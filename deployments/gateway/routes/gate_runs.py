@@ -1,4 +1,4 @@
-"""`/v1/gate_runs`: an adapter against what an alias answers by, and what came of it."""
+"""`/v1/gate_runs`: an adapter or an arm against what an alias answers by, and what came of it."""
 
 import asyncio
 from typing import Annotated, Any
@@ -9,9 +9,11 @@ from pydantic import AfterValidator, Field
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from cluster.arms import read_arm_reference
 from cluster.ids import DEFAULT_PROJECT, new_id
 from cluster.records import GateRun, now
 from deployments.errors import InvalidRequest, NotFound
+from deployments.experiments.changes import version_compared
 from deployments.gateway.attachments import find_file
 from deployments.gateway.bodies import Body, FileId, Text, tree
 from deployments.gateway.fine_tuning.gates import gate_settings
@@ -29,6 +31,8 @@ class GateCreate(Body):
     """Compare an adapter with what an alias answers by."""
 
     adapter: Annotated[Text, Field(min_length=1, max_length=256)]
+    """Id of an adapter, or `arm:EXPERIMENT:ARM` of an experiment on the alias: then model, prompt
+    and retrieval are compared with the experiment's control."""
     alias: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
     evaluation_file: FileId
     settings: Annotated[dict[str, Any], AfterValidator(tree)] = Field(default_factory=dict)
@@ -38,9 +42,16 @@ class GateCreate(Body):
 async def create_gate_run(body: GateCreate, parts: Parts) -> GateRunObject:
     """Queue a comparison. Where it says to promote, the alias moves by itself."""
     target = await parts.directory.resolve(body.adapter, "adapter")
-    if target.adapter is None or target.alias is not None:
+    arm = read_arm_reference(body.adapter)
+    if arm is not None:
+        experiment_id, _ = arm
+        await parts.database.run(
+            lambda session: version_compared(session, experiment_id, body.alias), read_only=True
+        )
+    elif target.adapter is None or target.alias is not None:
         raise InvalidRequest(
-            f"adapter is {body.adapter[:128]!r}; the gate compares an adapter version.",
+            f"adapter is {body.adapter[:128]!r}; the gate compares an adapter version "
+            "or an arm of an experiment.",
             param="adapter",
             code="invalid_value",
         )
@@ -54,7 +65,7 @@ async def create_gate_run(body: GateCreate, parts: Parts) -> GateRunObject:
             project_id=DEFAULT_PROJECT,
             status="queued",
             alias=body.alias,
-            adapter_id=target.name,
+            adapter_id=target.name if arm is None else body.adapter,
             evaluation_file=body.evaluation_file,
             settings=settings,
             created_at=now(),

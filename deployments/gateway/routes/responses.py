@@ -27,6 +27,7 @@ from deployments.gateway.responses.bodies import ResponseCreate
 from deployments.gateway.responses.objects import input_items, new_response, public_response
 from deployments.gateway.responses.rendering import Rendering
 from deployments.gateway.services import Services, services
+from deployments.gateway.shadows import start_shadows
 from deployments.gateway.users import USER_HEADER
 from deployments.model.messages import Part
 from deployments.tracing.inputs import request_input
@@ -49,18 +50,27 @@ async def create_response(request: Request, body: ResponseCreate, parts: Parts) 
         )
     named = body.model_dump(include={"model", "prompt", "user", "safety_identifier"})
     user = request.headers.get(USER_HEADER)
-    choice = await choose(parts, named, trace, user, grounded=body.search is not None)
+    background, grounded = is_background(request), body.search is not None
+    choice = await choose(parts, named, trace, user, grounded=grounded, background=background)
     if body.metadata:
         trace.body["metadata"] = dict(body.metadata)
-    body = body.model_copy(update={"model": choice.target.name})
     messages = [*await _earlier(parts, body.previous_response_id), *body.messages]
     trace.body["input"] = _input(body, messages, parts.settings.tracing.max_input_characters)
     trace.question = question_of(messages)
+    whole = body.model_copy(update={"stream": False, "store": False})
     return await answer(
         request,
         _answered(request, parts, body, messages, choice),
         streamed=bool(body.stream),
         read_answer=lambda _data: trace.answer or "",
+        ended=lambda: start_shadows(
+            request,
+            parts,
+            choice,
+            named,
+            lambda again, chosen: _answered(again, parts, whole, messages, chosen),
+            lambda _data: "",
+        ),
     )
 
 
@@ -132,6 +142,7 @@ async def _answered(
     choice: Choice,
 ) -> AsyncGenerator[Part, None]:
     trace = current_trace(request)
+    body = body.model_copy(update={"model": choice.target.name})
 
     async def save(response: dict[str, Any], text: str) -> None:
         if response["store"]:

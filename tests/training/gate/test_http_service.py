@@ -101,6 +101,12 @@ def test_an_answer_is_asked_for_greedily(api: Api) -> None:
     ]
 
 
+def test_questions_about_documents_name_their_stores(api: Api) -> None:
+    search = {"vector_store_ids": ["vs_1"]}
+    HttpService(api.url, file_search=search).chat("banking", ASK, (), max_tokens=9, seed=3)
+    assert api.asked[0][1]["file_search"] == search
+
+
 def test_a_text_is_continued_from_its_tokens(api: Api) -> None:
     answer = HttpService(api.url).complete("banking", (1, 2), max_tokens=9, seed=3)
     assert (answer.text, answer.cut) == (" Paris", True)

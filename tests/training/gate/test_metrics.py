@@ -37,4 +37,5 @@ def test_auto_goes_by_the_length_of_nine_of_ten_references() -> None:
     short, long = "card arrival", "one two three four five six seven eight nine"
     assert choose_metric("auto", [short] * 9 + [long], 8).name == "exact_match"
     assert choose_metric("auto", [short] * 8 + [long] * 2, 8).name == "log_likelihood"
+    assert choose_metric("auto", [long], 8, by_weights=False).name == "token_f1"
     assert choose_metric("token_f1", [short], 8).name == "token_f1"

@@ -13,7 +13,7 @@ from cluster.adapters import store_adapter
 from cluster.database import Database
 from cluster.errors import DatabaseError, UnreachableError
 from cluster.ids import DEFAULT_PROJECT, new_id
-from cluster.records import Adapter, GateRun, StoredFile
+from cluster.records import Adapter, Experiment, GateRun, StoredFile
 from cluster.settings import HttpSettings, ModelSettings, Settings
 from cluster.storage import ByteStore
 from tests.fixtures.system import free_port
@@ -47,7 +47,7 @@ class Aliases:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 assert self.path == f"/v1/aliases/{ALIAS}"
-                self._answer(200, {"name": ALIAS, "target": state.target})
+                self._answer(200, {"name": ALIAS, "target": state.target, "version": 3})
 
             def do_POST(self) -> None:
                 assert self.path == f"/v1/aliases/{ALIAS}/promote"
@@ -208,6 +208,65 @@ def test_a_promotion_that_is_refused_leaves_the_verdict_and_says_why(place: Plac
     assert row.error["code"] == "promotion_failed"
     assert "the alias has moved" in row.error["message"]
     assert messages(place.database, place.job)[-1].startswith("Not promoted: ")
+
+
+def _arm(place: Place, model: str, moved: int = 3) -> str:
+    """Record an experiment on the alias since its move `moved`; the arm's name as a model."""
+    with place.database.session() as session:
+        session.add(
+            Experiment(
+                id="exp_1",
+                alias=ALIAS,
+                status="decided",
+                arms=[
+                    {"name": "control", "model": BASE, "prompt": None},
+                    {"name": "new", "model": model, "prompt": "p@0123456789ab"},
+                ],
+                salt="s",
+                state={"alias_version": moved, "share": 1.0, "stopped": {}},
+            )
+        )
+    return "arm:exp_1:new"
+
+
+def _by_arm(model: str, question: str) -> str:
+    return TRUE[question] if model == "arm:exp_1:new" else "?"
+
+
+def test_an_arm_is_asked_by_its_name_and_parity_does_not_apply_to_a_prompt(place: Place) -> None:
+    arm = _arm(place, BASE)
+    gate_id = place.gate(adapter_id=arm)
+    assert place.run(gate_id, _by_arm) == "promote"
+    row = gate_of(place.database, gate_id)
+    report = GateReport.model_validate(row.report)
+    assert (report.candidate.model, report.champion.model) == (arm, "arm:exp_1:control")
+    assert row.champion == BASE
+    checks = {check.name: check for check in report.verdict.checks}
+    assert checks["parity"].result == checks["template"].result == "pass"
+    assert "same weights" in checks["parity"].reason
+    assert b"same weights" in place.store.read(str(row.page_key))
+    assert place.aliases.promotions == [{"target": arm, "gate": gate_id}]
+
+
+def test_the_weights_of_an_arm_s_adapter_are_checked(place: Place) -> None:
+    gate_id = place.gate(adapter_id=_arm(place, place.adapter))
+    assert place.run(gate_id, _by_arm) == "promote"
+    report = GateReport.model_validate(gate_of(place.database, gate_id).report)
+    assert report.evidence.parity.probes
+    assert report.evidence.size.adapter_bytes > 0
+
+
+def test_an_arm_is_not_compared_once_the_alias_has_moved(place: Place) -> None:
+    gate_id = place.gate(adapter_id=_arm(place, BASE, moved=2))
+    with pytest.raises(GateError, match="has moved since"):
+        place.run(gate_id, _by_arm)
+
+
+def test_a_prompt_cannot_be_judged_by_the_likelihood_of_weights(place: Place) -> None:
+    arm = _arm(place, BASE)
+    gate_id = place.gate(adapter_id=arm, settings={"metric": "log_likelihood"})
+    with pytest.raises(GateError, match="an arm with a prompt"):
+        place.run(gate_id, _by_arm)
 
 
 def _deleted(place: Place) -> None:

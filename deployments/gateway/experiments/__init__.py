@@ -1,0 +1,1 @@
+"""Experiments over HTTP: bodies, objects, and the pinning of their arms."""
