@@ -121,17 +121,16 @@ def plan_rule(plan: MonitorPlan, looks: float, current: int, reference: int) -> 
         for embedded in (True, False)
     ]
     watched = [family for family in families if family]
-    levels = {
-        name: level(
+    levels: dict[str, float] = {}
+    for family in watched:
+        own = level(
             plan.false_alarms / len(watched),
             looks_a_month=looks,
             signals=len(family),
             looks=plan.persistence,
             shared=current / (current + reference),
         )
-        for family in watched
-        for name in family
-    }
+        levels.update(dict.fromkeys(family, own))
     return Rule(levels, plan.persistence, calm_looks=plan.calm_looks)
 
 

@@ -8,8 +8,12 @@ counts that in.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from statistics import NormalDist
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["Decision", "Persistence", "Rule", "decide", "level"]
 
@@ -110,9 +114,15 @@ def level(
 
 def _all_beyond(bound: float, looks: int, shared: float) -> float:
     """P(all of `looks` standard normals with correlation `shared` are beyond `bound`)."""
-    import numpy as np
     from scipy.special import ndtr
 
-    places, weights = np.polynomial.hermite_e.hermegauss(_POINTS)
+    places, weights = _hermite()
     each = ndtr((math.sqrt(shared) * places - bound) / math.sqrt(1 - shared))
     return float((weights @ each**looks) / math.sqrt(2 * math.pi))
+
+
+@cache
+def _hermite() -> "tuple[NDArray[Any], NDArray[Any]]":
+    import numpy as np
+
+    return np.polynomial.hermite_e.hermegauss(_POINTS)
