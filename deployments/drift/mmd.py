@@ -58,13 +58,16 @@ def kernel_of(rows: "NDArray[Any]", sampled: "NDArray[Any]") -> "NDArray[Any]":
     import numpy as np
 
     squares = np.einsum("ij,ij->i", rows, rows)
-    distances = squares[:, None] + squares[None, :] - 2 * rows @ rows.T
+    distances: NDArray[Any] = rows @ (-2 * rows.T)
+    distances += squares[:, None]
+    distances += squares[None, :]
     np.maximum(distances, 0, out=distances)
     among = distances[np.ix_(sampled, sampled)]
     median = float(np.median(among[np.triu_indices(len(sampled), 1)])) or 1.0
-    kernel: NDArray[Any] = np.exp(distances / np.float32(-2 * median))
-    np.fill_diagonal(kernel, 0.0)
-    return kernel
+    distances *= np.float32(-0.5 / median)
+    np.exp(distances, out=distances)
+    np.fill_diagonal(distances, 0.0)
+    return distances
 
 
 def mmd_of_labels(kernel: "NDArray[Any]", labels: "NDArray[Any]") -> "NDArray[Any]":
