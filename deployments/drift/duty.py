@@ -6,7 +6,7 @@ import zlib
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import delete, or_, select, update
 from sqlalchemy.orm import Session
 
 from cluster.errors import EverloopError
@@ -34,6 +34,8 @@ _FEWEST_REFERENCE: Final = 200
 _FIRST_PAUSE_S: Final = 10
 _LONGEST_PAUSE_S: Final = 3600
 _TOLD_TOPICS: Final = 5
+_KEPT_REPORTS: Final = 500
+"""Of a monitor; a report with topics has some ten kilobytes."""
 
 
 class _NotYetError(EverloopError):
@@ -226,6 +228,8 @@ class DriftDuty:
                 body=report.model_dump(mode="json"),
             )
         )
+        session.flush()
+        _forget_reports(session, row.id)
         row.state = claimed.progress.looked(
             report.current.last_trace,
             claimed.progress.after or claimed.progress.reference_until,
@@ -272,6 +276,20 @@ class DriftDuty:
         """The record while its lease is ours: what was changed meanwhile has ended it."""
         row = session.get(DriftMonitor, claimed.id, with_for_update=True)
         return row if row is not None and row.lease_until == claimed.lease else None
+
+
+def _forget_reports(session: Session, monitor_id: str) -> None:
+    """Delete the oldest looks beyond what is kept; those of alerts stay."""
+    own = select(DriftReport.id).where(DriftReport.monitor_id == monitor_id)
+    last = session.scalar(own.order_by(DriftReport.id.desc()).offset(_KEPT_REPORTS).limit(1))
+    if last is not None:
+        session.execute(
+            delete(DriftReport).where(
+                DriftReport.monitor_id == monitor_id,
+                DriftReport.id <= last,
+                DriftReport.alert_id.is_(None),
+            )
+        )
 
 
 def _why_not(plan: MonitorPlan, progress: Progress, unseen: int) -> str:

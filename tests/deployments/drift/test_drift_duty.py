@@ -211,6 +211,21 @@ async def test_vectors_are_kept_and_bounded(
     assert kept() == 100
 
 
+async def test_old_reports_go_unless_they_raised_an_alert(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deployments.drift.duty._KEPT_REPORTS", 2)
+    await watched.after(questions(CARDS, 300))
+    first, second = watched.reports()
+    with watched.database.session() as session:
+        session.get_one(DriftReport, first.id).alert_id = "alert_1"
+    await watched.after(questions(CARDS, 100, 1))
+    kept = [report.id for report in watched.reports()]
+    assert first.id in kept
+    assert second.id not in kept
+    assert len(kept) == 3
+
+
 async def test_fixed_dates_and_last_days_are_references(database: Database, tmp_path: Path) -> None:
     at = now()
     dates = {"type": "dates", "begin": at - 500, "end": at - 100}
