@@ -128,7 +128,7 @@ async def test_a_failure_is_tried_again_ever_later_until_it_is_given_up(
     with serving(hook) as url:
         duty = duty_of(database, tmp_path, WebhookSettings(url=url), max_attempts=3)
         found = raised(database)
-        waits = []
+        waits: list[int] = []
         for _ in range(3):
             await duty.turn()
             at = alert(database, found).deliver_at

@@ -14,7 +14,7 @@ def trace(
 
 def said(name: str, of: str, **more: object) -> dict[str, list[Feedback]]:
     row = Feedback(
-        **{  # type: ignore[arg-type]
+        **{
             "id": name,
             "trace_id": of,
             "review": "accepted",

@@ -116,13 +116,14 @@ async def test_background_shadow_and_other_requests_are_left_out(
     watched = Watched(database, tmp_path, {**PLAN, "filters": filters})
     ours: dict[str, Any] = {"alias": "assistant", "body": {"vector_store_ids": ["vs_0", "vs_1"]}}
     add_traces(database, questions(CARDS, 150), **ours)
-    for other in (
+    others: tuple[dict[str, Any], ...] = (
         {"alias": "other"},
         {"shadow_of": "trace_1"},
         {"body": {**ours["body"], "background": True}},
         {"body": {"vector_store_ids": ["vs_10"]}},
         {"body": {}},
-    ):
+    )
+    for other in others:
         add_traces(database, questions(CARDS, 60), **{**ours, **other})
     await watched.turned()
     assert watched.record().state["reference_until"] is None

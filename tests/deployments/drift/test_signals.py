@@ -8,7 +8,7 @@ from deployments.drift.signals import feedback_value, observe
 
 def trace(**more: object) -> Trace:
     return Trace(
-        **{  # type: ignore[arg-type]
+        **{
             "id": "trace_1",
             "status": 200,
             "question": " Why? ",

@@ -16,7 +16,8 @@ PERMUTATIONS = 400
 
 
 def unit(rows: NDArray[Any]) -> NDArray[Any]:
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    found: NDArray[Any] = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return found
 
 
 def test_psi_is_the_sum_over_bins_with_half_a_request_added() -> None:
