@@ -56,10 +56,10 @@ class DriftSettings(Section):
 class WebhookSettings(Section):
     """Somebody who is told of alerts."""
 
-    url: str = Field(min_length=1, max_length=2048)
-    """Gets a POST with JSON."""
+    url: str = Field(pattern=r"^https?://[^\s/]", max_length=2048)
+    """Gets a POST with JSON; `http://…` or `https://…`. Redirects are not followed."""
     secret_env: str | None = None
-    """Variable with the key that signs the body (HMAC-SHA256)."""
+    """Variable with the key that signs deliveries (HMAC-SHA256, as standardwebhooks.com says)."""
     kinds: tuple[str, ...] = ()
     """Kinds of alerts that it gets; none: all."""
 

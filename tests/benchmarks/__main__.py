@@ -1,7 +1,7 @@
 """Runs the benchmarks one after the other: `make bench`, or `make bench ARGS="startup"` for some.
 
-`retrieval` drives the Everloop that is up, `grounding_stages`, `training_rate` and
-`training_memory` need their data named, `banking77` takes most of an hour: they are run by their
+`retrieval` drives the Everloop that is up, `grounding_stages`, `training_rate`, `training_memory`
+and `drift` need their data named, `banking77` takes most of an hour: they are run by their
 own commands.
 """
 
