@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from cluster.errors import ApiError, UnreachableError
+from cluster.settings import load_settings
 
 if TYPE_CHECKING:
     from openai import OpenAI
     from openai.types import VectorStore
 
-__all__ = ["find_store", "openai_client", "require_store", "translated_errors"]
+__all__ = ["connected", "find_store", "openai_client", "require_store", "translated_errors"]
 
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -60,6 +61,14 @@ def translated_errors(base_url: str) -> Iterator[None]:
         ) from error
     except openai.APIError as error:
         raise ApiError(f"{base_url} broke off: {error.message}") from error
+
+
+@contextmanager
+def connected(base_url: str | None, *, timeout_s: float = 600.0) -> Iterator["OpenAI"]:
+    """A client of `base_url`, by default of where the settings say, with its errors translated."""
+    url = base_url or load_settings().base_url
+    with translated_errors(url), openai_client(url, timeout_s=timeout_s) as client:
+        yield client
 
 
 def find_store(client: "OpenAI", name: str) -> "VectorStore | None":

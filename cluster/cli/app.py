@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from cluster.cli.alerts import alerts
 from cluster.cli.data import data
 from cluster.cli.drift import drift
 from cluster.cli.evaluation import evaluation
@@ -36,6 +37,7 @@ app.add_typer(experiments, name="experiments")
 app.add_typer(feedback, name="feedback")
 app.add_typer(traces, name="traces")
 app.add_typer(drift, name="drift")
+app.add_typer(alerts, name="alerts")
 
 
 @app.command()

@@ -101,17 +101,3 @@ def dataset(
         report, topic, kind, out, drafts=drafts, base_url=base_url, as_json=as_json
     )
     return None
-
-
-@drift.command()
-@guarded
-def alerts(
-    status: Annotated[
-        Literal["open", "acknowledged", "resolved"] | None, typer.Option(help="Only these.")
-    ] = None,
-    base_url: BaseUrl = None,
-    as_json: AsJson = False,
-) -> int | None:
-    """List what drift has raised, and how many webhooks were told."""
-    import_module(_COMMANDS).alerts(status, base_url=base_url, as_json=as_json)
-    return None

@@ -1,9 +1,7 @@
 """What stands of the improvement path, and its moves, as tables and JSON."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +14,7 @@ from cluster.client import openai_client, translated_errors
 from cluster.errors import ApiError, SettingsError
 from cluster.settings import load_settings
 from cluster.tables import plain_table, show_table
+from cluster.terminal import print_json, shown_time
 
 __all__ = [
     "run_adapters",
@@ -41,12 +40,14 @@ def run_jobs(base_url: str | None, *, as_json: bool) -> None:
     """List the fine-tuning jobs, newest first."""
     found = _get(base_url, "/fine_tuning/jobs?limit=100")
     if as_json:
-        _print(found)
+        print_json(found)
         return
     table = plain_table("job", "status", "model", "adapter", "made")
     for job in found["data"]:
         adapter = job["fine_tuned_model"] or "-"
-        table.add_row(job["id"], job["status"], job["model"], adapter, _time(job["created_at"]))
+        table.add_row(
+            job["id"], job["status"], job["model"], adapter, shown_time(job["created_at"])
+        )
     _show(table, found["data"], "No job was made yet: `everloop train FILE` makes one.")
 
 
@@ -54,7 +55,7 @@ def run_wish(job_id: str, wish: str, base_url: str | None, *, as_json: bool) -> 
     """Cancel, pause or resume a job."""
     job = _post(base_url, f"/fine_tuning/jobs/{job_id}/{wish}", {}, "job")
     if as_json:
-        _print(job)
+        print_json(job)
     else:
         asked = f", asked to {wish}" if job["status"] == "running" and wish != "resume" else ""
         print(f"{job['id']} is {job['status']}{asked}")
@@ -64,7 +65,7 @@ def run_adapters(base_url: str | None, *, as_json: bool) -> None:
     """List the adapter versions, newest first."""
     found = _get(base_url, "/adapters?limit=100")
     if as_json:
-        _print(found)
+        print_json(found)
         return
     table = plain_table("adapter", "kind", "MiB", "job", "aliases", "made")
     for row in found["data"]:
@@ -74,7 +75,7 @@ def run_adapters(base_url: str | None, *, as_json: bool) -> None:
             f"{row['bytes'] / _MIB:.1f}",
             str(row["lineage"].get("job", "-")),
             ", ".join(row["aliases"]) or "-",
-            _time(row["created_at"]),
+            shown_time(row["created_at"]),
         )
     _show(table, found["data"], "No adapter yet: `everloop train FILE` makes one.")
 
@@ -86,12 +87,12 @@ def run_aliases(name: str | None, base_url: str | None, *, as_json: bool) -> Non
     if name is not None and not found["data"]:
         _get(base_url, f"/aliases/{name}", "alias")  # is there such a one?
     if as_json:
-        _print(found)
+        print_json(found)
         return
     if name is None:
         table = plain_table("alias", "answers by", "moves", "since")
         for row in found["data"]:
-            since = _time(row["updated_at"]) if row["version"] else "-"
+            since = shown_time(row["updated_at"]) if row["version"] else "-"
             table.add_row(row["id"], row["target"], str(row["version"]), since)
     else:
         table = plain_table("move", "how", "from", "to", "why", "at")
@@ -102,7 +103,7 @@ def run_aliases(name: str | None, base_url: str | None, *, as_json: bool) -> Non
                 row["source"] or "-",
                 row["target"],
                 Text(row["reason"] or row["gate"] or "-"),
-                _time(row["created_at"]),
+                shown_time(row["created_at"]),
             )
     _show(table, found["data"], f"{name} has not moved.")
 
@@ -150,7 +151,7 @@ def run_gate_page(gate_id: str, page: Path | None, base_url: str | None, *, as_j
                 fix="Give --page a file in a folder that there is.",
             ) from error
     if as_json:
-        _print(run)
+        print_json(run)
         return
     print(f"{run['id']}: {run['status']}, {run['adapter']} against {run['champion'] or '-'}")
     if run["verdict"]:
@@ -164,7 +165,7 @@ def run_gate_page(gate_id: str, page: Path | None, base_url: str | None, *, as_j
 
 def _moved(alias: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
-        _print(alias)
+        print_json(alias)
         return
     print(f"{alias['id']} answers by {alias['target']} (was {alias['previous'] or 'nothing'})")
     if alias["replicas"]:
@@ -200,11 +201,3 @@ def _show(table: Table, rows: list[Any], otherwise: str) -> None:
         show_table(console, table)
     else:
         console.print(otherwise, highlight=False)
-
-
-def _print(value: Any) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=False))
-
-
-def _time(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")

@@ -1,9 +1,6 @@
 """What `everloop drift` does, over HTTP."""
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -11,19 +8,19 @@ import yaml
 from rich.console import Console
 from rich.text import Text
 
-from cluster.client import openai_client, translated_errors
+from cluster.client import connected
 from cluster.errors import ApiError, SettingsError
-from cluster.settings import load_settings
 from cluster.tables import plain_table, show_table
+from cluster.terminal import print_json, shown_time
 
 if TYPE_CHECKING:
     from openai import OpenAI
 
-__all__ = ["alerts", "create", "dataset", "listed", "run", "show"]
+__all__ = ["create", "dataset", "listed", "run", "show"]
 
 _MONITOR: Final = "monitor_"
 _TOPICS: Final = 5
-_STYLES: Final = {"out": "red", "rose": "yellow", "fell": "yellow", "open": "red"}
+_STYLES: Final = {"out": "red", "rose": "yellow", "fell": "yellow"}
 
 
 def create(
@@ -39,23 +36,23 @@ def create(
     given = {key: value for key, value in filters.items() if value is not None}
     if given:
         settings = {**settings, "filters": {**settings.get("filters", {}), **given}}
-    with _service(base_url) as client:
+    with connected(base_url) as client:
         made = _post(client, "/drift/monitors", {"name": name, "settings": settings})
     _tell(made, f"{made['id']} watches from now on.", as_json=as_json)
 
 
 def listed(*, base_url: str | None, as_json: bool) -> None:
     """List the monitors."""
-    with _service(base_url) as client:
+    with connected(base_url) as client:
         found = _get(client, "/drift/monitors?limit=100")
     if as_json:
-        _print(found)
+        print_json(found)
         return
     table = plain_table("monitor", "name", "status", "looks", "last look", "drift", "error")
     for one in found["data"]:
         error = (one["error"] or {}).get("message", "-")
         drift = ", ".join(one["alarmed"]) or "-"
-        last = _time(one["looked_at"])
+        last = shown_time(one["looked_at"])
         looks = str(one["looks"])
         table.add_row(one["id"], one["name"] or "-", one["status"], looks, last, drift, error)
     _show(table, found["data"], "No monitor yet: `everloop drift create NAME` makes one.")
@@ -63,7 +60,7 @@ def listed(*, base_url: str | None, as_json: bool) -> None:
 
 def show(target: str, *, page: Path | None, base_url: str | None, as_json: bool) -> None:
     """Show a report, or the latest one of a monitor."""
-    with _service(base_url) as client:
+    with connected(base_url) as client:
         report_id = target
         if target.startswith(_MONITOR):
             newest = _get(client, f"/drift/monitors/{target}/reports?limit=1")["data"]
@@ -76,10 +73,10 @@ def show(target: str, *, page: Path | None, base_url: str | None, as_json: bool)
             text = client.get(f"/drift/reports/{report_id}/page", cast_to=str)
             page.write_text(text, encoding="utf-8")
     if as_json:
-        _print(report)
+        print_json(report)
         return
     console = Console()
-    console.print(Text(f"{report['id']}  {_time(report['created_at'])}"), highlight=False)
+    console.print(Text(f"{report['id']}  {shown_time(report['created_at'])}"), highlight=False)
     console.print(Text(report["summary"]), highlight=False, soft_wrap=True)
     show_table(console, _signals(report["signals"]))
     for topic in report["topics"][:_TOPICS]:
@@ -90,7 +87,7 @@ def show(target: str, *, page: Path | None, base_url: str | None, as_json: bool)
 
 def run(monitor_id: str, *, base_url: str | None, as_json: bool) -> None:
     """Ask for a look now."""
-    with _service(base_url) as client:
+    with connected(base_url) as client:
         found = _post(client, f"/drift/monitors/{monitor_id}/run", {})
     said = f"{monitor_id} looks within seconds: `everloop drift show {monitor_id}`."
     _tell(found, said, as_json=as_json)
@@ -110,7 +107,7 @@ def dataset(
     body = {"topic": topic, "kind": kind, "drafts": drafts}
     if out is not None:
         body["filename"] = out.name
-    with _service(base_url) as client:
+    with connected(base_url) as client:
         made = _post(client, f"/drift/reports/{report_id}/dataset", body)
         if out is not None:
             out.parent.mkdir(parents=True, exist_ok=True)
@@ -119,29 +116,6 @@ def dataset(
     if out is not None:
         said += f" Written: {out}"
     _tell(made, said, as_json=as_json)
-
-
-def alerts(status: str | None, *, base_url: str | None, as_json: bool) -> None:
-    """List the alerts of drift."""
-    wanted = "" if status is None else f"&status={status}"
-    with _service(base_url) as client:
-        found = _get(client, f"/alerts?kind=drift&limit=100{wanted}")
-    if as_json:
-        _print(found)
-        return
-    table = plain_table("alert", "status", "raised", "title", "told", "what")
-    for one in found["data"]:
-        told = sum(delivery["delivered_at"] is not None for delivery in one["deliveries"])
-        status_cell = Text(one["status"], style=_STYLES.get(one["status"], ""))
-        table.add_row(
-            one["id"],
-            status_cell,
-            _time(one["created_at"]),
-            Text(one["title"]),
-            f"{told} of {len(one['deliveries'])}",
-            Text(str(one["body"].get("summary", ""))),
-        )
-    _show(table, found["data"], "No alert.")
 
 
 def _signals(signals: Sequence[Mapping[str, Any]]) -> Any:
@@ -198,13 +172,6 @@ def _settings(config: Path | None) -> dict[str, Any]:
     return found
 
 
-@contextmanager
-def _service(base_url: str | None) -> "Iterator[OpenAI]":
-    url = base_url or load_settings().base_url
-    with translated_errors(url), openai_client(url) as client:
-        yield client
-
-
 def _get(client: "OpenAI", path: str) -> dict[str, Any]:
     return client.get(path, cast_to=dict[str, Any])
 
@@ -215,7 +182,7 @@ def _post(client: "OpenAI", path: str, body: Mapping[str, Any]) -> dict[str, Any
 
 def _tell(found: Mapping[str, Any], said: str, *, as_json: bool) -> None:
     if as_json:
-        _print(found)
+        print_json(found)
     else:
         Console().print(said, highlight=False, soft_wrap=True, markup=False)
 
@@ -229,11 +196,3 @@ def _show(table: Any, rows: Sequence[Any], empty: str) -> None:
 
 def _number(value: float | None, form: str) -> str:
     return "-" if value is None else format(value, form)
-
-
-def _time(seconds: int | None) -> str:
-    return "-" if seconds is None else f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}"
-
-
-def _print(value: Mapping[str, Any]) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=False))

@@ -1,6 +1,5 @@
 """What `everloop experiments` does, over HTTP."""
 
-import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from rich.console import Console
 from cluster.client import openai_client, translated_errors
 from cluster.errors import SettingsError
 from cluster.settings import load_settings
+from cluster.terminal import print_json
 from deployments.experiments.terminal import (
     print_events,
     print_experiment,
@@ -42,7 +42,7 @@ def listed(*, base_url: str | None, as_json: bool) -> None:
     with _client(base_url) as client:
         found: Any = client.get("/experiments?limit=100", cast_to=object)
     if as_json:
-        _print(found)
+        print_json(found)
     elif found["data"]:
         print_experiments(Console(), found["data"])
     else:
@@ -56,7 +56,7 @@ def show(experiment_id: str, *, follow: bool, base_url: str | None, as_json: boo
         while True:
             found: Any = client.get(f"/experiments/{experiment_id}", cast_to=object)
             if as_json:
-                _print(found)
+                print_json(found)
                 return
             if follow and console.is_terminal:
                 console.clear()
@@ -89,7 +89,7 @@ def promote(
     with _client(base_url) as client:
         moved: Any = client.post(f"/experiments/{experiment_id}/promote", body=body, cast_to=object)
     if as_json:
-        _print(moved)
+        print_json(moved)
         return
     prompt = moved["serving"].get("prompt")
     with_prompt = f" with the prompt {prompt}" if prompt else ""
@@ -102,7 +102,7 @@ def events(experiment_id: str, *, base_url: str | None, as_json: bool) -> None:
     with _client(base_url) as client:
         found: Any = client.get(path, cast_to=object)
     if as_json:
-        _print(found)
+        print_json(found)
     else:
         print_events(Console(), found["data"])
 
@@ -132,7 +132,7 @@ def offline(
                 page = service.comparison_page(str(one.comparison["id"]))
                 (out / f"{one.arm}.html").write_text(page, encoding="utf-8")
     if as_json:
-        _print([{"arm": one.arm, "run": one.run_id, **one.comparison} for one in compared])
+        print_json([{"arm": one.arm, "run": one.run_id, **one.comparison} for one in compared])
         return
     for one in compared:
         print(f"{one.arm} against {names[0]}")
@@ -154,13 +154,9 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _tell(experiment: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
-        _print(experiment)
+        print_json(experiment)
     else:
         print(said_of(experiment))
-
-
-def _print(value: Any) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 @contextmanager

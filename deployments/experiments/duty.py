@@ -91,7 +91,8 @@ class ExperimentDuty:
         followed = await self._read(row)
         for breach in followed.watch.breaches():
             if not breach.shared:
-                stop = partial(_stop_arm, experiment_id=row.id, breach=breach)
+                told = await asyncio.to_thread(self._told, followed.watch)
+                stop = partial(_stop_arm, experiment_id=row.id, breach=breach, report=told)
                 await self._parts.database.run(stop)
             elif self._clock() - followed.shared_at >= _SHARED_EVERY_S:
                 followed.shared_at = self._clock()
@@ -166,6 +167,12 @@ class ExperimentDuty:
         if await self._parts.database.run(act):
             await self._wake_trainer()
 
+    def _told(self, watch: Watch) -> dict[str, Any]:
+        """The report as things stand."""
+        ratio = watch.ratio()
+        decision = watch.decide(ratio_alarm=ratio.alarm)
+        return {"at": int(self._clock()), **watch.report(ratio, decision)}
+
     async def _wake_trainer(self) -> None:
         try:
             await self._parts.trainer.wake()
@@ -189,9 +196,12 @@ def _open(session: "Session") -> tuple[list[Experiment], list[Experiment]]:
     return list(running), list(promoting)
 
 
-def _stop_arm(session: "Session", experiment_id: str, breach: Breach) -> None:
+def _stop_arm(
+    session: "Session", experiment_id: str, breach: Breach, report: dict[str, Any]
+) -> None:
     row = changes.find_experiment(session, experiment_id)
     if row.status == "running" and breach.arm not in row.state["stopped"]:
+        session.execute(update(Experiment).where(Experiment.id == row.id).values(report=report))
         changes.stop_arm(session, row, breach.arm, breach.reason, "guardrail", **breach.data)
 
 

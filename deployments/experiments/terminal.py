@@ -1,13 +1,13 @@
 """Experiments in the terminal."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
 from cluster.tables import plain_table, show_table
+from cluster.terminal import shown_time
 
 __all__ = ["print_events", "print_experiment", "print_experiments", "said_of"]
 
@@ -32,7 +32,7 @@ def print_experiments(console: Console, rows: Sequence[Mapping[str, Any]]) -> No
             row["status"],
             ", ".join(arm["name"] for arm in row["arms"]),
             (row["decision"] or {}).get("outcome", "-"),
-            _time(row["created_at"]),
+            shown_time(row["created_at"]),
         )
     show_table(console, table)
 
@@ -81,7 +81,7 @@ def print_events(console: Console, rows: Sequence[Mapping[str, Any]]) -> None:
     """A row for each."""
     table = plain_table("at", "event", "what")
     for row in rows:
-        table.add_row(_time(row["created_at"]), row["type"], Text(row["message"]))
+        table.add_row(shown_time(row["created_at"]), row["type"], Text(row["message"]))
     show_table(console, table)
 
 
@@ -109,7 +109,3 @@ def _number(value: float | None) -> str:
 
 def _share(value: float | None) -> str:
     return "-" if value is None else f"{value:.1%}"
-
-
-def _time(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")

@@ -1,7 +1,6 @@
 """What `everloop feedback` does, over HTTP; rows to train on are made in `exporting.py`."""
 
 import getpass
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from cluster.client import openai_client, translated_errors
 from cluster.errors import ApiError, SettingsError
 from cluster.settings import load_settings
 from cluster.tables import plain_table, show_table, visible
+from cluster.terminal import print_json, shown_time
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -89,7 +89,7 @@ def listed(narrowing: Narrowing, most: int, *, base_url: str | None, as_json: bo
     with service(base_url) as client:
         found = list(islice(all_feedback(client, narrowing.query()), most))
     if as_json:
-        _print(found)
+        print_json(found)
         return
     if not found:
         print("There is no such feedback.")
@@ -99,7 +99,7 @@ def listed(narrowing: Narrowing, most: int, *, base_url: str | None, as_json: bo
         trace = one["trace"] or {}
         table.add_row(
             one["id"],
-            _day(one["created_at"]),
+            shown_time(one["created_at"]),
             one["review"],
             _cell(_gist(one)),
             _cell(trace.get("question") or one["trace_id"]),
@@ -117,7 +117,7 @@ def show(feedback_id: str, *, base_url: str | None, as_json: bool) -> None:
             options={"params": {"include[]": "trace"}},
         )
     if as_json:
-        _print(found)
+        print_json(found)
     else:
         _show(Console(), found)
 
@@ -153,7 +153,7 @@ def review(
                 _one_by_one(client, waiting, name, Console())
                 return
     if as_json:
-        _print(done)
+        print_json(done)
     else:
         accepted = sum(one["review"] == "accepted" for one in done)
         print(f"{accepted} accepted, {len(done) - accepted} rejected")
@@ -278,10 +278,6 @@ def _cell(text: str) -> Text:
     return Text(visible(text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"))
 
 
-def _day(epoch: int) -> str:
-    return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%d %H:%M")
-
-
 def _epoch(option: str, given: str | None) -> int | None:
     if given is None:
         return None
@@ -292,7 +288,3 @@ def _epoch(option: str, given: str | None) -> int | None:
             f"{option} {given!r} is no date.", fix="Such as 2026-01-31 or 2026-01-31T08:00 (UTC)."
         ) from None
     return int((at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp())
-
-
-def _print(value: Any) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=False))

@@ -17,7 +17,7 @@ from deployments.errors import DeadlineExceeded, RequestError, Unprocessable
 from deployments.gateway.choosing import Choice
 from deployments.gateway.directory import Target
 from deployments.gateway.grounding.generation import generate_text
-from deployments.gateway.prompting import prompt_errors, told_options, with_question
+from deployments.gateway.prompting import BY_SEARCH, prompt_errors, told_options, with_question
 from deployments.gateway.services import Services
 from deployments.model.messages import Part, Usage
 from deployments.prompts import Prompt
@@ -27,7 +27,6 @@ from deployments.tracing.draft import TraceDraft
 __all__ = ["Chain", "counted"]
 
 _SAMPLING: Final = ("temperature", "top_p", "seed")
-_BY_SEARCH: Final = ("passages", "highlights", "instructions")
 _SHOWN: Final = 200
 
 
@@ -57,7 +56,7 @@ class Chain:
             return choice
         given = with_question(prompt, choice.variables, messages)
         with prompt_errors():
-            known = prompt.check(given, later=_BY_SEARCH if self.grounded else ())
+            known = prompt.check(given, later=BY_SEARCH if self.grounded else ())
         ends = time.monotonic() + self.deadline_s
         outputs = await self._steps(prompt, known, choice.target, ends, 1, "")
         return replace(choice, variables={**choice.variables, **outputs}, spent=self.usage)

@@ -20,6 +20,8 @@ from deployments.gateway.bodies import storable
 from deployments.prompts import Prompt, PromptError, VariableError
 
 __all__ = [
+    "BY_SEARCH",
+    "FILLED",
     "QUESTION",
     "PromptUse",
     "check_grounded",
@@ -32,6 +34,10 @@ __all__ = [
 ]
 
 QUESTION: Final = "question"
+BY_SEARCH: Final = ("passages", "highlights", "instructions")
+"""Variables that grounding fills."""
+FILLED: Final = (QUESTION, *BY_SEARCH)
+"""Variables that a request fills by itself."""
 _GROUNDED: Final = ("passages", QUESTION)
 _LONGEST: Final = 128
 _FIELDS: Final = frozenset({"id", "version", "variables"})

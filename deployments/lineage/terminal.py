@@ -22,7 +22,7 @@ def print_lineage(console: Console, found: Mapping[str, Any], *, as_list: bool) 
         for node in found["nodes"][1:]:
             console.print(_label(node), soft_wrap=True)
     else:
-        console.print(_Drawing(found, nodes).tree())
+        console.print(_Drawing(found, nodes).tree(), crop=False, no_wrap=True, overflow="ignore")
     if found["left_out"]:
         told = ", ".join(f"{count} to {type_}" for type_, count in found["left_out"].items())
         console.print(
@@ -77,7 +77,7 @@ class _Drawing:
 
 def _label(node: Mapping[str, Any], kind: str = "", *, again: bool = False) -> Text:
     """Its kind of link, type and id; then its title, unless that stands elsewhere in the tree."""
-    label = Text(overflow="fold")
+    label = Text(no_wrap=True, overflow="ignore")
     if kind:
         label.append(f"{kind}: ", style="dim")
     label.append(f"{node['type']} ", style="cyan")

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,6 +14,7 @@ from cluster.client import openai_client, translated_errors
 from cluster.errors import ApiError, SettingsError
 from cluster.settings import load_settings
 from cluster.tables import plain_table, show_table
+from cluster.terminal import print_json, shown_time
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -42,12 +42,14 @@ def listed(base_url: str | None, *, as_json: bool) -> None:
     with _client(base_url) as client:
         rows = list(_all(client, "/prompts"))
     if as_json:
-        _print({"object": "list", "data": rows})
+        print_json({"object": "list", "data": rows})
         return
     table = plain_table("prompt", "versions", "labels", "what for", "changed")
     for row in rows:
         told = Text(row["description"] or "-")
-        table.add_row(row["name"], str(row["latest"]), _labels(row), told, _time(row["updated_at"]))
+        table.add_row(
+            row["name"], str(row["latest"]), _labels(row), told, shown_time(row["updated_at"])
+        )
     console = Console()
     if rows:
         show_table(console, table)
@@ -64,7 +66,7 @@ def show(reference: str, base_url: str | None, *, as_json: bool) -> None:
         found = _get(client, f"/prompts/{name}/versions/{wanted}")
         others = _get(client, f"/prompts/{name}/versions?limit={_SHOWN_VERSIONS}")
     if as_json:
-        _print(prompt | {"version": found, "versions": others["data"]})
+        print_json(prompt | {"version": found, "versions": others["data"]})
         return
     console = Console()
     console.print(Text(f"{found['id']}, version {found['number']} of {prompt['latest']}"))
@@ -79,7 +81,7 @@ def show(reference: str, base_url: str | None, *, as_json: bool) -> None:
     for row in others["data"]:
         why = Text(row["comment"] or "-")
         labels = ", ".join(row["labels"]) or "-"
-        table.add_row(str(row["number"]), row["digest"], labels, why, _time(row["created_at"]))
+        table.add_row(str(row["number"]), row["digest"], labels, why, shown_time(row["created_at"]))
     show_table(console, table)
 
 
@@ -108,7 +110,7 @@ def push(
     with _client(base_url) as client:
         prompt = _post(client, "/prompts/import", body)
     if as_json:
-        _print(prompt)
+        print_json(prompt)
         return
     version = prompt["version"]
     made = "made" if version["created"] else "says nothing new: it is"
@@ -133,7 +135,7 @@ def pull(
                 f"{out} cannot be written: {error.strerror}.", fix="Give --out a folder there is."
             ) from error
     if as_json:
-        _print(found)
+        print_json(found)
     elif out is None:
         print(found["content"], end="" if found["content"].endswith("\n") else "\n")
     else:
@@ -145,7 +147,7 @@ def diff(name: str, old: str, new: str, base_url: str | None, *, as_json: bool) 
     with _client(base_url) as client:
         found = _get(client, f"/prompts/{name}/diff?from={old}&to={new}")
     if as_json:
-        _print(found)
+        print_json(found)
         return
     console = Console()
     colors = {"+": "green", "-": "red", "@": "cyan"}
@@ -194,13 +196,13 @@ def history(name: str, label: str, base_url: str | None, *, as_json: bool) -> No
     with _client(base_url) as client:
         found = _get(client, f"/prompts/{name}/labels/{label}/history?limit={_PAGE}")
     if as_json:
-        _print(found)
+        print_json(found)
         return
     table = plain_table("how", "from", "to", "why", "at")
     for row in found["data"]:
         source = "-" if row["source"] is None else str(row["source"])
         why = Text(row["reason"] or "-")
-        table.add_row(row["kind"], source, str(row["target"]), why, _time(row["created_at"]))
+        table.add_row(row["kind"], source, str(row["target"]), why, shown_time(row["created_at"]))
     console = Console()
     if found["data"]:
         show_table(console, table)
@@ -216,7 +218,7 @@ def render(reference: str, values: Sequence[str], base_url: str | None, *, as_js
     with _client(base_url) as client:
         found = _post(client, f"/prompts/{name}/render", body)
     if as_json:
-        _print(found)
+        print_json(found)
         return
     console = Console()
     for message in found["messages"]:
@@ -232,7 +234,7 @@ def delete(name: str, base_url: str | None, *, as_json: bool) -> None:
     with _client(base_url) as client:
         found: Any = client.delete(f"/prompts/{name}", cast_to=object)
     if as_json:
-        _print(found)
+        print_json(found)
     else:
         print(f"{name} is deleted; its versions are still found by their digests")
 
@@ -269,7 +271,7 @@ def _all(client: "OpenAI", path: str) -> Iterator[dict[str, Any]]:
 
 def _moved(prompt: str, moved: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
-        _print(moved)
+        print_json(moved)
         return
     was = "nowhere" if moved["previous"] is None else f"at {moved['previous']}"
     print(f"{moved['id']} of {prompt} stands at {moved['number']}, {moved['version']} (was {was})")
@@ -300,11 +302,3 @@ def _says_its_name(content: str) -> bool:
 
 def _labels(prompt: dict[str, Any]) -> str:
     return ", ".join(f"{name} {number}" for name, number in prompt["labels"].items()) or "-"
-
-
-def _time(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")
-
-
-def _print(value: Any) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=False))

@@ -62,6 +62,11 @@ class Prompt:
         cut = len(told) - (rendered[-1]["role"] == "user")
         return told[:cut], told[cut:]
 
+    @property
+    def needed(self) -> list[str]:
+        """Variables that must be given: required ones without a default."""
+        return [name for name, one in self.body.variables.items() if one.needed]
+
     def check(self, values: Mapping[str, object], later: Collection[str] = ()) -> dict[str, Any]:
         """Return the values of the variables, defaults included. Raises VariableError.
 

@@ -3,16 +3,15 @@
 import json
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from rich.console import Console
 
-from cluster.client import openai_client, translated_errors
+from cluster.client import connected
 from cluster.errors import SettingsError
-from cluster.settings import load_settings
+from cluster.terminal import print_json
 from deployments.tracing.terminal import print_line, print_list, print_stats, print_trace
 
 if TYPE_CHECKING:
@@ -31,10 +30,10 @@ def list_traces(
 ) -> None:
     """List the newest."""
     query = _query(filters, search)
-    with _client(base_url) as client:
+    with connected(base_url, timeout_s=60) as client:
         found = list(islice(_newest(client, query, min(most, _PAGE)), most))
     if as_json:
-        _print(found)
+        print_json(found)
     elif found:
         print_list(Console(), found)
     else:
@@ -43,10 +42,10 @@ def list_traces(
 
 def show(trace_id: str, *, base_url: str | None, as_json: bool) -> None:
     """Show one."""
-    with _client(base_url) as client:
+    with connected(base_url, timeout_s=60) as client:
         found = _get(client, f"/traces/{trace_id}", [])
     if as_json:
-        _print(found)
+        print_json(found)
     else:
         print_trace(Console(), found)
 
@@ -57,7 +56,7 @@ def tail(
     """Print traces as they come; Ctrl-C ends it."""
     query = _query(filters, search)
     console = Console()
-    with _client(base_url) as client:
+    with connected(base_url, timeout_s=60) as client:
         newest = _get(client, "/traces", [*query, ("limit", "1")])["last_id"]
         if not as_json:
             Console(stderr=True).print("Waiting for requests; Ctrl-C ends it.")
@@ -83,10 +82,10 @@ def stats(
 ) -> None:
     """Print figures."""
     query = _query(filters, search) + ([("group_by", by)] if by else [])
-    with _client(base_url) as client:
+    with connected(base_url, timeout_s=60) as client:
         found = _get(client, "/traces/stats", query)
     if as_json:
-        _print(found)
+        print_json(found)
     else:
         print_stats(Console(), found)
 
@@ -106,7 +105,10 @@ def export(
     partial = out.with_name(f"{out.name}.partial")
     count = 0
     try:
-        with _client(base_url) as client, partial.open("w", encoding="utf-8") as file:
+        with (
+            connected(base_url, timeout_s=60) as client,
+            partial.open("w", encoding="utf-8") as file,
+        ):
             for trace in islice(_newest(client, query, _PAGE), most):
                 file.write(json.dumps(trace, ensure_ascii=False) + "\n")
                 count += 1
@@ -114,17 +116,17 @@ def export(
     finally:
         partial.unlink(missing_ok=True)
     if as_json:
-        _print({"traces": count, "file": str(out)})
+        print_json({"traces": count, "file": str(out)})
     else:
         Console().print(f"{count} traces: {out}", highlight=False, soft_wrap=True)
 
 
 def delete(trace_id: str, *, base_url: str | None, as_json: bool) -> None:
     """Delete one."""
-    with _client(base_url) as client:
+    with connected(base_url, timeout_s=60) as client:
         found = cast("dict[str, Any]", client.delete(f"/traces/{trace_id}", cast_to=object))
     if as_json:
-        _print(found)
+        print_json(found)
     else:
         print(f"Deleted {found['id']}.")
 
@@ -164,14 +166,3 @@ def _get(client: "OpenAI", path: str, query: Query) -> dict[str, Any]:
 
     target = f"{path}?{urlencode(query)}" if query else path
     return cast("dict[str, Any]", client.get(target, cast_to=object))
-
-
-@contextmanager
-def _client(base_url: str | None) -> "Iterator[OpenAI]":
-    url = base_url or load_settings().base_url
-    with translated_errors(url), openai_client(url, timeout_s=60) as client:
-        yield client
-
-
-def _print(value: Any) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=False))

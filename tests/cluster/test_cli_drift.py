@@ -101,8 +101,14 @@ def test_a_topic_becomes_a_data_set_in_one_command(
 
 
 def test_alerts_lists_what_was_raised(gateway: Gateway, drift: StoredDrift) -> None:
-    assert drift.alert in invoke(gateway, "alerts").stdout
-    assert "No alert." in invoke(gateway, "alerts", "--status", "resolved").stdout
+    def alerts(*words: str) -> str:
+        asked = ["alerts", *words, "--base-url", gateway.url]
+        return CliRunner().invoke(app, asked).output
+
+    assert drift.alert in alerts("list", "--kind", "drift")
+    assert "No alert." in alerts("list", "--status", "resolved")
+    assert alerts("resolve", drift.alert) == f"{drift.alert} is resolved.\n"
+    assert drift.alert in alerts("list", "--status", "resolved")
 
 
 def test_an_unknown_report_is_an_error(gateway: Gateway) -> None:

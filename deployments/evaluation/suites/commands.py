@@ -2,15 +2,16 @@
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from rich.console import Console
 
 from cluster.client import openai_client, translated_errors
 from cluster.settings import load_settings
+from cluster.terminal import print_json
 from deployments.evaluation.comparison.report import ComparisonReport
 from deployments.evaluation.reports.tables import comparison_table
 from deployments.evaluation.suites.following import how_to_follow
@@ -97,13 +98,13 @@ def samples(out: Path | None, *, as_json: bool) -> None:
     if out is not None:
         copied = copy_samples(out)
         if as_json:
-            _print([str(path) for path in copied])
+            print_json([str(path) for path in copied])
         else:
             print("\n".join(str(path) for path in copied))
         return
     found = sample_suites()
     if as_json:
-        _print([suite._asdict() | {"path": str(suite.path)} for suite in found])
+        print_json([suite._asdict() | {"path": str(suite.path)} for suite in found])
         return
     print_samples(Console(), found)
 
@@ -113,7 +114,7 @@ def listed(*, base_url: str | None, as_json: bool) -> None:
     with _service(base_url) as service:
         runs = service.recent_runs(_EVALS, _RUNS)
     if as_json:
-        _print(runs)
+        print_json(runs)
     elif runs:
         print_runs(Console(), runs)
     else:
@@ -132,7 +133,7 @@ def show(run_id: str, *, page: Path | None, base_url: str | None, as_json: bool)
     kinds = [kind_of(spec) for spec in criteria]
     results = [item_result(item, kinds) for item in items]
     if as_json:
-        _print(found | {"output_items": items})
+        print_json(found | {"output_items": items})
     else:
         console = Console()
         print_runs(console, [found])
@@ -161,7 +162,7 @@ def compare(
         if page is not None:
             page.write_text(service.comparison_page(str(found["id"])), encoding="utf-8")
     if as_json:
-        _print(found)
+        print_json(found)
     else:
         report = ComparisonReport.model_validate(found["report"])
         Console().print(comparison_table(report), highlight=False)
@@ -172,7 +173,7 @@ def cancel(run_id: str, *, base_url: str | None, as_json: bool) -> None:
     with _service(base_url) as service:
         found = service.cancel(service.eval_of_run(run_id), run_id)
     if as_json:
-        _print(found)
+        print_json(found)
     else:
         print(f"{found['id']} is {found['status']}")
 
@@ -204,7 +205,3 @@ def _asked(console: Console) -> bool:
         return console.input("\nCancel the run? [y/N] ").strip().casefold() in {"y", "yes"}
     except (EOFError, KeyboardInterrupt):
         return False
-
-
-def _print(value: Mapping[str, Any] | Sequence[Any]) -> None:
-    print(json.dumps(value, indent=2, ensure_ascii=False))

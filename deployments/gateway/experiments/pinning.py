@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from deployments.errors import InvalidRequest, RequestError
 from deployments.experiments.arms import Arm
+from deployments.gateway.prompting import FILLED
 from deployments.serving import Serving
 
 if TYPE_CHECKING:
@@ -49,7 +50,15 @@ async def _pinned_prompt(parts: "Services", reference: str | None, param: str) -
     if reference is None:
         return None
     try:
-        return (await parts.prompts.find(reference)).version
+        prompt = await parts.prompts.find(reference)
     except RequestError as error:
         error.param = param
         raise
+    if unfilled := [name for name in prompt.needed if name not in FILLED]:
+        raise InvalidRequest(
+            f"{param}: {prompt.version} needs a value of {', '.join(unfilled)}, which nobody gives "
+            "who calls an alias. Give the variable a default.",
+            param=param,
+            code="prompt_needs_variables",
+        )
+    return prompt.version

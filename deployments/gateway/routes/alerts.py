@@ -12,11 +12,12 @@ from cluster.records import Alert, now
 from deployments.alerts.delivery import TEST_KIND
 from deployments.errors import InvalidRequest, NotFound
 from deployments.gateway.pages import Page, PageQuery, PageQueryDependency, take_page
+from deployments.gateway.parameters import known_parameters
 from deployments.gateway.services import Services, services
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/v1/alerts", tags=["Alerts"])
+router = APIRouter(prefix="/v1/alerts", tags=["Alerts"], dependencies=[Depends(known_parameters)])
 Parts = Annotated[Services, Depends(services)]
 Status = Literal["open", "acknowledged", "resolved"]
 

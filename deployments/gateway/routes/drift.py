@@ -20,6 +20,7 @@ from cluster.records import (
     now,
 )
 from deployments.drift.dataset import TopicRows, json_lines, topic_rows
+from deployments.drift.plan import MonitorPlan
 from deployments.drift.report import LookReport, TopicReport
 from deployments.errors import InvalidRequest, NotFound
 from deployments.gateway.drift_objects import (
@@ -32,12 +33,13 @@ from deployments.gateway.drift_objects import (
 )
 from deployments.gateway.objects import Deleted, FileObject
 from deployments.gateway.pages import Page, PageQuery, PageQueryDependency, take_page
+from deployments.gateway.parameters import known_parameters
 from deployments.gateway.services import Services, services
 from deployments.gateway.training_files import check_training_file
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/v1/drift", tags=["Drift"])
+router = APIRouter(prefix="/v1/drift", tags=["Drift"], dependencies=[Depends(known_parameters)])
 Parts = Annotated[Services, Depends(services)]
 PageOf = Annotated[PageQuery, Depends(PageQueryDependency)]
 _PURPOSES = {"eval": "evals", "fine-tune": "fine-tune"}
@@ -46,6 +48,7 @@ _PURPOSES = {"eval": "evals", "fine-tune": "fine-tune"}
 @router.post("/monitors", summary="Create a drift monitor", status_code=201)
 async def create_monitor(body: MonitorCreate, parts: Parts) -> MonitorObject:
     """Watch the requests that match from now on, against a reference."""
+    await _check_names(parts, body.settings)
 
     def make(session: Session) -> MonitorObject:
         row = DriftMonitor(
@@ -84,6 +87,8 @@ async def retrieve_monitor(monitor_id: str, parts: Parts) -> MonitorObject:
 @router.post("/monitors/{monitor_id}", summary="Update a drift monitor")
 async def update_monitor(monitor_id: str, body: MonitorUpdate, parts: Parts) -> MonitorObject:
     """Change its name or its settings. Other settings begin anew, reference and all."""
+    if body.settings is not None:
+        await _check_names(parts, body.settings)
 
     def change(session: Session) -> MonitorObject:
         row = _monitor(session, monitor_id, lock=True)
@@ -278,6 +283,14 @@ async def _stored(
 def _due(row: DriftMonitor) -> None:
     """Let the Monitor take it up now; a look that is under way no longer counts."""
     row.next_at, row.lease_until = 0, None
+
+
+async def _check_names(parts: Services, plan: MonitorPlan) -> None:
+    """Raise NotFound for an alias or model that there is not: its monitor would wait for ever."""
+    filters = plan.filters
+    for param, name in (("alias", filters.alias), ("model", filters.model)):
+        if name is not None:
+            await parts.directory.resolve(name, f"settings.filters.{param}")
 
 
 def _monitor(session: Session, monitor_id: str, *, lock: bool = False) -> DriftMonitor:

@@ -32,13 +32,16 @@ from deployments.gateway.experiments.objects import ExperimentEventObject, Exper
 from deployments.gateway.experiments.pinning import check_arms, pinned_arms
 from deployments.gateway.fine_tuning.gates import gate_settings
 from deployments.gateway.pages import Page, PageQuery, PageQueryDependency, take_page
+from deployments.gateway.parameters import known_parameters
 from deployments.gateway.registry.moves import Move, current_alias
 from deployments.gateway.routes.aliases import MovedAlias, move_alias
 from deployments.gateway.services import Services, services
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/v1/experiments", tags=["Experiments"])
+router = APIRouter(
+    prefix="/v1/experiments", tags=["Experiments"], dependencies=[Depends(known_parameters)]
+)
 Parts = Annotated[Services, Depends(services)]
 PageOf = Annotated[PageQuery, Depends(PageQueryDependency)]
 

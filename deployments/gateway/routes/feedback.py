@@ -22,12 +22,15 @@ from deployments.feedback.saving import Opinion, save_opinion, save_review
 from deployments.feedback.tokens import FeedbackTokens, TokenGrant
 from deployments.gateway.objects import Deleted
 from deployments.gateway.pages import Page, PageQuery, PageQueryDependency, take_page
+from deployments.gateway.parameters import known_parameters
 from deployments.gateway.services import Services, services
 from deployments.gateway.users import USER_HEADER, user_digest
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/v1/feedback", tags=["Feedback"])
+router = APIRouter(
+    prefix="/v1/feedback", tags=["Feedback"], dependencies=[Depends(known_parameters)]
+)
 Parts = Annotated[Services, Depends(services)]
 PageOf = Annotated[PageQuery, Depends(PageQueryDependency)]
 Include = Annotated[

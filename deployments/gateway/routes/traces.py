@@ -14,6 +14,7 @@ from deployments.errors import NotFound
 from deployments.feedback.reading import feedback_of
 from deployments.gateway.objects import Deleted
 from deployments.gateway.pages import Page, PageQuery, PageQueryDependency, take_page
+from deployments.gateway.parameters import known_parameters
 from deployments.gateway.services import Services, services
 from deployments.gateway.trace_filters import TraceFilters
 from deployments.gateway.trace_objects import TraceObject
@@ -22,7 +23,7 @@ from deployments.tracing.deletion import delete_traces
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/v1/traces", tags=["Traces"])
+router = APIRouter(prefix="/v1/traces", tags=["Traces"], dependencies=[Depends(known_parameters)])
 
 Parts = Annotated[Services, Depends(services)]
 Filters = Annotated[TraceFilters, Depends()]

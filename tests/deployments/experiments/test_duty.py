@@ -118,6 +118,9 @@ async def test_two_monitors_stop_an_arm_once(database: Database, tmp_path: Path)
     found = watched.experiment(row)
     assert list(found.state["stopped"]) == ["new"]
     assert found.status == "stopped"
+    assert found.report is not None
+    stopped = {arm["name"]: arm for arm in found.report["arms"]}["new"]
+    assert stopped["requests"] == found.state["stopped"]["new"]["requests"]
     assert watched.events() == ["created", "started", "arm_stopped", "stopped"]
     assert watched.alerts() == ["experiment.arm_stopped"]
 

@@ -76,6 +76,15 @@ async def test_wrong_settings_are_named(
     assert param in answer.json()["error"]["param"]
 
 
+@pytest.mark.parametrize("field", ["alias", "model"])
+async def test_a_name_that_nobody_answers_to_is_refused(
+    http: httpx2.AsyncClient, field: str
+) -> None:
+    answer = await http.post("/v1/drift/monitors", json={"settings": {"filters": {field: "nope"}}})
+    assert answer.status_code == 404
+    assert answer.json()["error"]["param"] == f"settings.filters.{field}"
+
+
 async def test_other_settings_begin_anew_and_end_a_look_under_way(
     http: httpx2.AsyncClient, database: Database, drift: StoredDrift
 ) -> None:

@@ -104,6 +104,19 @@ async def test_a_prompt_that_does_not_exist_is_refused_by_its_field(
     assert (answer.status_code, answer.json()["error"]["param"]) == (404, "arms.1.prompt")
 
 
+async def test_an_arm_whose_prompt_wants_what_nobody_gives_is_refused(
+    http: httpx2.AsyncClient, database: Database
+) -> None:
+    wants = {**user_says("Sell {{ product }}."), "variables": {"product": {}}}
+    await make_version(database, "pitch", wants)
+    body = {"alias": "assistant", "arms": [{"name": "control"}, {"name": "a", "prompt": "pitch"}],
+            "settings": {"metric": {"name": "trace:refused"}}}  # fmt: skip
+    answer = await http.post("/v1/experiments", json=body)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == "arms.1.prompt"
+    assert "product" in answer.json()["error"]["message"]
+
+
 async def test_an_arm_is_asked_by_name_with_its_prompt(
     http: httpx2.AsyncClient, stage: Stage, database: Database
 ) -> None:
@@ -115,20 +128,3 @@ async def test_an_arm_is_asked_by_name_with_its_prompt(
     assert answer.status_code == 200, answer.text
     assert stage.model.calls[-1].body["model"] == MODEL
     assert ("user", "Be brief.") in told(stage.model)
-
-
-async def test_a_variable_that_no_client_gives_is_the_arms_fault(
-    http: httpx2.AsyncClient, parts: Services, database: Database
-) -> None:
-    needs = user_says("In {{ city }}.", variables={"city": {"type": "string"}})
-    await make_version(database, "place", needs, "production")
-    made = await start(http, {"name": "placed", "prompt": "place"})
-    for number in range(12):
-        asked = {"model": "assistant", "user": f"user {number}", "stream": True, **HELLO}
-        await http.post("/v1/chat/completions", json=asked)
-    await parts.traces.flush()
-    failed = select(Trace).where(Trace.experiment_id == made["id"], Trace.status != 200)
-    traces = await database.run(lambda session: list(session.scalars(failed)))
-    assert {(trace.arm, trace.error_code) for trace in traces} == {
-        ("placed", "invalid_prompt_variable")
-    }

@@ -136,6 +136,14 @@ _WRONG = [
 ]
 
 
+async def test_a_filter_that_there_is_not_is_refused(http: httpx2.AsyncClient) -> None:
+    answer = await http.get("/v1/traces?stauts=5xx")
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == "stauts"
+    assert "status" in answer.json()["error"]["message"]
+    assert (await http.get("/v1/traces?status=5xx&limit=1")).status_code == 200
+
+
 @pytest.mark.parametrize("path", ["/v1/traces", "/v1/traces/stats"])
 async def test_a_wrong_filter_is_named(http: httpx2.AsyncClient, path: str) -> None:
     named = []
