@@ -27,7 +27,7 @@ from deployments.prompts.versions import require_prompt, require_version
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/{name}/labels")
+router = APIRouter(prefix="/v1/prompts/{name}/labels", tags=["Prompts"])
 Parts = Annotated[Services, Depends(services)]
 
 

@@ -37,7 +37,6 @@ from deployments.gateway.prompts.registry import (
     version_objects,
     with_version,
 )
-from deployments.gateway.routes import prompt_labels
 from deployments.gateway.services import Services, services
 from deployments.prompts import Prompt
 from deployments.prompts.body import PromptBody
@@ -56,7 +55,6 @@ from deployments.prompts.versions import (
 __all__ = ["router"]
 
 router = APIRouter(prefix="/v1/prompts", tags=["Prompts"])
-router.include_router(prompt_labels.router)
 Parts = Annotated[Services, Depends(services)]
 Pages = Annotated[PageQuery, Depends(PageQueryDependency)]
 Made = TypeVar("Made")
