@@ -30,7 +30,8 @@ class GatewayReplica:
     ) -> None:
         from cluster.database import Database
         from cluster.storage import ByteStore
-        from deployments.gateway.grounding.answerer import ChatProfile, GroundedAnswerer
+        from deployments.gateway.grounding.answer_request import ChatProfile
+        from deployments.gateway.grounding.answerer import GroundedAnswerer
         from deployments.gateway.grounding.tokens import TokenCounter
         from deployments.gateway.readiness import deployment_checks
         from deployments.gateway.services import Services

@@ -21,7 +21,8 @@ from cluster.models import ensure_model
 from cluster.settings import Settings, TracingSettings, load_settings
 from cluster.storage import ByteStore
 from deployments.gateway.app import create_app
-from deployments.gateway.grounding.answerer import ChatProfile, GroundedAnswerer
+from deployments.gateway.grounding.answer_request import ChatProfile
+from deployments.gateway.grounding.answerer import GroundedAnswerer
 from deployments.gateway.grounding.tokens import TokenCounter
 from deployments.gateway.services import Services
 from deployments.model.messages import ModelCall, ModelLoad, Part, Usage

@@ -3,119 +3,48 @@
 import asyncio
 import json
 import logging
-import time
-from collections import deque
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
-from typing import Any, Final, NamedTuple
+from dataclasses import replace
+from typing import Any, Final
 
-from cluster.adapters import AdapterFiles
 from cluster.errors import EverloopError
-from cluster.ids import DEFAULT_PROJECT
 from cluster.settings import GroundingSettings
-from deployments.errors import NotFound, RequestError
+from deployments.errors import NotFound
 from deployments.gateway.choosing import Choice
-from deployments.gateway.grounding.attribution import Attributor, SentenceSupport, groundedness
+from deployments.gateway.grounding.answer_request import AnswerRequest, ChatProfile, PreparedAnswer
+from deployments.gateway.grounding.answering import Answering, refuse
+from deployments.gateway.grounding.attribution import Attributor
 from deployments.gateway.grounding.budget import check_budget, fit_texts, fit_turns
 from deployments.gateway.grounding.chat import chat_body, chat_options, chat_stream
 from deployments.gateway.grounding.conversation import Conversation, read_conversation
 from deployments.gateway.grounding.events import (
     AnswerEvent,
-    Citation,
     Finished,
     Searched,
-    SentenceAttributed,
-    TextDelta,
 )
-from deployments.gateway.grounding.generation import generate_text
 from deployments.gateway.grounding.highlights import highlights
-from deployments.gateway.grounding.markers import MarkerFilter
 from deployments.gateway.grounding.options import FileSearch, parse_file_search
 from deployments.gateway.grounding.packing import PackedPassage, Packing, pack, passage_budget
-from deployments.gateway.grounding.sentence_stream import SentenceStream
 from deployments.gateway.grounding.support import SupportThresholds, decide_support
 from deployments.gateway.grounding.tokens import TokenCounter
 from deployments.gateway.grounding.tracing import trace_decision, trace_packing, trace_result
 from deployments.gateway.grounding.windows import SourcePassage
 from deployments.gateway.prompting import check_grounded, prompt_errors, told_options
-from deployments.model.messages import ModelCall, Part, Usage
-from deployments.ports import AnswerScorer, ChatModel, PassageSearch, TextEmbedder
-from deployments.prompts import Prompt, PromptLibrary
+from deployments.model.messages import ModelCall, Part
+from deployments.ports import AnswerScorer, PassageSearch, TextEmbedder
+from deployments.prompts import PromptLibrary
 from deployments.retriever.messages import RetrievedPassage
-from deployments.serving import Retrieval
 from deployments.tracing.draft import TraceDraft
 from deployments.tracing.policy import is_sampled
 
-__all__ = ["AnswerRequest", "ChatProfile", "GroundedAnswerer", "PreparedAnswer"]
+__all__ = ["GroundedAnswerer"]
 
 _log = logging.getLogger(__name__)
 _SEARCH_QUERY: Final = "search_query"
 _HIGHLIGHTS: Final = 2
 _HIGHLIGHT_TOKENS: Final = 120
 """Room for them, which passages do not get."""
-
-
-class ChatProfile(NamedTuple):
-    """A chat model, and what the token budget needs to know of it."""
-
-    model: ChatModel
-    counter: TokenCounter
-    context_tokens: int
-
-
-@dataclass(frozen=True, slots=True)
-class AnswerRequest:
-    """A question, grounded where `search` is given."""
-
-    model: str
-    """Id of the served model."""
-    messages: list[dict[str, Any]]
-    search: FileSearch | None
-    options: dict[str, Any]
-    """The rest of a chat body: temperature, stop, seed, max_tokens, response_format…"""
-    request_id: str
-    deadline_s: float
-    project_id: str = DEFAULT_PROJECT
-    adapter: AdapterFiles | None = None
-    """What answers on top of the model."""
-    background: bool = False
-    """Gives way to users' requests; it is not scored as one of theirs."""
-    prompt: Prompt | None = None
-    """What the model is told, in place of the default prompt; its messages stand already in
-    `messages` where nothing is searched."""
-    variables: Mapping[str, Any] = field(default_factory=dict)
-    """Of a prompt with passages: the client's values beside those that grounding gives."""
-    retrieval: Retrieval = field(default_factory=Retrieval)
-    """How passages are found where `search` does not say."""
-    spent: Usage = field(default_factory=Usage)
-    """Tokens of the prompt's steps, which ran before; the answer's usage has them too."""
-
-    @property
-    def answers(self) -> str:
-        """What the answer gives as its model."""
-        return self.model if self.adapter is None else self.adapter.id
-
-
-@dataclass(frozen=True, slots=True)
-class PreparedAnswer:
-    """All that stands before the model starts: what `prepare` made for `stream`."""
-
-    request: AnswerRequest
-    profile: ChatProfile
-    body: dict[str, Any]
-    query: str = ""
-    found: tuple[RetrievedPassage, ...] = ()
-    packing: Packing | None = None
-    refusal: str | None = None
-    """Said instead of asking the model, where nothing supports an answer."""
-    attributor: Attributor | None = field(default=None, repr=False)
-    is_json: bool = False
-
-    @property
-    def temperature(self) -> float | None:
-        """What the model samples with, where that is known."""
-        return self.body.get("temperature")
 
 
 class GroundedAnswerer:
@@ -175,9 +104,9 @@ class GroundedAnswerer:
         if prepared.request.search is not None:
             yield Searched(prepared.query, prepared.found)
         if prepared.refusal is not None:
-            events = _refuse(prepared.refusal)
+            events = refuse(prepared.refusal)
         else:
-            events = _Answering(prepared, trace).events()
+            events = Answering(prepared, trace).events()
         async with aclosing(events):
             async for event in events:
                 if isinstance(event, Finished):
@@ -375,160 +304,6 @@ class GroundedAnswerer:
             _log.warning("Trace %s was not handed to the evaluator: %s", trace_id, error)
 
 
-class _Answering:
-    """One generation: text on its way out, sentences being attributed behind it."""
-
-    def __init__(self, prepared: PreparedAnswer, trace: TraceDraft) -> None:
-        self._prepared = prepared
-        self._trace = trace
-        self._markers = MarkerFilter() if self._strips_markers else None
-        self._sentences = SentenceStream()
-        self._tasks: deque[asyncio.Task[SentenceSupport]] = deque()
-        self._attributed: list[SentenceSupport] = []
-        self._citations: list[Citation] = []
-        self._finish_reason: str | None = None
-        self._usage = Usage()
-        self._warm: asyncio.Future[None] | None = None
-
-    @property
-    def _strips_markers(self) -> bool:
-        """Not from JSON, where `[1]` is a list, and not from plain answers."""
-        return self._prepared.attributor is not None and not self._prepared.is_json
-
-    async def events(self) -> AsyncGenerator[AnswerEvent, None]:
-        """Yield text as it comes and sentences as they are attributed."""
-        try:
-            async with aclosing(self._texts()) as texts, aclosing(self._woken(texts)) as pieces:
-                async for text in pieces:
-                    if text:
-                        self._attribute(self._sentences.feed(text))
-                        yield TextDelta(text)
-                    for event in self._ready():
-                        yield event
-            self._attribute(self._sentences.finish())
-            self._trace.begin("attribution_wait")
-            while self._tasks:
-                await asyncio.wait([self._tasks[0]])
-                for event in self._ready():
-                    yield event
-            self._trace.end("attribution_wait")
-            yield self._finished()
-        except RequestError as error:
-            self._trace.fail(error)
-            raise
-        finally:
-            for task in self._tasks:
-                task.cancel()
-            self._trace.answer = self._sentences.text
-
-    async def _woken(self, texts: AsyncGenerator[str, None]) -> AsyncGenerator[str, None]:
-        """Yield the texts, and an empty one whenever an attribution is done before the next."""
-        upcoming: asyncio.Future[str | None] | None = None
-        try:
-            while True:
-                upcoming = upcoming or asyncio.ensure_future(anext(texts, None))
-                waiting: list[asyncio.Future[Any]] = [upcoming, *list(self._tasks)[:1]]
-                await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-                if not upcoming.done():
-                    yield ""
-                    continue
-                text, upcoming = upcoming.result(), None
-                if text is None:
-                    return
-                yield text
-        finally:
-            if upcoming is not None:
-                upcoming.cancel()
-                await asyncio.wait([upcoming])
-
-    async def _texts(self) -> AsyncGenerator[str, None]:
-        request, profile = self._prepared.request, self._prepared.profile
-        started = time.perf_counter()
-        if (attributor := self._prepared.attributor) is not None:
-            self._warm = asyncio.get_running_loop().run_in_executor(None, attributor.warm_up)
-        self._trace.timings_ms["before_model"] = _since(self._trace.started)
-        self._trace.begin("generate")
-        pieces = generate_text(
-            profile.model,
-            self._prepared.body,
-            request.request_id,
-            request.deadline_s,
-            request.adapter,
-            background=request.background,
-        )
-        async with aclosing(pieces):
-            async for piece in pieces:
-                if piece.text and "model_first_token" not in self._trace.timings_ms:
-                    self._trace.timings_ms["model_first_token"] = _since(started)
-                self._finish_reason = piece.finish_reason or self._finish_reason
-                self._usage = piece.usage or self._usage
-                yield self._markers.feed(piece.text) if self._markers else piece.text
-        self._trace.end("generate")
-        if self._markers:
-            yield self._markers.finish()
-
-    def _attribute(self, spans: list[tuple[int, int]]) -> None:
-        if (attributor := self._prepared.attributor) is None:
-            return
-        for start, end in spans:
-            sentence = self._sentences.text[start:end]
-            self._tasks.append(
-                asyncio.create_task(self._attributed_by(attributor, sentence, start))
-            )
-
-    async def _attributed_by(
-        self, attributor: Attributor, sentence: str, start: int
-    ) -> SentenceSupport:
-        if self._warm is not None:
-            await asyncio.shield(self._warm)
-        return await attributor.attribute(sentence, start)
-
-    def _ready(self) -> list[SentenceAttributed]:
-        """Take the attributions that are done, in the order of the sentences."""
-        events = []
-        while self._tasks and self._tasks[0].done():
-            sentence = self._tasks.popleft().result()
-            citations = self._cite(sentence)
-            self._attributed.append(sentence)
-            self._citations += citations
-            events.append(SentenceAttributed(sentence, citations))
-        return events
-
-    def _cite(self, sentence: SentenceSupport) -> tuple[Citation, ...]:
-        packing = self._prepared.packing
-        if packing is None:
-            return ()
-        return tuple(
-            Citation(
-                sentence.start,
-                sentence.end,
-                packing.used[support.passage].passage,
-                packing.used[support.passage].number,
-                packing.used[support.passage].text[support.start : support.end],
-                support.score,
-                support.method,
-            )
-            for support in sentence.supports
-        )
-
-    def _finished(self) -> Finished:
-        return Finished(
-            self._sentences.text,
-            self._finish_reason or "stop",
-            self._usage,
-            sentences=tuple(self._attributed),
-            citations=tuple(self._citations),
-            groundedness=groundedness(self._attributed),
-        )
-
-
-async def _refuse(text: str) -> AsyncGenerator[AnswerEvent, None]:
-    """Say `text` word by word, as a model would, without annotations."""
-    for position, word in enumerate(text.split(" ")):
-        yield TextDelta(f" {word}" if position else word)
-    yield Finished(text, "stop", Usage(), refused=True)
-
-
 def _wants_json(options: Mapping[str, Any]) -> bool:
     chosen = options.get("response_format")
     return isinstance(chosen, dict) and chosen.get("type") not in {None, "text"}
@@ -551,7 +326,3 @@ def _searched_for(request: AnswerRequest) -> str | None:
 def _last_text(messages: list[dict[str, Any]]) -> str | None:
     content = messages[-1].get("content") if messages else None
     return content if isinstance(content, str) else None if content is None else json.dumps(content)
-
-
-def _since(started: float) -> float:
-    return round((time.perf_counter() - started) * 1000, 3)

@@ -14,7 +14,7 @@ from deployments.errors import InvalidRequest, NotFound
 from deployments.gateway.chains import Chain
 from deployments.gateway.choosing import Choice, choose
 from deployments.gateway.generation import answer
-from deployments.gateway.grounding.answerer import AnswerRequest
+from deployments.gateway.grounding.answer_request import AnswerRequest
 from deployments.gateway.objects import Deleted
 from deployments.gateway.prompting import question_of, told_messages, told_options
 from deployments.gateway.request_context import (

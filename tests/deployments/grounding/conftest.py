@@ -7,7 +7,8 @@ import pytest
 
 from cluster.models import ensure_model
 from cluster.settings import GroundingSettings, load_settings
-from deployments.gateway.grounding.answerer import AnswerRequest, ChatProfile, GroundedAnswerer
+from deployments.gateway.grounding.answer_request import AnswerRequest, ChatProfile
+from deployments.gateway.grounding.answerer import GroundedAnswerer
 from deployments.gateway.grounding.options import FileSearch
 from deployments.gateway.grounding.tokens import TokenCounter
 from deployments.prompts import PromptLibrary

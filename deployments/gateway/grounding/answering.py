@@ -1,0 +1,184 @@
+"""One answer on its way: text goes out while the sentences before it are attributed."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any
+
+from deployments.errors import RequestError
+from deployments.gateway.grounding.answer_request import PreparedAnswer
+from deployments.gateway.grounding.attribution import Attributor, SentenceSupport, groundedness
+from deployments.gateway.grounding.events import (
+    AnswerEvent,
+    Citation,
+    Finished,
+    SentenceAttributed,
+    TextDelta,
+)
+from deployments.gateway.grounding.generation import generate_text
+from deployments.gateway.grounding.markers import MarkerFilter
+from deployments.gateway.grounding.sentence_stream import SentenceStream
+from deployments.model.messages import Usage
+from deployments.tracing.draft import TraceDraft
+
+__all__ = ["Answering", "refuse"]
+
+
+class Answering:
+    """One generation: text on its way out, sentences being attributed behind it."""
+
+    def __init__(self, prepared: PreparedAnswer, trace: TraceDraft) -> None:
+        self._prepared = prepared
+        self._trace = trace
+        self._markers = MarkerFilter() if self._strips_markers else None
+        self._sentences = SentenceStream()
+        self._tasks: deque[asyncio.Task[SentenceSupport]] = deque()
+        self._attributed: list[SentenceSupport] = []
+        self._citations: list[Citation] = []
+        self._finish_reason: str | None = None
+        self._usage = Usage()
+        self._warm: asyncio.Future[None] | None = None
+
+    @property
+    def _strips_markers(self) -> bool:
+        """Not from JSON, where `[1]` is a list, and not from plain answers."""
+        return self._prepared.attributor is not None and not self._prepared.is_json
+
+    async def events(self) -> AsyncGenerator[AnswerEvent, None]:
+        """Yield text as it comes and sentences as they are attributed."""
+        try:
+            async with aclosing(self._texts()) as texts, aclosing(self._woken(texts)) as pieces:
+                async for text in pieces:
+                    if text:
+                        self._attribute(self._sentences.feed(text))
+                        yield TextDelta(text)
+                    for event in self._ready():
+                        yield event
+            self._attribute(self._sentences.finish())
+            self._trace.begin("attribution_wait")
+            while self._tasks:
+                await asyncio.wait([self._tasks[0]])
+                for event in self._ready():
+                    yield event
+            self._trace.end("attribution_wait")
+            yield self._finished()
+        except RequestError as error:
+            self._trace.fail(error)
+            raise
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            self._trace.answer = self._sentences.text
+
+    async def _woken(self, texts: AsyncGenerator[str, None]) -> AsyncGenerator[str, None]:
+        """Yield the texts, and an empty one whenever an attribution is done before the next."""
+        upcoming: asyncio.Future[str | None] | None = None
+        try:
+            while True:
+                upcoming = upcoming or asyncio.ensure_future(anext(texts, None))
+                waiting: list[asyncio.Future[Any]] = [upcoming, *list(self._tasks)[:1]]
+                await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                if not upcoming.done():
+                    yield ""
+                    continue
+                text, upcoming = upcoming.result(), None
+                if text is None:
+                    return
+                yield text
+        finally:
+            if upcoming is not None:
+                upcoming.cancel()
+                await asyncio.wait([upcoming])
+
+    async def _texts(self) -> AsyncGenerator[str, None]:
+        request, profile = self._prepared.request, self._prepared.profile
+        started = time.perf_counter()
+        if (attributor := self._prepared.attributor) is not None:
+            self._warm = asyncio.get_running_loop().run_in_executor(None, attributor.warm_up)
+        self._trace.timings_ms["before_model"] = _since(self._trace.started)
+        self._trace.begin("generate")
+        pieces = generate_text(
+            profile.model,
+            self._prepared.body,
+            request.request_id,
+            request.deadline_s,
+            request.adapter,
+            background=request.background,
+        )
+        async with aclosing(pieces):
+            async for piece in pieces:
+                if piece.text and "model_first_token" not in self._trace.timings_ms:
+                    self._trace.timings_ms["model_first_token"] = _since(started)
+                self._finish_reason = piece.finish_reason or self._finish_reason
+                self._usage = piece.usage or self._usage
+                yield self._markers.feed(piece.text) if self._markers else piece.text
+        self._trace.end("generate")
+        if self._markers:
+            yield self._markers.finish()
+
+    def _attribute(self, spans: list[tuple[int, int]]) -> None:
+        if (attributor := self._prepared.attributor) is None:
+            return
+        for start, end in spans:
+            sentence = self._sentences.text[start:end]
+            self._tasks.append(
+                asyncio.create_task(self._attributed_by(attributor, sentence, start))
+            )
+
+    async def _attributed_by(
+        self, attributor: Attributor, sentence: str, start: int
+    ) -> SentenceSupport:
+        if self._warm is not None:
+            await asyncio.shield(self._warm)
+        return await attributor.attribute(sentence, start)
+
+    def _ready(self) -> list[SentenceAttributed]:
+        """Take the attributions that are done, in the order of the sentences."""
+        events = []
+        while self._tasks and self._tasks[0].done():
+            sentence = self._tasks.popleft().result()
+            citations = self._cite(sentence)
+            self._attributed.append(sentence)
+            self._citations += citations
+            events.append(SentenceAttributed(sentence, citations))
+        return events
+
+    def _cite(self, sentence: SentenceSupport) -> tuple[Citation, ...]:
+        packing = self._prepared.packing
+        if packing is None:
+            return ()
+        return tuple(
+            Citation(
+                sentence.start,
+                sentence.end,
+                packing.used[support.passage].passage,
+                packing.used[support.passage].number,
+                packing.used[support.passage].text[support.start : support.end],
+                support.score,
+                support.method,
+            )
+            for support in sentence.supports
+        )
+
+    def _finished(self) -> Finished:
+        return Finished(
+            self._sentences.text,
+            self._finish_reason or "stop",
+            self._usage,
+            sentences=tuple(self._attributed),
+            citations=tuple(self._citations),
+            groundedness=groundedness(self._attributed),
+        )
+
+
+async def refuse(text: str) -> AsyncGenerator[AnswerEvent, None]:
+    """Say `text` word by word, as a model would, without annotations."""
+    for position, word in enumerate(text.split(" ")):
+        yield TextDelta(f" {word}" if position else word)
+    yield Finished(text, "stop", Usage(), refused=True)
+
+
+def _since(started: float) -> float:
+    return round((time.perf_counter() - started) * 1000, 3)
