@@ -31,11 +31,11 @@ class HttpService:
         *,
         retries: int = 8,
         timeout_s: float = 300.0,
-        file_search: Mapping[str, Any] | None = None,
+        more: Mapping[str, Any] | None = None,
     ) -> None:
         """`base_url` ends in `/v1`; `api_key` null takes EVERLOOP_API_KEY.
 
-        `file_search` goes with each question of `chat`.
+        `more` goes into the body of each question of `chat`: file_search, prompt.
 
         The client waits as long as a 429 or 503 asks, up to a minute, before each of `retries`.
         """
@@ -43,7 +43,7 @@ class HttpService:
         self._api_key = api_key
         self._retries = retries
         self._timeout_s = timeout_s
-        self._more = {} if file_search is None else {"file_search": dict(file_search)}
+        self._more = dict(more or {})
 
     @cached_property
     def _client(self) -> "OpenAI":

@@ -1,5 +1,8 @@
 """Who is compared in a gate run: an adapter with an alias's target, or an arm with its control."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from sqlalchemy.orm import Session
 
 from cluster.arms import arm_reference, read_arm_reference
@@ -7,7 +10,30 @@ from cluster.records import Experiment, GateRun
 from training.errors import GateError
 from training.gate.report import Contender
 
-__all__ = ["contenders"]
+__all__ = ["asked_with", "contenders"]
+
+
+def asked_with(
+    run: GateRun, serving: Mapping[str, Any], file_search: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """What goes with each question, so that both are asked as clients of the alias would be.
+
+    `serving` is the prompt and the retrieval that go with the alias. An arm and its control bring
+    their own.
+    """
+    own = read_arm_reference(run.adapter_id) is not None
+    more: dict[str, Any] = {}
+    if file_search is not None:
+        chosen = {} if own else dict(serving.get("retrieval") or {})
+        threshold = chosen.pop("score_threshold", None)
+        if threshold is not None:
+            chosen["ranking_options"] = {"score_threshold": threshold}
+        known = {name: value for name, value in chosen.items() if value is not None}
+        more["file_search"] = {**known, **file_search}
+    if not own and (prompt := serving.get("prompt")) is not None:
+        name, _, version = str(prompt).partition("@")
+        more["prompt"] = {"id": name, "version": version}
+    return more
 
 
 def contenders(

@@ -24,7 +24,7 @@ from training.gate.gate import run_gate
 from training.gate.http_service import HttpService
 from training.gate.report import GateReport
 from training.gate.settings import GateSettings
-from training.queue.contenders import contenders
+from training.queue.contenders import asked_with, contenders
 from training.queue.files import JobFiles
 from training.queue.ledger import Attempt, job_event
 from training.queue.reporting import Reporter
@@ -100,7 +100,8 @@ class _Gate:
 
     def run(self) -> str:
         row, settings = self._row, self._settings
-        target, version = self._alias()
+        alias = self._alias()
+        target, version = str(alias["target"]), int(alias["version"])
         with self._database.session(read_only=True) as session:
             candidate, champion = contenders(session, row, target, version)
         weights = candidate.weights or candidate.model
@@ -135,7 +136,7 @@ class _Gate:
                     settings.base_url,
                     retries=plan.retries,
                     timeout_s=plan.request_timeout_s,
-                    file_search=plan.file_search,
+                    more=asked_with(row, alias.get("serving") or {}, plan.file_search),
                 ),
                 ensure_model(base.source, settings.cache_dir),
                 adapter_folder,
@@ -159,12 +160,12 @@ class _Gate:
             raise GateError(f"The adapter {adapter_id} does not exist any more.")
         return row
 
-    def _alias(self) -> tuple[str, int]:
-        """What the alias answers by now, and how often it has moved."""
+    def _alias(self) -> dict[str, Any]:
+        """What the alias answers by now, with what, and how often it has moved."""
         url = self._settings.base_url
         with translated_errors(url), openai_client(url) as client:
             found: Any = client.get(f"/aliases/{self._row.alias}", cast_to=object)
-        return str(found["target"]), int(found["version"])
+        return dict(found)
 
     def _write(self, report: GateReport) -> None:
         key = f"{DEFAULT_PROJECT}/gates/{self._row.id}.html"

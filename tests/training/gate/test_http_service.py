@@ -103,7 +103,9 @@ def test_an_answer_is_asked_for_greedily(api: Api) -> None:
 
 def test_questions_about_documents_name_their_stores(api: Api) -> None:
     search = {"vector_store_ids": ["vs_1"]}
-    HttpService(api.url, file_search=search).chat("banking", ASK, (), max_tokens=9, seed=3)
+    HttpService(api.url, more={"file_search": search}).chat(
+        "banking", ASK, (), max_tokens=9, seed=3
+    )
     assert api.asked[0][1]["file_search"] == search
 
 
