@@ -33,6 +33,8 @@ def grade_rows(
     Raises GateError where the run does not complete within `timeout_s`; the run is then cancelled.
     The eval and its run stay, for whoever wants to see the scores.
     """
+    from openai import OpenAIError
+
     lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     file = client.files.create(file=("gate.jsonl", io.BytesIO(lines.encode())), purpose="evals")
     config: Any = {
@@ -46,8 +48,11 @@ def grade_rows(
     run = client.evals.runs.create(made.id, name=_NAME, data_source=source)
     try:
         ended = _awaited(client, made.id, run.id, timeout_s, say)
-    except BaseException:
-        client.evals.runs.cancel(run.id, eval_id=made.id)
+    except BaseException as error:
+        try:
+            client.evals.runs.cancel(run.id, eval_id=made.id)
+        except OpenAIError as failure:
+            error.add_note(f"The run {run.id} could not be cancelled: {failure}")
         raise
     if ended.status != "completed":
         why = ended.error.message if ended.error else ended.status
