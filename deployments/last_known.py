@@ -13,8 +13,10 @@ __all__ = ["LastKnown"]
 
 _log = logging.getLogger(__name__)
 _KEPT: Final = 512
-_PATIENCE_S: Final = 0.5
-"""A healthy database answers sooner; a request that knows what was last said waits no longer."""
+_PATIENCE_S: Final = 2.0
+"""A healthy database answers sooner, beside a busy model too; a request that knows what was last
+said waits no longer. Too short, and a moved alias would answer by its old target where the machine
+is merely slow."""
 _RETRY_S: Final = 1.0
 """Between two questions to a database that did not answer."""
 
