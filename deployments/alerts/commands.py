@@ -23,7 +23,7 @@ def listed(status: str | None, kind: str | None, *, base_url: str | None, as_jso
     if as_json:
         print_json(found)
         return
-    table = plain_table("alert", "kind", "status", "raised", "title", "told")
+    table = plain_table("alert", "kind", "status", "raised", "what", "told")
     for one in found["data"]:
         told = sum(delivery["delivered_at"] is not None for delivery in one["deliveries"])
         table.add_row(
@@ -31,7 +31,7 @@ def listed(status: str | None, kind: str | None, *, base_url: str | None, as_jso
             one["kind"],
             Text(one["status"], style=_STYLES.get(one["status"], "")),
             shown_time(one["created_at"]),
-            Text(one["title"]),
+            Text(". ".join(filter(None, (one["title"], one["body"].get("summary"))))),
             f"{told} of {len(one['deliveries'])}",
         )
     console = Console()

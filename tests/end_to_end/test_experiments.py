@@ -96,6 +96,5 @@ def test_an_arm_that_refuses_is_stopped_and_the_other_wins(
     assert moved["serving"]["retrieval"]["max_num_results"] == 1
     arm, trace = ask(client, town, "ann")
     assert arm is None
-    time.sleep(1)  # the trace is on its way to the records
     passages = read(client, f"/traces/{trace}")["passages"]
     assert len(passages) == 1
