@@ -3,18 +3,17 @@
 import asyncio
 from typing import Final
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cluster.ids import DEFAULT_PROJECT
 from cluster.records import ResponseRecord, Trace
 from deployments.errors import NotFound
 from deployments.gateway.services import Services
+from deployments.tracing.finding import trace_of_request
 
 __all__ = ["find_trace", "no_such_trace"]
 
 _LOOKS: Final = 3
-_PREFIXES: Final = ("chatcmpl-", "cmpl-")
 
 
 async def find_trace(parts: Services, field: str, value: str) -> str:
@@ -51,9 +50,7 @@ def _trace_id(session: Session, field: str, value: str) -> str | None:
         if stored is None or stored.project_id != DEFAULT_PROJECT or stored.trace_id is None:
             return None
         field, value = "trace_id", stored.trace_id
-    if field == "completion_id":
-        prefix = next((p for p in _PREFIXES if value.startswith(p)), "")
-        field, value = "request_id", value.removeprefix(prefix)
-    column = Trace.id if field == "trace_id" else Trace.request_id
-    query = select(Trace.id).where(Trace.project_id == DEFAULT_PROJECT, column == value)
-    return session.scalar(query.order_by(Trace.id.desc()).limit(1))
+    if field != "trace_id":
+        return trace_of_request(session, value)
+    trace = session.get(Trace, value)
+    return trace.id if trace is not None and trace.project_id == DEFAULT_PROJECT else None

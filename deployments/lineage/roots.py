@@ -10,23 +10,19 @@ from cluster.records import (
     Alias,
     AliasMove,
     LineageEdge,
-    PromptLabel,
-    PromptRecord,
-    PromptVersion,
-    Trace,
 )
 from deployments.errors import NotFound
 from deployments.lineage.describing import describe
 from deployments.lineage.node import PREFIXES, Node, type_of
+from deployments.prompts.versions import find_version
+from deployments.tracing.finding import trace_of_request
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
 __all__ = ["find_root"]
 
-_LABEL: Final = "production"
 _DIGEST: Final = 12
-_COMPLETIONS: Final = ("chatcmpl-", "cmpl-")
 
 
 def find_root(session: "Session", name: str, models: Collection[str], default_alias: str) -> Node:
@@ -39,7 +35,7 @@ def find_root(session: "Session", name: str, models: Collection[str], default_al
     node = _named(session, name, models) if type_ is None else Node(type_, name)
     if node is None and name == default_alias:
         node = Node("model", next(iter(models)))
-    node = node or _trace_of_request(session, name)
+    node = node or _trace(session, name)
     if node is None or not _is_known(session, node):
         known = ", ".join(f"{prefix}…" for prefix in PREFIXES)
         raise NotFound(
@@ -72,32 +68,12 @@ def _named(session: "Session", name: str, models: Collection[str]) -> Node | Non
 
 
 def _prompt(session: "Session", name: str, version: str) -> Node | None:
-    query = (
-        select(PromptVersion.digest)
-        .join(PromptRecord, PromptRecord.id == PromptVersion.prompt_id)
-        .where(PromptRecord.project_id == DEFAULT_PROJECT, PromptRecord.name == name)
-    )
-    if version.isdecimal() and len(version) < _DIGEST:
-        query = query.where(PromptVersion.number == int(version))
-    elif len(version) == _DIGEST:
-        query = query.where(PromptVersion.digest == version)
-    else:
-        query = query.join(
-            PromptLabel,
-            (PromptLabel.prompt_id == PromptVersion.prompt_id)
-            & (PromptLabel.number == PromptVersion.number),
-        ).where(PromptLabel.label == (version or _LABEL))
-    digest = session.scalar(query)
-    return None if digest is None else Node("prompt", f"{name}@{digest}")
+    row = find_version(session, name, version or None)
+    return None if row is None else Node("prompt", f"{row.name}@{row.digest}")
 
 
-def _trace_of_request(session: "Session", name: str) -> Node | None:
-    """The newest trace of a request's id; that of a completion is made of it."""
-    prefix = next((prefix for prefix in _COMPLETIONS if name.startswith(prefix)), "")
-    query = select(Trace.id).where(
-        Trace.project_id == DEFAULT_PROJECT, Trace.request_id == name.removeprefix(prefix)
-    )
-    found = session.scalar(query.order_by(Trace.id.desc()).limit(1))
+def _trace(session: "Session", name: str) -> Node | None:
+    found = trace_of_request(session, name)
     return None if found is None else Node("trace", found)
 
 

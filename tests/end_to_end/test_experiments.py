@@ -19,7 +19,7 @@ _ASKERS: Final = 4
 _PLACES: Final = ("harbour", "archive", "library", "school", "museum", "theatre", "bakery", "mill")
 SETTINGS: Final = {
     # Fewer passages are fewer tokens: a difference that is there for certain.
-    "metric": {"name": "trace:tokens", "high": 2000, "wait_s": 10.0},
+    "metric": {"name": "trace:tokens", "high": 1000, "wait_s": 5.0},
     "min_effect": 20,
 }
 
