@@ -19,11 +19,11 @@ def held_out(groups: Iterable[Group], share: float, seed: int) -> list[Group]:
     """The groups for validation: in the order of a seeded hash, as many as fit into the share.
 
     At least one row is held out, unless nothing would be left to train on or the smallest group is
-    more than half of all rows.
+    more than half of all rows. At least one is left to train on, however large the share.
     """
     ranked = sorted(groups, key=lambda group: _rank(group.key, seed))
     rows = sum(len(group.lines) for group in ranked)
-    room = max(1, round(share * rows)) if share > 0 and len(ranked) > 1 else 0
+    room = min(rows - 1, max(1, round(share * rows))) if share > 0 and len(ranked) > 1 else 0
     chosen: list[Group] = []
     for group in ranked:
         if len(group.lines) <= room:
