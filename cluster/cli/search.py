@@ -7,8 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cluster.client import openai_client, require_store, translated_errors
-from cluster.settings import load_settings
+from cluster.client import connected, require_store
 
 __all__ = ["place_of", "run_search"]
 
@@ -17,8 +16,7 @@ _SHOWN_CHARACTERS = 300
 
 def run_search(query: str, store: str, limit: int, base_url: str | None, *, as_json: bool) -> None:
     """Print the passages that the store finds, best first."""
-    url = base_url or load_settings().base_url
-    with translated_errors(url), openai_client(url) as client:
+    with connected(base_url) as client:
         store_id = require_store(client, store).id
         page = client.vector_stores.search(store_id, query=query, max_num_results=limit)
         found = [result.to_dict() for result in page.data]

@@ -12,10 +12,9 @@ from rich.progress import Progress
 from cluster.cli.checks import print_checks
 from cluster.cli.exits import FAILED
 from cluster.cli.versions import translated_misses
-from cluster.client import openai_client, translated_errors
+from cluster.client import connected
 from cluster.errors import SettingsError
 from cluster.progress import run_columns
-from cluster.settings import load_settings
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -97,10 +96,9 @@ def run_train(
     request: TrainRequest, base_url: str | None, *, follow: bool, as_json: bool
 ) -> int | None:
     """Upload the files, make the job, and follow it unless told not to."""
-    url = base_url or load_settings().base_url
     console = Console(stderr=True)
     paths, tree = request.files, _read_config(request.config)
-    with translated_errors(url), openai_client(url) as client:
+    with connected(base_url) as client:
         files = {
             field: _upload(client, path, request.columns, console) for field, path in paths.items()
         }
@@ -116,8 +114,7 @@ def run_train(
 
 def run_watch(job_id: str, base_url: str | None, *, as_json: bool) -> int | None:
     """Follow a job that is there."""
-    url = base_url or load_settings().base_url
-    with translated_misses("job"), translated_errors(url), openai_client(url) as client:
+    with translated_misses("job"), connected(base_url) as client:
         return follow_job(client, job_id, Console(stderr=True), as_json=as_json)
 
 

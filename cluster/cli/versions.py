@@ -10,9 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from cluster.cli.checks import print_checks
-from cluster.client import openai_client, translated_errors
+from cluster.client import connected
 from cluster.errors import ApiError, SettingsError
-from cluster.settings import load_settings
 from cluster.tables import plain_table, show_table
 from cluster.terminal import print_json, shown_time
 
@@ -140,8 +139,7 @@ def run_gate_page(gate_id: str, page: Path | None, base_url: str | None, *, as_j
     """
     run = _get(base_url, f"/gate_runs/{gate_id}", "gate")
     if page is not None:
-        url = base_url or load_settings().base_url
-        with translated_errors(url), openai_client(url) as client:
+        with connected(base_url) as client:
             text = client.get(f"/gate_runs/{gate_id}/page", cast_to=str)
         try:
             page.write_text(text, encoding="utf-8")
@@ -173,14 +171,12 @@ def _moved(alias: dict[str, Any], *, as_json: bool) -> None:
 
 
 def _get(base_url: str | None, path: str, what: str = "") -> Any:
-    url = base_url or load_settings().base_url
-    with translated_misses(what), translated_errors(url), openai_client(url) as client:
+    with translated_misses(what), connected(base_url) as client:
         return client.get(path, cast_to=object)
 
 
 def _post(base_url: str | None, path: str, body: dict[str, Any], what: str) -> Any:
-    url = base_url or load_settings().base_url
-    with translated_misses(what), translated_errors(url), openai_client(url) as client:
+    with translated_misses(what), connected(base_url) as client:
         return client.post(path, body=body, cast_to=object)
 
 

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 import yaml
 from rich.console import Console
 
-from cluster.client import openai_client, translated_errors
+from cluster.client import connected
 from cluster.errors import SettingsError
-from cluster.settings import load_settings
 from cluster.terminal import print_json
 from deployments.experiments.terminal import (
     print_events,
@@ -161,6 +160,5 @@ def _tell(experiment: dict[str, Any], *, as_json: bool) -> None:
 
 @contextmanager
 def _client(base_url: str | None) -> Iterator["OpenAI"]:
-    url = base_url or load_settings().base_url
-    with translated_errors(url), openai_client(url) as client:
+    with connected(base_url) as client:
         yield client.with_options(max_retries=0)  # openai's own would try each 409 again

@@ -12,9 +12,8 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from cluster.client import openai_client, translated_errors
+from cluster.client import connected, translated_errors
 from cluster.errors import ApiError, SettingsError
-from cluster.settings import load_settings
 from cluster.tables import plain_table, show_table, visible
 from cluster.terminal import print_json, shown_time
 
@@ -66,8 +65,7 @@ class Narrowing:
 @contextmanager
 def service(base_url: str | None) -> Iterator["OpenAI"]:
     """The client, with its errors in our words."""
-    url = base_url or load_settings().base_url
-    with translated_errors(url), openai_client(url) as client:
+    with connected(base_url) as client:
         yield client
 
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from deployments.errors import DeadlineExceeded, RequestError, Unprocessable
 from deployments.gateway.choosing import Choice
+from deployments.gateway.closing import close_parts
 from deployments.gateway.directory import Target
 from deployments.gateway.grounding.generation import generate_text
 from deployments.gateway.prompting import BY_SEARCH, prompt_errors, told_options, with_question
@@ -177,7 +178,6 @@ def _parsed(text: str, reason: str | None) -> Any:
 
 async def counted(parts: AsyncIterator[Part], spent: Usage) -> AsyncGenerator[Part, None]:
     """Pass a model's parts on, with the tokens of the steps in the usage that they tell."""
-    close = getattr(parts, "aclose", None)
     try:
         async for part in parts:
             if part.usage is None and b'"usage"' not in part.data:
@@ -185,8 +185,7 @@ async def counted(parts: AsyncIterator[Part], spent: Usage) -> AsyncGenerator[Pa
                 continue
             yield Part(_recounted(part.data, spent), part.usage and spent + part.usage)
     finally:
-        if close is not None:
-            await close()
+        await close_parts(parts)
 
 
 def _recounted(data: bytes, spent: Usage) -> bytes:

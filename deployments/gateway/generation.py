@@ -18,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 
 from deployments.errors import InvalidRequest, RequestError
 from deployments.experiments.requests import EMPTY_ANSWER
+from deployments.gateway.closing import close_parts
 from deployments.gateway.directory import Target
 from deployments.gateway.request_context import (
     current_trace,
@@ -100,7 +101,7 @@ async def answer(
             gone.cancel()
             first.cancel()
             await asyncio.wait({first})
-            await _close(parts)
+            await close_parts(parts)
             outcome.close()
 
 
@@ -113,7 +114,7 @@ async def answer_unseen(
         async for part in parts:
             outcome.add(part)
     finally:
-        await _close(parts)
+        await close_parts(parts)
         outcome.close()
 
 
@@ -160,7 +161,7 @@ class _Stream(Response):
             self._outcome.trace.leave()
         finally:
             gone.cancel()
-            await _close(self._parts)
+            await close_parts(self._parts)
             self._outcome.close()
 
     async def _send(self, data: bytes, send: Send) -> None:
@@ -213,9 +214,3 @@ class _Outcome:
 async def _client_gone(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         continue
-
-
-async def _close(parts: AsyncIterator[Part]) -> None:
-    close = getattr(parts, "aclose", None)
-    if close is not None:
-        await close()

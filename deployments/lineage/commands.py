@@ -7,8 +7,7 @@ from urllib.parse import quote, urlencode
 
 from rich.console import Console
 
-from cluster.client import openai_client, translated_errors
-from cluster.settings import load_settings
+from cluster.client import connected
 from deployments.lineage.terminal import print_lineage
 
 __all__ = ["show"]
@@ -25,7 +24,6 @@ def show(
     as_json: bool,
 ) -> None:
     """Show the lineage of `thing`; of `types` as a list, otherwise as a tree."""
-    url = base_url or load_settings().base_url
     asked: dict[str, Any] = {
         "direction": "forward" if forward else "backward",
         "depth": depth,
@@ -33,7 +31,7 @@ def show(
     }
     if types:
         asked["types"] = ",".join(types)
-    with translated_errors(url), openai_client(url) as client:
+    with connected(base_url) as client:
         path = f"/lineage/{quote(thing)}?{urlencode(asked)}"
         found: Any = client.get(path, cast_to=object)
     if as_json:

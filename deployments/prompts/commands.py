@@ -10,9 +10,8 @@ import yaml
 from rich.console import Console
 from rich.text import Text
 
-from cluster.client import openai_client, translated_errors
+from cluster.client import connected
 from cluster.errors import ApiError, SettingsError
-from cluster.settings import load_settings
 from cluster.tables import plain_table, show_table
 from cluster.terminal import print_json, shown_time
 
@@ -241,9 +240,8 @@ def delete(name: str, base_url: str | None, *, as_json: bool) -> None:
 
 @contextmanager
 def _client(base_url: str | None) -> Iterator["OpenAI"]:
-    url = base_url or load_settings().base_url
     try:
-        with translated_errors(url), openai_client(url) as client:
+        with connected(base_url) as client:
             yield client
     except ApiError as error:
         if error.status == 404 and not error.fix:

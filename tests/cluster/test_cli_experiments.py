@@ -1,7 +1,6 @@
 """`everloop experiments` against the real gateway."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +8,12 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from cluster.cli.app import app
-from cluster.database import Database
 from cluster.records import Experiment
 from deployments.experiments.arms import Arm
 from deployments.experiments.plan import Plan
 from deployments.experiments.watch import Watch
 from tests.deployments.experiments.test_watch import seen
-from tests.fixtures.gateway import Gateway, running_gateway
+from tests.fixtures.gateway import Gateway
 
 pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
@@ -28,12 +26,6 @@ arms:
 settings:
   metric: {name: "trace:latency_ms", high: 1000, wait_s: 10}
 """
-
-
-@pytest.fixture
-def gateway(tmp_path: Path, database: Database) -> Iterator[Gateway]:
-    with running_gateway(tmp_path / "data", database) as running:
-        yield running
 
 
 @pytest.fixture(autouse=True)

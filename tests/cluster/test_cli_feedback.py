@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,18 +10,11 @@ from sqlalchemy import select
 from typer.testing import CliRunner, Result
 
 from cluster.cli.app import app
-from cluster.database import Database
 from cluster.records import Feedback, StoredFile, Trace, now
-from tests.fixtures.gateway import Gateway, running_gateway
+from tests.fixtures.gateway import Gateway
 from training.data.reading import read_dataset
 
 pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-
-
-@pytest.fixture
-def gateway(tmp_path: Path, database: Database) -> Iterator[Gateway]:
-    with running_gateway(tmp_path / "data", database) as running:
-        yield running
 
 
 @pytest.fixture(autouse=True)

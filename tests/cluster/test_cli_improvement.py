@@ -2,7 +2,7 @@
 
 import json
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +16,7 @@ from cluster.database import Database
 from cluster.ids import new_id
 from cluster.records import FineTuningEvent, FineTuningJob, GateRun, StoredFile
 from tests.fakes.adapters import add_adapter
-from tests.fixtures.gateway import Gateway, running_gateway
+from tests.fixtures.gateway import Gateway
 
 pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
@@ -33,12 +33,6 @@ CHECKS = [
     {"name": "parity", "result": "pass", "reason": "Trained and served weights agree."},
     {"name": "comparison", "result": "pass", "reason": REASON},
 ]
-
-
-@pytest.fixture
-def gateway(tmp_path: Path, database: Database) -> Iterator[Gateway]:
-    with running_gateway(tmp_path / "data", database) as running:
-        yield running
 
 
 @pytest.fixture(autouse=True)

@@ -1,15 +1,13 @@
 """`everloop prompts` against the real gateway."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from cluster.cli.app import app
-from cluster.database import Database
-from tests.fixtures.gateway import Gateway, running_gateway
+from tests.fixtures.gateway import Gateway
 
 pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
@@ -20,12 +18,6 @@ variables: {name: {type: string}}
 messages:
   - {role: user, content: "Hello {{ name }}!"}
 """
-
-
-@pytest.fixture
-def gateway(tmp_path: Path, database: Database) -> Iterator[Gateway]:
-    with running_gateway(tmp_path / "data", database) as running:
-        yield running
 
 
 @pytest.fixture(autouse=True)

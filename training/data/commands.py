@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.text import Text
 
-from cluster.client import openai_client, translated_errors
+from cluster.client import connected
 from cluster.errors import SettingsError
 from cluster.models import ensure_model
 from cluster.settings import load_settings
@@ -275,12 +275,11 @@ def collect_traces(
 ) -> int:
     """Write rows of the newest traces to `out`, and say how many of how many."""
     rule = TraceRule(dict(map(_least_score, least_scores)), refusals)
-    url = base_url or load_settings().base_url
     seen = 0
 
     def traces() -> Iterator[dict[str, Any]]:
         nonlocal seen
-        with translated_errors(url), openai_client(url) as client:
+        with connected(base_url) as client:
             query: dict[str, Any] = {"limit": 100, "route": route, "model": model}
             query = {name: value for name, value in query.items() if value is not None}
             while True:

@@ -9,8 +9,7 @@ from typing import Final
 
 from rich.console import Console
 
-from cluster.client import openai_client, translated_errors
-from cluster.settings import load_settings
+from cluster.client import connected
 from cluster.terminal import print_json
 from deployments.evaluation.comparison.report import ComparisonReport
 from deployments.evaluation.reports.tables import comparison_table
@@ -180,8 +179,7 @@ def cancel(run_id: str, *, base_url: str | None, as_json: bool) -> None:
 
 @contextmanager
 def _service(base_url: str | None) -> Iterator[EvalService]:
-    url = base_url or load_settings().base_url
-    with translated_errors(url), openai_client(url) as client:
+    with connected(base_url) as client:
         yield EvalService(client)
 
 

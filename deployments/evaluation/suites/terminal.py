@@ -1,13 +1,13 @@
 """A suite's outcome as tables in the terminal."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
 from cluster.tables import plain_table, show_table
+from cluster.terminal import shown_time
 from deployments.evaluation.suites.outcome import Outcome, failing_items
 from deployments.evaluation.suites.results import Figures, figures_of, sliced
 from deployments.evaluation.suites.samples import SampleSuite
@@ -66,7 +66,6 @@ def print_runs(console: Console, runs: Sequence[Mapping[str, Any]]) -> None:
     table = plain_table("run", "suite", "model", "status", "passed", "failed", "errors", "made")
     for run in runs:
         counts = run.get("result_counts") or {}
-        made = datetime.fromtimestamp(int(run["created_at"]), UTC).strftime("%Y-%m-%d %H:%M")
         name = str(run.get("name") or run.get("eval_name") or "-")
         synthetic = " (synthetic)" if (run.get("metadata") or {}).get("synthetic") else ""
         table.add_row(
@@ -75,7 +74,7 @@ def print_runs(console: Console, runs: Sequence[Mapping[str, Any]]) -> None:
             Text(str(run.get("model") or "-")),
             run["status"],
             *(str(counts.get(key, "-")) for key in ("passed", "failed", "errored")),
-            made,
+            shown_time(run["created_at"]),
         )
     show_table(console, table)
 

@@ -9,9 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from cluster.client import openai_client, require_store, translated_errors
+from cluster.client import connected, require_store
 from cluster.errors import ApiError, SettingsError
-from cluster.settings import load_settings
 from deployments.evaluation.synthesis.drafts import METHODS, Draft, Method, row_of
 from deployments.evaluation.synthesis.passages import (
     in_turn,
@@ -44,9 +43,8 @@ def synthesize(
     Raises SettingsError for an unknown method, ApiError where the store has no passage.
     """
     chosen = _methods(methods)
-    url = base_url or load_settings().base_url
     console = Console(stderr=True)
-    with translated_errors(url), openai_client(url) as client:
+    with connected(base_url) as client:
         store_id = require_store(client, store).id
         sources = passages_of_store(client, store_id)
         if not sources:

@@ -171,25 +171,3 @@ class DifferenceSequence:
             mean_control=self.mean_control,
             mean_treatment=self.mean_treatment,
         )
-
-
-class _Mean:
-    """A weighted mean of values between 0 and 1."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._sum = self._weight = 0.0
-
-    def add(self, value: float, *, weight: float) -> None:
-        self.count += 1
-        self._sum += weight * value
-        self._weight += weight
-
-    @property
-    def value(self) -> float | None:
-        return self._sum / self._weight if self.count else None
-
-    @property
-    def guess(self) -> float:
-        """The mean, drawn to the middle while there are few values."""
-        return (self._sum + 0.25) / (self._weight + 0.5)

@@ -8,6 +8,7 @@ from typing import Any
 
 from cluster.adapters import AdapterFiles
 from deployments.errors import DeadlineExceeded, InvalidRequest, RequestError, Unavailable
+from deployments.gateway.closing import close_parts
 from deployments.model.messages import ModelCall, Usage
 from deployments.ports import ChatModel
 
@@ -47,15 +48,13 @@ async def generate_text(
 
 
 async def _closable(model: ChatModel, call: ModelCall) -> AsyncGenerator[bytes, None]:
-    """Take the parts' bytes; a port promises an iterator only, which may not be closable."""
+    """Take the parts' bytes."""
     parts = model.generate(call)
     try:
         async for part in parts:
             yield part.data
     finally:
-        close = getattr(parts, "aclose", None)
-        if close is not None:
-            await close()
+        await close_parts(parts)
 
 
 def _read(event: dict[str, Any]) -> Generated:

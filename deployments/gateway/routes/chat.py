@@ -10,6 +10,7 @@ from starlette.responses import Response
 from deployments.errors import InvalidRequest
 from deployments.gateway.chains import Chain, counted
 from deployments.gateway.choosing import Choice, choose
+from deployments.gateway.closing import close_parts
 from deployments.gateway.generation import answer, model_call, read_body
 from deployments.gateway.prompting import question_of, told_messages, told_options
 from deployments.gateway.request_context import (
@@ -120,13 +121,11 @@ async def _prompted(
         body = {**told_options(choice.prompt, body), "messages": told}
         call = model_call(request, body, "chat", choice.target)
         parts = counted(services.models[choice.target.base].generate(call), choice.spent)
-    close = getattr(parts, "aclose", None)
     try:
         async for part in parts:
             yield part
     finally:
-        if close is not None:
-            await close()
+        await close_parts(parts)
 
 
 def _messages(body: dict[str, Any]) -> list[dict[str, Any]]:

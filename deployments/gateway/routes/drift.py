@@ -14,7 +14,6 @@ from cluster.records import (
     DriftMonitor,
     DriftReport,
     Feedback,
-    LineageEdge,
     StoredFile,
     Trace,
     now,
@@ -36,6 +35,7 @@ from deployments.gateway.pages import Page, PageQuery, PageQueryDependency, take
 from deployments.gateway.parameters import known_parameters
 from deployments.gateway.services import Services, services
 from deployments.gateway.training_files import check_training_file
+from deployments.lineage.edges import Edge, add_edges, edges_of_sources
 
 __all__ = ["router"]
 
@@ -269,12 +269,9 @@ async def _stored(
             meta=meta,
         )
         session.add(row)
-        edges = [(source, "row") for source in made.sources] + [(report_id, "topic")]
-        session.add_all(
-            LineageEdge(source=source, target=file_id, kind=kind)
-            for source, kind in dict.fromkeys(edges)
-        )
         session.flush()
+        topic = Edge(report_id, file_id, "topic")
+        add_edges(session, [*edges_of_sources(file_id, made.sources), topic])
         return FileObject.of(row)
 
     return await parts.database.run(write)
