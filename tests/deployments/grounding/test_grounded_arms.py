@@ -76,11 +76,13 @@ async def http(parts: Services) -> AsyncIterator[httpx2.AsyncClient]:
     await parts.traces.close()
 
 
-async def start(http: httpx2.AsyncClient, **arm: Any) -> str:
+async def start(
+    http: httpx2.AsyncClient, settings: dict[str, Any] | None = None, **arm: Any
+) -> str:
     body = {
         "alias": "assistant",
         "arms": [{"name": "control"}, {"name": "other", **arm}],
-        "settings": SETTINGS,
+        "settings": {**SETTINGS, **(settings or {})},
         "start": True,
     }
     made = await http.post("/v1/experiments", json=body)
@@ -143,7 +145,10 @@ async def test_a_shadow_of_a_grounded_answer_is_scored_and_not_stored(
 async def test_an_arm_that_refuses_is_stopped_within_50_of_its_requests(
     http: httpx2.AsyncClient, parts: Services
 ) -> None:
-    experiment = await start(http, retrieval={"score_threshold": 1.0})
+    # Against a bound of its own an arm takes 12 refusals; how many it takes against the control
+    # depends on who was drawn into which arm: from 3 on.
+    settings = {"guardrails": [{"fault": "refused", "max_rate": 0.5}]}
+    experiment = await start(http, settings, retrieval={"score_threshold": 1.0})
     monitored = MonitorParts(
         settings=parts.settings,
         database=parts.database,
