@@ -1,6 +1,7 @@
 """The records' database: SQLite by default, PostgreSQL by URL. A `session()` is a transaction."""
 
 import asyncio
+import contextvars
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -12,9 +13,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import ORMExecuteState, Session, sessionmaker, with_loader_criteria
 
 from cluster.errors import DatabaseError
+from cluster.records.base import Owned
+from cluster.tenancy import restricted_to
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -35,6 +38,7 @@ class Database:
     """Connections to the records.
 
     A commit that returned survives kill -9 and power loss (SQLite: WAL with synchronous=FULL).
+    While a project acts (`cluster.tenancy`), every query sees its records only.
     Foreign errors become DatabaseError, which names the URL without its password; constraint
     violations (IntegrityError, DataError) pass as they are, for they are the caller's.
     """
@@ -48,6 +52,8 @@ class Database:
         )
         self._writing = sessionmaker(self._engine, expire_on_commit=False)
         self._reading = sessionmaker(self._reader, expire_on_commit=False)
+        for factory in (self._writing, self._reading):
+            event.listen(factory, "do_orm_execute", _see_own_only)
         self._threads = ThreadPoolExecutor(pool_size, thread_name_prefix="database")
 
     @property
@@ -78,7 +84,8 @@ class Database:
         commit) is tried again, at most four times in all; so `fn` must act on the session only.
         """
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, self._run, fn, read_only)
+        context = contextvars.copy_context()
+        return await loop.run_in_executor(self._threads, context.run, self._run, fn, read_only)
 
     def _run(self, fn: Callable[[Session], T], read_only: bool) -> T:
         factory = self._reading if read_only else self._writing
@@ -187,6 +194,20 @@ def _create_engine(url: URL, pool_size: int) -> Engine:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     return engine
+
+
+def _see_own_only(state: ORMExecuteState) -> None:
+    """Add the acting project to a query; SQLAlchemy's recipe for global criteria."""
+    project_id = restricted_to()
+    if project_id is None or not (state.is_select or state.is_update or state.is_delete):
+        return
+    # Columns and relationships of loaded objects keep the criterion of the query that loaded them.
+    if not state.is_column_load and not state.is_relationship_load:
+        state.statement = state.statement.options(
+            with_loader_criteria(
+                Owned, lambda record: record.project_id == project_id, include_aliases=True
+            )
+        )
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:

@@ -33,11 +33,13 @@ from cluster.sections.learning import (
 from cluster.sections.serving import EmbeddingSettings, HttpSettings, ModelSettings, RaySettings
 from cluster.sections.stores import DatabaseSettings, MilvusSettings, StorageSettings
 from cluster.sections.tracing import TracingSettings
+from cluster.sections.trust import AccessSettings, GuardsSettings, LimitsSettings, TlsSettings
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 __all__ = [
+    "AccessSettings",
     "AlertSettings",
     "DatabaseSettings",
     "DriftSettings",
@@ -46,9 +48,11 @@ __all__ = [
     "ExperimentSettings",
     "FeedbackSettings",
     "GroundingSettings",
+    "GuardsSettings",
     "HttpSettings",
     "IngestionSettings",
     "JudgeBar",
+    "LimitsSettings",
     "MilvusSettings",
     "ModelSettings",
     "OutsideModelSettings",
@@ -57,6 +61,7 @@ __all__ = [
     "Settings",
     "SettingsSource",
     "StorageSettings",
+    "TlsSettings",
     "TracingSettings",
     "TrainingQueueSettings",
     "load_settings",
@@ -110,6 +115,10 @@ class Settings(BaseSettings):
     feedback: FeedbackSettings = FeedbackSettings()
     drift: DriftSettings = DriftSettings()
     alerts: AlertSettings = AlertSettings()
+    access: AccessSettings = AccessSettings()
+    limits: LimitsSettings = LimitsSettings()
+    guards: GuardsSettings = GuardsSettings()
+    tls: TlsSettings = TlsSettings()
 
     @field_validator("data_dir", "cache_dir")
     @classmethod

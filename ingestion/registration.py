@@ -11,9 +11,10 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from cluster.database import Database
-from cluster.ids import DEFAULT_PROJECT, new_id
+from cluster.ids import new_id
 from cluster.records import StoredFile, VectorStore, VectorStoreFile, now
 from cluster.storage import ByteStore
+from cluster.tenancy import acting_project
 from ingestion.errors import IngestionError
 from ingestion.ledger import WORKING_STAGES, Claim, Ledger
 from ingestion.loaders import FORMATS_BY_EXTENSION
@@ -85,7 +86,7 @@ class Registrar:
             row = session.scalar(
                 select(VectorStore)
                 .where(
-                    VectorStore.project_id == DEFAULT_PROJECT,
+                    VectorStore.project_id == acting_project(),
                     VectorStore.deleted_at.is_(None),
                     (VectorStore.id == name) | (VectorStore.name == name),
                 )
@@ -113,7 +114,7 @@ class Registrar:
             if known is not None:
                 return known
             file_id = new_id("file")
-            key = f"{DEFAULT_PROJECT}/{file_id}"
+            key = f"{acting_project()}/{file_id}"
             stored = self._storage.put(key, _pieces(found.path))
         except OSError as error:
             return Registered(found, "failed", reason=f"It cannot be read: {error.strerror}.")

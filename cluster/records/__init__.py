@@ -1,11 +1,12 @@
 """The records: one SQLAlchemy model per table. The database is the truth; Milvus is an index of it.
 
 A passage found in Milvus counts only if its `VectorStoreFile` row says `live`: that is what makes
-replacement and deletion atomic. Every row carries a project id.
+replacement and deletion atomic. Every row but a project itself carries a project id.
 """
 
+from cluster.records.access import ApiKey, AuditEvent, IdempotencyKey, Project, Usage
 from cluster.records.answers import ResponseRecord, Trace, TraceScore
-from cluster.records.base import Base, now
+from cluster.records.base import Base, Owned, now
 from cluster.records.documents import FileBatch, StoredFile, VectorStore, VectorStoreFile
 from cluster.records.improvement import (
     Adapter,
@@ -34,6 +35,8 @@ __all__ = [
     "Alert",
     "Alias",
     "AliasMove",
+    "ApiKey",
+    "AuditEvent",
     "Base",
     "DriftMonitor",
     "DriftReport",
@@ -49,8 +52,11 @@ __all__ = [
     "FineTuningEvent",
     "FineTuningJob",
     "GateRun",
+    "IdempotencyKey",
     "JudgeVerdict",
     "LineageEdge",
+    "Owned",
+    "Project",
     "PromptLabel",
     "PromptLabelMove",
     "PromptRecord",
@@ -60,6 +66,7 @@ __all__ = [
     "StoredFile",
     "Trace",
     "TraceScore",
+    "Usage",
     "VectorStore",
     "VectorStoreFile",
     "now",

@@ -5,18 +5,17 @@ from typing import Any
 from sqlalchemy import BigInteger, Float, Index, Integer, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from cluster.ids import DEFAULT_PROJECT
-from cluster.records.base import Base, Json, now
+from cluster.records.base import Base, Json, Owned, now
+from cluster.tenancy import acting_project
 
 __all__ = ["ResponseRecord", "Trace", "TraceScore"]
 
 
-class ResponseRecord(Base):
+class ResponseRecord(Owned, Base):
     """A stored `/v1/responses` object, and the conversation that led to it."""
 
     __tablename__ = "responses"
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    project_id: Mapped[str] = mapped_column(String(64), default=DEFAULT_PROJECT)
     body: Mapped[dict[str, Any]] = mapped_column(Json)
     messages: Mapped[list[Any]] = mapped_column(Json)
     """Chat messages up to and including this answer, for `previous_response_id`."""
@@ -24,12 +23,12 @@ class ResponseRecord(Base):
     created_at: Mapped[int] = mapped_column(BigInteger, default=now)
 
 
-class Trace(Base):
+class Trace(Owned, Base):
     """What one request did: inputs, passages, prompt and model version, tokens, time by stage."""
 
     __tablename__ = "traces"
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    project_id: Mapped[str] = mapped_column(String(64), default=DEFAULT_PROJECT, index=True)
+    project_id: Mapped[str] = mapped_column(String(64), default=acting_project, index=True)
     request_id: Mapped[str] = mapped_column(String(128), index=True)
     route: Mapped[str] = mapped_column(String(128))
     model: Mapped[str | None] = mapped_column(String(256))
@@ -41,6 +40,8 @@ class Trace(Base):
     """The name that the client called, where it was an alias."""
     user_id: Mapped[str | None] = mapped_column(String(64), index=True)
     """A digest of who asked, where the client said."""
+    key_id: Mapped[str | None] = mapped_column(String(64), index=True)
+    """The key that it came with."""
     experiment_id: Mapped[str | None] = mapped_column(String(64))
     arm: Mapped[str | None] = mapped_column(String(64))
     shadow_of: Mapped[str | None] = mapped_column(String(64), index=True)
@@ -65,13 +66,12 @@ class Trace(Base):
     )
 
 
-class TraceScore(Base):
+class TraceScore(Owned, Base):
     """One score of one trace, and who gave it."""
 
     __tablename__ = "trace_scores"
     trace_id: Mapped[str] = mapped_column(String(64), primary_key=True)
     name: Mapped[str] = mapped_column(String(64), primary_key=True)
-    project_id: Mapped[str] = mapped_column(String(64), default=DEFAULT_PROJECT)
     value: Mapped[float | None] = mapped_column(Float)
     """None where the score does not apply; the detail says why."""
     evaluator: Mapped[str] = mapped_column(String(128))

@@ -5,18 +5,18 @@ from typing import Any
 from sqlalchemy import BigInteger, ForeignKey, Index, Integer, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from cluster.ids import DEFAULT_PROJECT
-from cluster.records.base import Base, Json, RowNumber, now
+from cluster.records.base import Base, Json, Owned, RowNumber, now
+from cluster.tenancy import acting_project
 
 __all__ = ["FileBatch", "StoredFile", "VectorStore", "VectorStoreFile"]
 
 
-class StoredFile(Base):
+class StoredFile(Owned, Base):
     """An uploaded file. Its bytes are in the store under `storage_key`."""
 
     __tablename__ = "files"
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    project_id: Mapped[str] = mapped_column(String(64), default=DEFAULT_PROJECT, index=True)
+    project_id: Mapped[str] = mapped_column(String(64), default=acting_project, index=True)
     filename: Mapped[str] = mapped_column(String(1024))
     purpose: Mapped[str] = mapped_column(String(32))
     bytes: Mapped[int] = mapped_column(BigInteger)
@@ -28,12 +28,12 @@ class StoredFile(Base):
     """Of a training file: `dataset` (its counts), and `columns` where a mapping was given."""
 
 
-class VectorStore(Base):
+class VectorStore(Owned, Base):
     """A named set of documents that are searched together."""
 
     __tablename__ = "vector_stores"
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    project_id: Mapped[str] = mapped_column(String(64), default=DEFAULT_PROJECT, index=True)
+    project_id: Mapped[str] = mapped_column(String(64), default=acting_project, index=True)
     name: Mapped[str] = mapped_column(String(256), default="")
     description: Mapped[str | None] = mapped_column(Text)
     meta: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
@@ -43,18 +43,17 @@ class VectorStore(Base):
     deleted_at: Mapped[int | None] = mapped_column(BigInteger)
 
 
-class FileBatch(Base):
+class FileBatch(Owned, Base):
     """Files attached to a store in one call; its counts are computed from the files."""
 
     __tablename__ = "file_batches"
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    project_id: Mapped[str] = mapped_column(String(64), default=DEFAULT_PROJECT)
     store_id: Mapped[str] = mapped_column(ForeignKey("vector_stores.id"), index=True)
     created_at: Mapped[int] = mapped_column(BigInteger, default=now)
     cancelled_at: Mapped[int | None] = mapped_column(BigInteger)
 
 
-class VectorStoreFile(Base):
+class VectorStoreFile(Owned, Base):
     """One version of a document in a store, and the state of its ingestion.
 
     `number` is the key under which its passages stand in Milvus. `live` is True exactly while its
@@ -66,7 +65,6 @@ class VectorStoreFile(Base):
 
     __tablename__ = "vector_store_files"
     number: Mapped[int] = mapped_column(RowNumber, primary_key=True, autoincrement=True)
-    project_id: Mapped[str] = mapped_column(String(64), default=DEFAULT_PROJECT)
     store_id: Mapped[str] = mapped_column(ForeignKey("vector_stores.id"))
     file_id: Mapped[str] = mapped_column(String(64), index=True)
     batch_id: Mapped[str | None] = mapped_column(String(64), index=True)

@@ -5,8 +5,8 @@ from typing import Any
 from sqlalchemy import BigInteger, ForeignKey, Integer, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from cluster.ids import DEFAULT_PROJECT
-from cluster.records.base import Base, Json, RowNumber, now
+from cluster.records.base import Base, Json, Owned, RowNumber, now
+from cluster.tenancy import acting_project
 
 __all__ = [
     "Adapter",
@@ -19,7 +19,7 @@ __all__ = [
 ]
 
 
-class FineTuningJob(Base):
+class FineTuningJob(Owned, Base):
     """A fine-tuning job. The row is the queue: whoever holds its lease runs it.
 
     `settings` is the whole training run as resolved when the job was made. `attempts` fences: a run
@@ -28,7 +28,7 @@ class FineTuningJob(Base):
 
     __tablename__ = "fine_tuning_jobs"
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    project_id: Mapped[str] = mapped_column(String(64), default=DEFAULT_PROJECT, index=True)
+    project_id: Mapped[str] = mapped_column(String(64), default=acting_project, index=True)
     status: Mapped[str] = mapped_column(String(20), default="queued", index=True)
     """queued, running, paused, succeeded, failed or cancelled."""
     wish: Mapped[str | None] = mapped_column(String(16))
@@ -68,13 +68,12 @@ class FineTuningJob(Base):
     estimated_finish: Mapped[int | None] = mapped_column(BigInteger)
 
 
-class FineTuningEvent(Base):
+class FineTuningEvent(Owned, Base):
     """Something that a job has to tell."""
 
     __tablename__ = "fine_tuning_events"
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     job_id: Mapped[str] = mapped_column(ForeignKey("fine_tuning_jobs.id"), index=True)
-    project_id: Mapped[str] = mapped_column(String(64), default=DEFAULT_PROJECT)
     level: Mapped[str] = mapped_column(String(8), default="info")
     type: Mapped[str] = mapped_column(String(16), default="message")
     """`message` or `metrics`."""
@@ -83,25 +82,24 @@ class FineTuningEvent(Base):
     created_at: Mapped[int] = mapped_column(BigInteger, default=now)
 
 
-class FineTuningCheckpoint(Base):
+class FineTuningCheckpoint(Owned, Base):
     """A checkpoint that a job wrote."""
 
     __tablename__ = "fine_tuning_checkpoints"
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     job_id: Mapped[str] = mapped_column(ForeignKey("fine_tuning_jobs.id"), index=True)
-    project_id: Mapped[str] = mapped_column(String(64), default=DEFAULT_PROJECT)
     adapter_id: Mapped[str] = mapped_column(String(256))
     step: Mapped[int] = mapped_column(Integer)
     metrics: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
     created_at: Mapped[int] = mapped_column(BigInteger, default=now)
 
 
-class Adapter(Base):
+class Adapter(Owned, Base):
     """An immutable adapter version, and where it comes from."""
 
     __tablename__ = "adapters"
     id: Mapped[str] = mapped_column(String(256), primary_key=True)
-    project_id: Mapped[str] = mapped_column(String(64), default=DEFAULT_PROJECT, index=True)
+    project_id: Mapped[str] = mapped_column(String(64), default=acting_project, index=True)
     number: Mapped[str] = mapped_column(String(64), unique=True)
     """Grows with creation; lists are ordered by it."""
     base: Mapped[str] = mapped_column(String(256))
@@ -119,11 +117,11 @@ class Adapter(Base):
     deleted_at: Mapped[int | None] = mapped_column(BigInteger)
 
 
-class Alias(Base):
+class Alias(Owned, Base):
     """A name that clients call, and what answers to it now."""
 
     __tablename__ = "aliases"
-    project_id: Mapped[str] = mapped_column(String(64), primary_key=True, default=DEFAULT_PROJECT)
+    project_id: Mapped[str] = mapped_column(String(64), primary_key=True, default=acting_project)
     name: Mapped[str] = mapped_column(String(64), primary_key=True)
     target: Mapped[str] = mapped_column(String(256))
     """Id of a served model or of an adapter."""
@@ -135,12 +133,11 @@ class Alias(Base):
     updated_at: Mapped[int] = mapped_column(BigInteger, default=now)
 
 
-class AliasMove(Base):
+class AliasMove(Owned, Base):
     """One move of an alias. Never changed, never deleted."""
 
     __tablename__ = "alias_moves"
     number: Mapped[int] = mapped_column(RowNumber, primary_key=True, autoincrement=True)
-    project_id: Mapped[str] = mapped_column(String(64), default=DEFAULT_PROJECT)
     alias: Mapped[str] = mapped_column(String(64), index=True)
     version: Mapped[int] = mapped_column(Integer)
     """The alias's version after the move."""
@@ -158,12 +155,12 @@ class AliasMove(Base):
     created_at: Mapped[int] = mapped_column(BigInteger, default=now)
 
 
-class GateRun(Base):
+class GateRun(Owned, Base):
     """A comparison of an adapter with what an alias answers by, and its verdict. Also a queue."""
 
     __tablename__ = "gate_runs"
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    project_id: Mapped[str] = mapped_column(String(64), default=DEFAULT_PROJECT, index=True)
+    project_id: Mapped[str] = mapped_column(String(64), default=acting_project, index=True)
     status: Mapped[str] = mapped_column(String(20), default="queued", index=True)
     """queued, running, completed, failed or cancelled."""
     alias: Mapped[str] = mapped_column(String(64))

@@ -5,18 +5,18 @@ from typing import Any
 from sqlalchemy import BigInteger, ForeignKey, Index, Integer, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from cluster.ids import DEFAULT_PROJECT
-from cluster.records.base import Base, Json, now
+from cluster.records.base import Base, Json, Owned, now
+from cluster.tenancy import acting_project
 
 __all__ = ["Eval", "EvalComparison", "EvalItem", "EvalRun", "JudgeVerdict"]
 
 
-class Eval(Base):
+class Eval(Owned, Base):
     """What is evaluated: the form of the data, and the graders. Its runs share both."""
 
     __tablename__ = "evals"
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    project_id: Mapped[str] = mapped_column(String(64), default=DEFAULT_PROJECT, index=True)
+    project_id: Mapped[str] = mapped_column(String(64), default=acting_project, index=True)
     name: Mapped[str] = mapped_column(String(256), default="")
     data_source_config: Mapped[dict[str, Any]] = mapped_column(Json)
     """As the client gave it."""
@@ -27,12 +27,12 @@ class Eval(Base):
     updated_at: Mapped[int] = mapped_column(BigInteger, default=now, index=True)
 
 
-class EvalRun(Base):
+class EvalRun(Owned, Base):
     """One run of an eval over items, which are rows of their own and the queue of its work."""
 
     __tablename__ = "eval_runs"
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    project_id: Mapped[str] = mapped_column(String(64), default=DEFAULT_PROJECT, index=True)
+    project_id: Mapped[str] = mapped_column(String(64), default=acting_project, index=True)
     eval_id: Mapped[str] = mapped_column(ForeignKey("evals.id"), index=True)
     name: Mapped[str] = mapped_column(String(256), default="")
     status: Mapped[str] = mapped_column(String(16), default="queued", index=True)
@@ -55,7 +55,7 @@ class EvalRun(Base):
     finished_at: Mapped[int | None] = mapped_column(BigInteger)
 
 
-class EvalItem(Base):
+class EvalItem(Owned, Base):
     """One item of a run, its answer and its scores. Whoever holds the lease works on it.
 
     `attempts` fences: sample and scores are written by the attempt that counts, once.
@@ -64,7 +64,6 @@ class EvalItem(Base):
     __tablename__ = "eval_items"
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     """Grows with the number."""
-    project_id: Mapped[str] = mapped_column(String(64), default=DEFAULT_PROJECT)
     run_id: Mapped[str] = mapped_column(ForeignKey("eval_runs.id"))
     number: Mapped[int] = mapped_column(Integer)
     """From 1, in the order of the data."""
@@ -92,12 +91,12 @@ class EvalItem(Base):
     )
 
 
-class EvalComparison(Base):
+class EvalComparison(Owned, Base):
     """Two runs of one eval, item by item, and what may be said of their difference."""
 
     __tablename__ = "eval_comparisons"
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    project_id: Mapped[str] = mapped_column(String(64), default=DEFAULT_PROJECT, index=True)
+    project_id: Mapped[str] = mapped_column(String(64), default=acting_project, index=True)
     baseline_run: Mapped[str] = mapped_column(String(64))
     candidate_run: Mapped[str] = mapped_column(String(64))
     settings: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
@@ -106,11 +105,11 @@ class EvalComparison(Base):
     created_at: Mapped[int] = mapped_column(BigInteger, default=now)
 
 
-class JudgeVerdict(Base):
+class JudgeVerdict(Owned, Base):
     """What a judge said, by a digest of all that it was asked. A cache: rows may go any time."""
 
     __tablename__ = "judge_verdicts"
-    project_id: Mapped[str] = mapped_column(String(64), primary_key=True, default=DEFAULT_PROJECT)
+    project_id: Mapped[str] = mapped_column(String(64), primary_key=True, default=acting_project)
     key: Mapped[str] = mapped_column(String(128), primary_key=True)
     value: Mapped[dict[str, Any]] = mapped_column(Json)
     created_at: Mapped[int] = mapped_column(BigInteger, default=now, index=True)

@@ -15,8 +15,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from cluster.ids import DEFAULT_PROJECT
-from cluster.records.base import Base, Json, now
+from cluster.records.base import Base, Json, Owned, now
+from cluster.tenancy import acting_project
 
 __all__ = [
     "Alert",
@@ -30,12 +30,12 @@ __all__ = [
 ]
 
 
-class Experiment(Base):
+class Experiment(Owned, Base):
     """Arms that share the traffic of an alias, and what was found out about them."""
 
     __tablename__ = "experiments"
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    project_id: Mapped[str] = mapped_column(String(64), default=DEFAULT_PROJECT, index=True)
+    project_id: Mapped[str] = mapped_column(String(64), default=acting_project, index=True)
     name: Mapped[str] = mapped_column(String(256), default="")
     status: Mapped[str] = mapped_column(String(16), default="draft", index=True)
     """draft, running, decided or stopped."""
@@ -73,25 +73,24 @@ class Experiment(Base):
     )
 
 
-class ExperimentEvent(Base):
+class ExperimentEvent(Owned, Base):
     """Something that happened to an experiment. Never changed."""
 
     __tablename__ = "experiment_events"
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     experiment_id: Mapped[str] = mapped_column(ForeignKey("experiments.id"), index=True)
-    project_id: Mapped[str] = mapped_column(String(64), default=DEFAULT_PROJECT)
     type: Mapped[str] = mapped_column(String(32))
     message: Mapped[str] = mapped_column(Text)
     data: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
     created_at: Mapped[int] = mapped_column(BigInteger, default=now)
 
 
-class Feedback(Base):
+class Feedback(Owned, Base):
     """What somebody said of an answer. Whoever says it again about the same changes it."""
 
     __tablename__ = "feedback"
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    project_id: Mapped[str] = mapped_column(String(64), default=DEFAULT_PROJECT, index=True)
+    project_id: Mapped[str] = mapped_column(String(64), default=acting_project, index=True)
     trace_id: Mapped[str] = mapped_column(String(64), index=True)
     """The trace was there when this was said; it may be gone by now."""
     name: Mapped[str] = mapped_column(String(64), default="feedback")
@@ -116,12 +115,12 @@ class Feedback(Base):
     updated_at: Mapped[int] = mapped_column(BigInteger, default=now)
 
 
-class DriftMonitor(Base):
+class DriftMonitor(Owned, Base):
     """What is compared with what, how often, and how far it has come."""
 
     __tablename__ = "drift_monitors"
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    project_id: Mapped[str] = mapped_column(String(64), default=DEFAULT_PROJECT, index=True)
+    project_id: Mapped[str] = mapped_column(String(64), default=acting_project, index=True)
     name: Mapped[str] = mapped_column(String(256), default="")
     status: Mapped[str] = mapped_column(String(16), default="active", index=True)
     """active or paused."""
@@ -137,13 +136,12 @@ class DriftMonitor(Base):
     updated_at: Mapped[int] = mapped_column(BigInteger, default=now)
 
 
-class DriftReport(Base):
+class DriftReport(Owned, Base):
     """One look of a monitor."""
 
     __tablename__ = "drift_reports"
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
     monitor_id: Mapped[str] = mapped_column(ForeignKey("drift_monitors.id"), index=True)
-    project_id: Mapped[str] = mapped_column(String(64), default=DEFAULT_PROJECT)
     drifted: Mapped[bool] = mapped_column(default=False)
     """Some signal is out of bounds."""
     alert_id: Mapped[str | None] = mapped_column(String(64))
@@ -153,24 +151,23 @@ class DriftReport(Base):
     created_at: Mapped[int] = mapped_column(BigInteger, default=now)
 
 
-class QuestionVector(Base):
+class QuestionVector(Owned, Base):
     """A question's embedding. A cache: rows may go any time."""
 
     __tablename__ = "question_vectors"
     trace_id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    project_id: Mapped[str] = mapped_column(String(64), default=DEFAULT_PROJECT)
     model: Mapped[str] = mapped_column(String(128), primary_key=True)
     vector: Mapped[bytes] = mapped_column(LargeBinary)
     """float32, little-endian."""
     created_at: Mapped[int] = mapped_column(BigInteger, default=now, index=True)
 
 
-class Alert(Base):
+class Alert(Owned, Base):
     """Something that a person should look at, and how its delivery goes."""
 
     __tablename__ = "alerts"
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    project_id: Mapped[str] = mapped_column(String(64), default=DEFAULT_PROJECT, index=True)
+    project_id: Mapped[str] = mapped_column(String(64), default=acting_project, index=True)
     kind: Mapped[str] = mapped_column(String(64))
     """drift, experiment.arm_stopped, experiment.sample_ratio, …"""
     source_id: Mapped[str] = mapped_column(String(64), index=True)
@@ -187,11 +184,11 @@ class Alert(Base):
     updated_at: Mapped[int] = mapped_column(BigInteger, default=now)
 
 
-class LineageEdge(Base):
+class LineageEdge(Owned, Base):
     """`source` had a part in `target`. What other records say by themselves has no edge here."""
 
     __tablename__ = "lineage_edges"
-    project_id: Mapped[str] = mapped_column(String(64), primary_key=True, default=DEFAULT_PROJECT)
+    project_id: Mapped[str] = mapped_column(String(64), primary_key=True, default=acting_project)
     source: Mapped[str] = mapped_column(String(256), primary_key=True)
     target: Mapped[str] = mapped_column(String(256), primary_key=True)
     kind: Mapped[str] = mapped_column(String(32), primary_key=True)

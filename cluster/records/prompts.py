@@ -5,18 +5,16 @@ from typing import Any
 from sqlalchemy import BigInteger, ForeignKey, Index, Integer, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
-from cluster.ids import DEFAULT_PROJECT
-from cluster.records.base import Base, Json, RowNumber, now
+from cluster.records.base import Base, Json, Owned, RowNumber, now
 
 __all__ = ["PromptLabel", "PromptLabelMove", "PromptRecord", "PromptVersion"]
 
 
-class PromptRecord(Base):
+class PromptRecord(Owned, Base):
     """A named prompt. What it says stands in its versions."""
 
     __tablename__ = "prompts"
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    project_id: Mapped[str] = mapped_column(String(64), default=DEFAULT_PROJECT)
     name: Mapped[str] = mapped_column(String(64))
     description: Mapped[str] = mapped_column(Text, default="")
     latest: Mapped[int] = mapped_column(Integer, default=0)
@@ -30,14 +28,13 @@ class PromptRecord(Base):
     __table_args__ = (UniqueConstraint("project_id", "name", name="uq_prompts_project_name"),)
 
 
-class PromptVersion(Base):
+class PromptVersion(Owned, Base):
     """One version of a prompt. Never changed, never deleted."""
 
     __tablename__ = "prompt_versions"
     prompt_id: Mapped[str] = mapped_column(ForeignKey("prompts.id"), primary_key=True)
     number: Mapped[int] = mapped_column(Integer, primary_key=True)
     """From 1."""
-    project_id: Mapped[str] = mapped_column(String(64), default=DEFAULT_PROJECT)
     name: Mapped[str] = mapped_column(String(64))
     digest: Mapped[str] = mapped_column(String(12))
     """Of the body; `name@digest` is what traces name."""
@@ -53,25 +50,23 @@ class PromptVersion(Base):
     )
 
 
-class PromptLabel(Base):
+class PromptLabel(Owned, Base):
     """A label of a prompt, such as `production`, and the version it stands at."""
 
     __tablename__ = "prompt_labels"
     prompt_id: Mapped[str] = mapped_column(ForeignKey("prompts.id"), primary_key=True)
     label: Mapped[str] = mapped_column(String(32), primary_key=True)
-    project_id: Mapped[str] = mapped_column(String(64), default=DEFAULT_PROJECT)
     number: Mapped[int] = mapped_column(Integer)
     moves: Mapped[int] = mapped_column(Integer, default=1)
     """Counts its moves."""
     updated_at: Mapped[int] = mapped_column(BigInteger, default=now)
 
 
-class PromptLabelMove(Base):
+class PromptLabelMove(Owned, Base):
     """One move of a label. Never changed, never deleted."""
 
     __tablename__ = "prompt_label_moves"
     id: Mapped[int] = mapped_column(RowNumber, primary_key=True, autoincrement=True)
-    project_id: Mapped[str] = mapped_column(String(64), default=DEFAULT_PROJECT)
     prompt_id: Mapped[str] = mapped_column(String(64), index=True)
     label: Mapped[str] = mapped_column(String(32))
     source: Mapped[int | None] = mapped_column(Integer)

@@ -7,8 +7,8 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from cluster.database import Database
-from cluster.ids import DEFAULT_PROJECT
 from cluster.records import QuestionVector
+from cluster.tenancy import acting_project
 from deployments.drift.signals import Observed
 from deployments.ports import TextEmbedder
 
@@ -73,7 +73,7 @@ class QuestionVectors:
         for trace, vector in rows.items():
             session.merge(
                 QuestionVector(
-                    trace_id=trace, project_id=DEFAULT_PROJECT, model=self._model, vector=vector
+                    trace_id=trace, project_id=acting_project(), model=self._model, vector=vector
                 )
             )
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import select
 
 from cluster.errors import DatabaseError
-from cluster.ids import DEFAULT_PROJECT
 from cluster.records import Experiment
+from cluster.tenancy import acting_project
 from deployments.experiments.arms import Split
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class ExperimentDesk:
 def _running(session: "Session") -> dict[str, Split]:
     rows = session.scalars(
         select(Experiment).where(
-            Experiment.project_id == DEFAULT_PROJECT, Experiment.status == "running"
+            Experiment.project_id == acting_project(), Experiment.status == "running"
         )
     )
     return {row.alias: Split.of(row) for row in rows}

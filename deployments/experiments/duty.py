@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import select, update
 
 from cluster.errors import EverloopError
-from cluster.ids import DEFAULT_PROJECT
 from cluster.records import Experiment, GateRun
+from cluster.tenancy import acting_project
 from deployments.errors import Conflict
 from deployments.experiments import changes
 from deployments.experiments.arms import Arm
@@ -185,7 +185,7 @@ _RATIO_OFF: Final = "the arms did not get the users that their weights ask for"
 
 def _open(session: "Session") -> tuple[list[Experiment], list[Experiment]]:
     """Experiments that run, and those whose winner is on its way through the gate."""
-    ours = select(Experiment).where(Experiment.project_id == DEFAULT_PROJECT)
+    ours = select(Experiment).where(Experiment.project_id == acting_project())
     running = session.scalars(ours.where(Experiment.status == "running"))
     promoting = session.scalars(
         ours.where(

@@ -6,8 +6,8 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from cluster.ids import DEFAULT_PROJECT
 from cluster.records import Feedback
+from cluster.tenancy import acting_project
 from deployments.errors import NotFound
 from deployments.feedback.objects import FeedbackObject
 
@@ -18,7 +18,7 @@ def feedback_of(session: Session, trace_ids: Iterable[str]) -> dict[str, list[di
     """By each trace's id what was said of it, the oldest first; an empty list where nothing was."""
     said: dict[str, list[dict[str, Any]]] = {trace_id: [] for trace_id in trace_ids}
     query = select(Feedback).where(
-        Feedback.project_id == DEFAULT_PROJECT, Feedback.trace_id.in_(said)
+        Feedback.project_id == acting_project(), Feedback.trace_id.in_(said)
     )
     for row in session.scalars(query.order_by(Feedback.id)):
         said[row.trace_id].append(FeedbackObject.of(row).model_dump(exclude={"trace"}))
@@ -28,7 +28,7 @@ def feedback_of(session: Session, trace_ids: Iterable[str]) -> dict[str, list[di
 def find_feedback(session: Session, feedback_id: str, *, lock: bool = False) -> Feedback:
     """One of this id. NotFound where this project has none."""
     query = select(Feedback).where(
-        Feedback.id == feedback_id, Feedback.project_id == DEFAULT_PROJECT
+        Feedback.id == feedback_id, Feedback.project_id == acting_project()
     )
     row = session.scalar(query.with_for_update() if lock else query)
     if row is None:

@@ -1,14 +1,15 @@
 """Writing feedback: one row for each trace, name, source and user."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from cluster.ids import DEFAULT_PROJECT, new_id
+from cluster.ids import new_id
 from cluster.records import Feedback, Trace, now
+from cluster.tenancy import acting_project
 from deployments.errors import Conflict, InvalidRequest
 from deployments.feedback.bodies import PARTS, Part, Review
 from deployments.feedback.finding import no_such_trace
@@ -29,7 +30,7 @@ class Opinion:
     user_id: str | None = None
     metadata: Mapping[str, str] | None = None
     """None: as it was."""
-    project_id: str = DEFAULT_PROJECT
+    project_id: str = field(default_factory=acting_project)
 
 
 def save_opinion(session: Session, opinion: Opinion) -> Feedback:

@@ -11,6 +11,7 @@ from fastapi_offline import FastAPIOffline
 from cluster.ids import new_id
 from cluster.settings import Settings
 from deployments.feedback.cross_origin import EndUserOrigins
+from deployments.gateway.access.middleware import Access
 from deployments.gateway.background import Background, BackgroundGate
 from deployments.gateway.error_bodies import install_error_handlers
 from deployments.gateway.load_reports import report_load
@@ -19,6 +20,7 @@ from deployments.gateway.routes import (
     adapters,
     alerts,
     aliases,
+    audit,
     chat,
     completions,
     drift,
@@ -34,9 +36,12 @@ from deployments.gateway.routes import (
     gate_runs,
     graders,
     health,
+    keys,
     lineage,
     metrics,
     models,
+    moderations,
+    projects,
     prompt_labels,
     prompts,
     rerank,
@@ -78,6 +83,10 @@ _ROUTES = (
     drift,
     alerts,
     lineage,
+    moderations,
+    projects,
+    keys,
+    audit,
     health,
     metrics,
 )
@@ -109,6 +118,7 @@ def create_app(services: Services, *, behind_serve: bool = False) -> FastAPI:
     )
     app.add_middleware(Background, gate=_background_gate(services.settings))
     app.add_middleware(Deadline, timeout_s=http.request_timeout_s)
+    app.add_middleware(Access, keys=services.keys)
     if origins := services.settings.feedback.allowed_origins:
         app.add_middleware(EndUserOrigins, origins=origins)
     app.add_middleware(RequestIdentity, traces=services.traces, behind_serve=behind_serve)

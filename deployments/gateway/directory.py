@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from cluster.adapters import ADAPTER_PREFIX, SERVED_KINDS, AdapterFiles
 from cluster.arms import ARM_PREFIX, read_arm_reference
-from cluster.ids import DEFAULT_PROJECT
 from cluster.records import Adapter, Alias, Experiment
+from cluster.tenancy import acting_project
 from deployments.errors import InvalidRequest, NotFound
 from deployments.experiments.arms import Arm, pinned_arm
 from deployments.gateway.registry.moves import live_adapter
@@ -104,7 +104,7 @@ class ModelDirectory:
 
     async def _read_alias(self, name: str) -> "_Pointed | None":
         def read(session: "Session") -> _Pointed | None:
-            row = session.get(Alias, (DEFAULT_PROJECT, name))
+            row = session.get(Alias, (acting_project(), name))
             return None if row is None else _Pointed(row.target, Serving.of_json(row.serving))
 
         pointed = await self._database.run(read, read_only=True)
@@ -122,7 +122,7 @@ class ModelDirectory:
 
         def read(session: "Session") -> _PointedArm | None:
             row = session.get(Experiment, experiment_id)
-            if row is None or row.project_id != DEFAULT_PROJECT:
+            if row is None or row.project_id != acting_project():
                 return None
             arm = pinned_arm(row.arms, arm_name)
             return None if arm is None else _PointedArm(arm, row.alias)

@@ -12,6 +12,7 @@ from cluster.errors import EverloopError
 from cluster.records import now
 from cluster.settings import Settings
 from deployments.experiments.desk import ExperimentDesk
+from deployments.gateway.access.key_book import KeyBook
 from deployments.gateway.directory import ModelDirectory
 from deployments.gateway.shadows import Shadows
 from deployments.ports import (
@@ -59,6 +60,18 @@ class Services:
     """What `/readyz` asks besides the database and the byte store, by the part's name."""
     started_at: int = field(default_factory=now)
     """When this replica started, in seconds since the epoch."""
+
+    @cached_property
+    def keys(self) -> KeyBook | None:
+        """Which API keys there are; None where nobody is asked for one."""
+        access = self.settings.access
+        if access.keys == "off":
+            return None
+        return KeyBook(
+            self.database,
+            revoked_within_s=access.revoked_within_s,
+            last_known_s=access.last_known_s,
+        )
 
     @cached_property
     def directory(self) -> ModelDirectory:

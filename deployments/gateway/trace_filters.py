@@ -8,8 +8,8 @@ from typing import Annotated, Any, Final, Literal
 from fastapi import Query
 from sqlalchemy import ColumnElement, Select, exists, or_
 
-from cluster.ids import DEFAULT_PROJECT
 from cluster.records import Feedback, LineageEdge, Trace, TraceScore
+from cluster.tenancy import acting_project
 from deployments.errors import InvalidRequest
 from deployments.gateway.users import digest_of
 
@@ -123,7 +123,7 @@ class TraceFilters:
                 )
             )
         self.conditions: Final[tuple[ColumnElement[bool], ...]] = (
-            Trace.project_id == DEFAULT_PROJECT,
+            Trace.project_id == acting_project(),
             *wanted,
         )
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import SQLColumnExpression, false, select
 
-from cluster.ids import DEFAULT_PROJECT
 from cluster.records import (
     Adapter,
     Alert,
@@ -31,6 +30,7 @@ from cluster.records import (
     VectorStore,
     VectorStoreFile,
 )
+from cluster.tenancy import acting_project
 from deployments.lineage.keys import MOVE, PROMPT, STORE_FILE
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def _rows(
     that an index helps with, where none helps to find the key.
     """
     gone = false() if deleted_at is None else deleted_at.is_not(None)
-    query = select(key, row.created_at, gone, *columns).where(row.project_id == DEFAULT_PROJECT)
+    query = select(key, row.created_at, gone, *columns).where(row.project_id == acting_project())
     if newest is not None:
         query = query.order_by(newest)
 
@@ -108,7 +108,7 @@ def _models(_session: "Session", ids: Sequence[str]) -> dict[str, Described]:
 def _passages(session: "Session", ids: Sequence[str]) -> dict[str, Described]:
     """Passages by the file that they stand in; gone where their file was detached everywhere."""
     parts = select(LineageEdge.target, LineageEdge.source).where(
-        LineageEdge.project_id == DEFAULT_PROJECT,
+        LineageEdge.project_id == acting_project(),
         LineageEdge.target.in_(ids),
         LineageEdge.kind == "part",
     )

@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from cluster.ids import DEFAULT_PROJECT
 from cluster.inserting import insert_missing
 from cluster.records import LineageEdge, now
+from cluster.tenancy import acting_project
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -64,7 +64,7 @@ def add_edges(session: "Session", edges: Iterable[Edge]) -> None:
     created_at = now()
     rows = [
         {
-            "project_id": DEFAULT_PROJECT,
+            "project_id": acting_project(),
             "source": edge.source,
             "target": edge.target,
             "kind": edge.kind,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from sqlalchemy import Select, SQLColumnExpression, func, select
 
-from cluster.ids import DEFAULT_PROJECT
+from cluster.tenancy import acting_project
 from deployments.lineage.node import Direction, Link, node_of, types_meant
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class ColumnRelation:
         query = (
             select(self.sources, self.targets)
             .where(
-                self.project == DEFAULT_PROJECT,
+                self.project == acting_project(),
                 column.in_(wanted),
                 self.sources.is_not(None),
                 self.targets.is_not(None),
@@ -114,7 +114,7 @@ class ListRelation:
         wanted = _ids_of(ids, self.row if from_row else self.other)
         if not wanted:
             return Found()
-        query = select(self.key, *self.columns).where(self.project == DEFAULT_PROJECT)
+        query = select(self.key, *self.columns).where(self.project == acting_project())
         query = query.order_by(self.newest.desc()).limit(_LOOKED_THROUGH)
         if from_row:
             query = query.where(self.key.in_(wanted))

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import select
 
-from cluster.ids import DEFAULT_PROJECT
 from cluster.records import (
     Alias,
     AliasMove,
     LineageEdge,
 )
+from cluster.tenancy import acting_project
 from deployments.errors import NotFound
 from deployments.lineage.describing import describe
 from deployments.lineage.node import PREFIXES, Node, type_of
@@ -53,12 +53,12 @@ def _named(session: "Session", name: str, models: Collection[str]) -> Node | Non
     """The model, alias, move of an alias, or version of a prompt of that name, in this order."""
     if name in models:
         return Node("model", name)
-    if session.get(Alias, (DEFAULT_PROJECT, name)) is not None:
+    if session.get(Alias, (acting_project(), name)) is not None:
         return Node("alias", name)
     base, _, version = name.partition("@")
     if version.isdecimal() and len(version) < _DIGEST:
         move = select(AliasMove.number).where(
-            AliasMove.project_id == DEFAULT_PROJECT,
+            AliasMove.project_id == acting_project(),
             AliasMove.alias == base,
             AliasMove.version == int(version),
         )
@@ -81,7 +81,7 @@ def _is_known(session: "Session", node: Node) -> bool:
     if node.id in describe(session, node.type, [node.id]):
         return True
     edge = select(LineageEdge.kind).where(
-        LineageEdge.project_id == DEFAULT_PROJECT,
+        LineageEdge.project_id == acting_project(),
         (LineageEdge.source == node.id) | (LineageEdge.target == node.id),
     )
     return session.scalar(edge.limit(1)) is not None

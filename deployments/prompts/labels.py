@@ -9,8 +9,8 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from cluster.ids import DEFAULT_PROJECT
 from cluster.records import PromptLabel, PromptLabelMove, PromptRecord, now
+from cluster.tenancy import acting_project
 from deployments.errors import Conflict, InvalidRequest, NotFound
 from deployments.prompts.versions import LATEST, is_digest
 
@@ -73,7 +73,7 @@ def move_label(session: Session, record: PromptRecord, move: LabelMove) -> Promp
     row = PromptLabel(
         prompt_id=record.id,
         label=move.label,
-        project_id=DEFAULT_PROJECT,
+        project_id=acting_project(),
         number=move.target,
         moves=1 if current is None else current.moves + 1,
         updated_at=at,
@@ -98,7 +98,7 @@ def move_label(session: Session, record: PromptRecord, move: LabelMove) -> Promp
             raise _raced(record, move)
     session.add(
         PromptLabelMove(
-            project_id=DEFAULT_PROJECT,
+            project_id=acting_project(),
             prompt_id=record.id,
             label=move.label,
             source=source,

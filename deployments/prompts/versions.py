@@ -7,8 +7,9 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from cluster.ids import DEFAULT_PROJECT, new_id
+from cluster.ids import new_id
 from cluster.records import PromptLabel, PromptRecord, PromptVersion, now
+from cluster.tenancy import acting_project
 from deployments.errors import Conflict, InvalidRequest, NotFound
 from deployments.prompts.body import PromptBody, digest_of
 
@@ -53,7 +54,7 @@ def find_prompt(session: Session, key: str) -> PromptRecord | None:
     """The prompt with this name or id, unless it is deleted."""
     row = session.scalar(
         select(PromptRecord).where(
-            PromptRecord.project_id == DEFAULT_PROJECT,
+            PromptRecord.project_id == acting_project(),
             (PromptRecord.id if _ID.fullmatch(key) else PromptRecord.name) == key,
         )
     )
@@ -78,7 +79,7 @@ def find_version(session: Session, key: str, version: str | None) -> PromptVersi
         owner = PromptVersion.prompt_id if _ID.fullmatch(key) else PromptVersion.name
         return session.scalar(
             select(PromptVersion).where(
-                PromptVersion.project_id == DEFAULT_PROJECT,
+                PromptVersion.project_id == acting_project(),
                 owner == key,
                 PromptVersion.digest == version,
             )
@@ -111,7 +112,7 @@ def create_prompt(
         )
     row = session.scalar(
         select(PromptRecord).where(
-            PromptRecord.project_id == DEFAULT_PROJECT, PromptRecord.name == name
+            PromptRecord.project_id == acting_project(), PromptRecord.name == name
         )
     )
     if row is not None and row.deleted_at is None:
@@ -119,7 +120,7 @@ def create_prompt(
     if row is None:
         row = PromptRecord(
             id=new_id("prompt"),
-            project_id=DEFAULT_PROJECT,
+            project_id=acting_project(),
             name=name,
             latest=0,
             created_at=now(),
@@ -158,7 +159,7 @@ def add_version(
     row = PromptVersion(
         prompt_id=record.id,
         number=number,
-        project_id=DEFAULT_PROJECT,
+        project_id=acting_project(),
         name=record.name,
         digest=digest,
         body=body.to_json(),
@@ -185,7 +186,7 @@ def missing_prompt(session: Session, key: str, others: tuple[str, ...] = ()) -> 
     """The error that says which prompts there are, `others` among them."""
     names = session.scalars(
         select(PromptRecord.name)
-        .where(PromptRecord.project_id == DEFAULT_PROJECT, PromptRecord.deleted_at.is_(None))
+        .where(PromptRecord.project_id == acting_project(), PromptRecord.deleted_at.is_(None))
         .order_by(PromptRecord.updated_at.desc())
         .limit(_SHOWN)
     )

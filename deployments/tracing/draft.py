@@ -6,8 +6,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from cluster.ids import DEFAULT_PROJECT, new_id
+from cluster.ids import new_id
 from cluster.records import now
+from cluster.tenancy import acting_project
 from deployments.errors import RequestError
 
 __all__ = ["CLIENT_CLOSED", "TraceDraft"]
@@ -26,7 +27,8 @@ class TraceDraft:
     id: str = field(default_factory=lambda: new_id("trace"))
     request_id: str = ""
     route: str = ""
-    project_id: str = DEFAULT_PROJECT
+    project_id: str = field(default_factory=acting_project)
+    key_id: str | None = None
     model: str | None = None
     status: int = 200
     question: str | None = None

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import select
 
-from cluster.ids import DEFAULT_PROJECT
 from cluster.records import Trace
+from cluster.tenancy import acting_project
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -19,6 +19,6 @@ def trace_of_request(session: "Session", name: str) -> str | None:
     """The newest trace of a request's id, or of a completion's, which is made of it."""
     prefix = next((prefix for prefix in _PREFIXES if name.startswith(prefix)), "")
     query = select(Trace.id).where(
-        Trace.project_id == DEFAULT_PROJECT, Trace.request_id == name.removeprefix(prefix)
+        Trace.project_id == acting_project(), Trace.request_id == name.removeprefix(prefix)
     )
     return session.scalar(query.order_by(Trace.id.desc()).limit(1))

@@ -61,6 +61,7 @@ class RowMaker:
         values: dict[str, Any] = {
             "id": draft.id,
             "project_id": draft.project_id,
+            "key_id": draft.key_id,
             "request_id": draft.request_id,
             "route": draft.route,
             "model": draft.model,

@@ -18,7 +18,7 @@ import uvicorn
 from cluster.adapters import AdapterFiles
 from cluster.database import Database
 from cluster.models import ensure_model
-from cluster.settings import Settings, TracingSettings, load_settings
+from cluster.settings import AccessSettings, Settings, TracingSettings, load_settings
 from cluster.storage import ByteStore
 from deployments.gateway.app import create_app
 from deployments.gateway.grounding.answer_request import ChatProfile
@@ -125,7 +125,7 @@ def _services(options: argparse.Namespace) -> Services:
     tracing = TracingSettings(max_buffered=options.buffer, mask=options.mask)
     if options.untraced:
         _leave_inputs_out()
-    settings = Settings(data_dir=options.folder, tracing=tracing)
+    settings = Settings(data_dir=options.folder, access=AccessSettings(keys="off"), tracing=tracing)
     database = Database(options.database)
     model, retriever, embedder = LightModel(), LightRetriever(), FakeEmbedder(dimension=384)
     folder = ensure_model("packaged:all-minilm-l6-v2", load_settings().cache_dir)

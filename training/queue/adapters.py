@@ -10,10 +10,11 @@ from typing import Any, Final
 
 from cluster.adapters import AdapterFiles, store_adapter
 from cluster.errors import EverloopError
-from cluster.ids import DEFAULT_PROJECT, new_id
+from cluster.ids import new_id
 from cluster.manifest import sha256_of
 from cluster.records import Adapter, FineTuningCheckpoint, now
 from cluster.storage import ByteStore
+from cluster.tenancy import acting_project
 from training.checkpoint import export_checkpoint, is_whole
 from training.in_process import kept_checkpoints
 from training.recording import read_metrics
@@ -85,7 +86,7 @@ class CheckpointShelf:
                 work,
                 base=self._source.base,
                 suffix=self._source.suffix,
-                project=DEFAULT_PROJECT,
+                project=acting_project(),
             )
         finally:
             shutil.rmtree(work, ignore_errors=True)
@@ -99,7 +100,7 @@ class CheckpointShelf:
             FineTuningCheckpoint(
                 id=f"ftckpt_{step:010d}{digest}",  # lists are ordered by it
                 job_id=self._source.job_id,
-                project_id=DEFAULT_PROJECT,
+                project_id=acting_project(),
                 adapter_id=files.id,
                 step=step,
                 metrics=told,
@@ -126,7 +127,7 @@ class CheckpointShelf:
     def _adapter(self, files: AdapterFiles, metrics: dict[str, Any]) -> Adapter:
         return Adapter(
             id=files.id,
-            project_id=DEFAULT_PROJECT,
+            project_id=acting_project(),
             number=new_id("adapter"),
             base=self._source.base,
             base_revision=self._source.base_revision,

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from cluster.database import Database
-from cluster.ids import DEFAULT_PROJECT, new_id
+from cluster.ids import new_id
 from cluster.manifest import sha256_of
 from cluster.records import StoredFile, now
 from cluster.storage import ByteStore
+from cluster.tenancy import acting_project
 from training.errors import DatasetError
 
 __all__ = ["JobFiles"]
@@ -59,11 +60,11 @@ class JobFiles:
     def keep(self, name: str, chunks: Iterable[bytes]) -> StoredFile:
         """Store a result; the record that is returned is to be added."""
         file_id = new_id("file")
-        key = f"{DEFAULT_PROJECT}/{file_id}"
+        key = f"{acting_project()}/{file_id}"
         stored = self._store.put(key, chunks)
         return StoredFile(
             id=file_id,
-            project_id=DEFAULT_PROJECT,
+            project_id=acting_project(),
             filename=name,
             purpose=_RESULTS,
             bytes=stored.size,

@@ -14,11 +14,11 @@ from cluster.adapters import ADAPTER_PREFIX, AdapterFiles, fetch_adapter
 from cluster.client import openai_client, translated_errors
 from cluster.database import Database
 from cluster.errors import DatabaseError, EverloopError, StorageError, UnreachableError
-from cluster.ids import DEFAULT_PROJECT
 from cluster.models import ensure_model
 from cluster.records import Adapter, GateRun, now
 from cluster.settings import Settings, load_settings
 from cluster.storage import ByteStore
+from cluster.tenancy import acting_project
 from training.errors import GateError, SupersededError
 from training.gate.gate import run_gate
 from training.gate.http_service import HttpService
@@ -168,7 +168,7 @@ class _Gate:
         return dict(found)
 
     def _write(self, report: GateReport) -> None:
-        key = f"{DEFAULT_PROJECT}/gates/{self._row.id}.html"
+        key = f"{acting_project()}/gates/{self._row.id}.html"
         self._store.put(key, [report.page().encode()])
         verdict = report.verdict
         self._attempt.write(

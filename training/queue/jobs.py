@@ -10,10 +10,11 @@ from typing import Any
 
 from cluster.database import Database
 from cluster.errors import DatabaseError, EverloopError, StorageError
-from cluster.ids import DEFAULT_PROJECT, new_id
+from cluster.ids import new_id
 from cluster.records import FineTuningJob, GateRun, now
 from cluster.settings import Settings
 from cluster.storage import ByteStore
+from cluster.tenancy import acting_project
 from training.data.columns import Columns
 from training.errors import SupersededError
 from training.preflight import PreparedRun, prepare_run
@@ -245,7 +246,7 @@ class _Job:
         return [
             GateRun(
                 id=new_id("gate"),
-                project_id=DEFAULT_PROJECT,
+                project_id=acting_project(),
                 status="queued",
                 alias=wanted["alias"],
                 adapter_id=adapter_id,

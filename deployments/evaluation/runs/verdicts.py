@@ -8,8 +8,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from cluster.database import Database
-from cluster.ids import DEFAULT_PROJECT
 from cluster.records import JudgeVerdict, now
+from cluster.tenancy import acting_project
 from deployments.evaluation.runs.samples import cleaned
 
 __all__ = ["StoredVerdicts"]
@@ -29,7 +29,7 @@ class StoredVerdicts:
         """Return what was kept under `key`, unless it is too old."""
 
         def read(session: Session) -> dict[str, Any] | None:
-            row = session.get(JudgeVerdict, (DEFAULT_PROJECT, key))
+            row = session.get(JudgeVerdict, (acting_project(), key))
             return None if row is None or row.created_at < self._oldest() else row.value
 
         return await self._database.run(read, read_only=True)
@@ -39,7 +39,7 @@ class StoredVerdicts:
         kept = cleaned(value)
 
         def write(session: Session) -> None:
-            session.merge(JudgeVerdict(project_id=DEFAULT_PROJECT, key=key, value=kept))
+            session.merge(JudgeVerdict(project_id=acting_project(), key=key, value=kept))
 
         try:
             await self._database.run(write)

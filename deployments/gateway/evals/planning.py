@@ -7,8 +7,9 @@ from typing import Any, Final
 from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
-from cluster.ids import DEFAULT_PROJECT, new_id
+from cluster.ids import new_id
 from cluster.records import EvalItem, now
+from cluster.tenancy import acting_project
 from deployments.errors import InvalidRequest, NotFound
 from deployments.evaluation.graders.build import check_grader
 from deployments.evaluation.graders.specs import GraderSpec, SpecError, TextSimilaritySpec
@@ -184,7 +185,7 @@ async def _file_rows(
 
     def find(session: Session) -> tuple[str, str]:
         try:
-            row = find_file(session, DEFAULT_PROJECT, where.id)
+            row = find_file(session, acting_project(), where.id)
         except NotFound as error:
             raise NotFound(error.message, param=param, code="not_found") from None
         return row.storage_key, row.purpose
@@ -222,7 +223,7 @@ def add_items(session: Session, run_id: str, rows: Sequence[Row]) -> None:
             [
                 {
                     "id": new_id("outputitem"),
-                    "project_id": DEFAULT_PROJECT,
+                    "project_id": acting_project(),
                     "run_id": run_id,
                     "number": number,
                     "status": "queued",

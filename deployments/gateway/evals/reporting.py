@@ -6,8 +6,8 @@ from typing import Any
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from cluster.ids import DEFAULT_PROJECT
 from cluster.records import EvalRun
+from cluster.tenancy import acting_project
 from deployments.errors import Conflict
 from deployments.gateway.evals.finding import find_run
 from deployments.gateway.services import Services
@@ -51,7 +51,7 @@ async def ended_run(
 
 async def keep_page(parts: Services, name: str, page: str) -> str:
     """Store a page; returns its key."""
-    key = f"{DEFAULT_PROJECT}/reports/{name}.html"
+    key = f"{acting_project()}/reports/{name}.html"
     await asyncio.to_thread(parts.storage.put, key, [page.encode()])
     return key
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from cluster.adapters import AdapterFiles
-from cluster.ids import DEFAULT_PROJECT
+from cluster.tenancy import acting_project
 from deployments.gateway.grounding.attribution import Attributor
 from deployments.gateway.grounding.options import FileSearch
 from deployments.gateway.grounding.packing import Packing
@@ -39,7 +39,7 @@ class AnswerRequest:
     """The rest of a chat body: temperature, stop, seed, max_tokens, response_format…"""
     request_id: str
     deadline_s: float
-    project_id: str = DEFAULT_PROJECT
+    project_id: str = field(default_factory=acting_project)
     adapter: AdapterFiles | None = None
     """What answers on top of the model."""
     background: bool = False

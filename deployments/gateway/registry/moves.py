@@ -7,8 +7,8 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from cluster.ids import DEFAULT_PROJECT
 from cluster.records import Adapter, Alias, AliasMove, GateRun, now
+from cluster.tenancy import acting_project
 from deployments.errors import Conflict, InvalidRequest, NotFound
 from deployments.experiments.changes import end_for_alias
 from deployments.serving import Serving
@@ -48,10 +48,10 @@ class Move:
 
 def current_alias(session: Session, name: str, default_alias: str, default: str) -> Alias | None:
     """The alias as it stands; the default one exists also before it was ever moved."""
-    row = session.get(Alias, (DEFAULT_PROJECT, name))
+    row = session.get(Alias, (acting_project(), name))
     if row is None and name == default_alias:
         return Alias(
-            project_id=DEFAULT_PROJECT,
+            project_id=acting_project(),
             name=name,
             target=default,
             version=0,
@@ -84,7 +84,7 @@ def apply_move(session: Session, move: Move, current: Alias | None) -> Alias:
     at, version = now(), before + 1
     if current is None or current.version == 0:
         row = Alias(
-            project_id=DEFAULT_PROJECT,
+            project_id=acting_project(),
             name=move.alias,
             target=move.target,
             serving=serving,
@@ -101,7 +101,7 @@ def apply_move(session: Session, move: Move, current: Alias | None) -> Alias:
         found = session.execute(
             update(Alias)
             .where(
-                Alias.project_id == DEFAULT_PROJECT,
+                Alias.project_id == acting_project(),
                 Alias.name == move.alias,
                 Alias.version == current.version,
             )
@@ -115,7 +115,7 @@ def apply_move(session: Session, move: Move, current: Alias | None) -> Alias:
         if not getattr(found, "rowcount", 0):
             raise _moved(move.alias)
         row = Alias(
-            project_id=DEFAULT_PROJECT,
+            project_id=acting_project(),
             name=move.alias,
             target=move.target,
             serving=serving,
@@ -125,7 +125,7 @@ def apply_move(session: Session, move: Move, current: Alias | None) -> Alias:
         )
     session.add(
         AliasMove(
-            project_id=DEFAULT_PROJECT,
+            project_id=acting_project(),
             alias=move.alias,
             version=version,
             source=source,
@@ -152,7 +152,7 @@ def check_gate(session: Session, gate_id: str, alias: str, candidate: str) -> st
     alias and candidate, and says to promote.
     """
     run = session.get(GateRun, gate_id)
-    if run is None or run.project_id != DEFAULT_PROJECT:
+    if run is None or run.project_id != acting_project():
         raise NotFound(f"There is no gate run {gate_id[:64]!r}.", param="gate")
     for field, wanted, found in (
         ("alias", alias, run.alias),
@@ -176,7 +176,7 @@ def rollback_target(session: Session, name: str, steps: int) -> tuple[str, Servi
     """
     moves = session.scalars(
         select(AliasMove)
-        .where(AliasMove.project_id == DEFAULT_PROJECT, AliasMove.alias == name)
+        .where(AliasMove.project_id == acting_project(), AliasMove.alias == name)
         .order_by(AliasMove.number)
     )
     before: list[tuple[str, Serving]] = []
@@ -198,7 +198,7 @@ def aliases_of(session: Session, target: str) -> list[str]:
     """Aliases that point at `target`."""
     return list(
         session.scalars(
-            select(Alias.name).where(Alias.project_id == DEFAULT_PROJECT, Alias.target == target)
+            select(Alias.name).where(Alias.project_id == acting_project(), Alias.target == target)
         )
     )
 
@@ -207,7 +207,7 @@ def delete_alias(session: Session, name: str) -> bool:
     """Forget an alias; its history stays. False where there was none."""
     end_for_alias(session, name, "The alias was deleted.")
     found: Any = session.execute(
-        delete(Alias).where(Alias.project_id == DEFAULT_PROJECT, Alias.name == name)
+        delete(Alias).where(Alias.project_id == acting_project(), Alias.name == name)
     )
     return bool(found.rowcount)
 
@@ -215,7 +215,7 @@ def delete_alias(session: Session, name: str) -> bool:
 def live_adapter(session: Session, adapter_id: str) -> Adapter | None:
     """The adapter, unless it is deleted or another project's."""
     row = session.get(Adapter, adapter_id)
-    ours = row is not None and row.project_id == DEFAULT_PROJECT and row.deleted_at is None
+    ours = row is not None and row.project_id == acting_project() and row.deleted_at is None
     return row if ours else None
 
 

@@ -9,8 +9,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cluster.adapters import AdapterFiles
-from cluster.ids import DEFAULT_PROJECT
 from cluster.records import Adapter, now
+from cluster.tenancy import acting_project
 from deployments.errors import Conflict, NotFound
 from deployments.experiments.changes import running_with
 from deployments.gateway.downloads import send_stored
@@ -36,7 +36,7 @@ async def list_adapters(
 
     def read(session: Session) -> Page[AdapterObject]:
         query = select(Adapter).where(
-            Adapter.project_id == DEFAULT_PROJECT, Adapter.deleted_at.is_(None)
+            Adapter.project_id == acting_project(), Adapter.deleted_at.is_(None)
         )
         if base_model is not None:
             query = query.where(Adapter.base == base_model)
@@ -119,6 +119,6 @@ def _find(session: Session, adapter_id: str) -> Adapter:
 
 def _number(session: Session, adapter_id: str) -> str:
     row = session.get(Adapter, adapter_id)
-    if row is None or row.project_id != DEFAULT_PROJECT:
+    if row is None or row.project_id != acting_project():
         raise NotFound(f"No such adapter: {adapter_id[:256]}.", param="after", code="not_found")
     return row.number

@@ -16,8 +16,8 @@ from sqlalchemy.orm import Session
 
 from cluster.adapters import ADAPTER_PREFIX
 from cluster.arms import ARM_PREFIX, read_arm_reference
-from cluster.ids import DEFAULT_PROJECT
 from cluster.records import Alias, AliasMove
+from cluster.tenancy import acting_project
 from deployments.errors import InvalidRequest, NotFound
 from deployments.experiments.changes import version_compared
 from deployments.gateway.bodies import Body, Text
@@ -93,7 +93,7 @@ async def list_aliases(parts: Parts) -> Page[AliasObject]:
     def read(session: Session) -> list[Alias]:
         rows = list(
             session.scalars(
-                select(Alias).where(Alias.project_id == DEFAULT_PROJECT).order_by(Alias.name)
+                select(Alias).where(Alias.project_id == acting_project()).order_by(Alias.name)
             )
         )
         if all(row.name != parts.settings.default_alias for row in rows):
@@ -152,7 +152,7 @@ async def list_moves(
 
     def read(session: Session) -> Page[AliasMoveObject]:
         query = select(AliasMove).where(
-            AliasMove.project_id == DEFAULT_PROJECT, AliasMove.alias == name
+            AliasMove.project_id == acting_project(), AliasMove.alias == name
         )
         place = {
             side: _version(found)

@@ -9,7 +9,7 @@ from fastapi.responses import HTMLResponse
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from cluster.ids import DEFAULT_PROJECT, new_id
+from cluster.ids import new_id
 from cluster.records import (
     DriftMonitor,
     DriftReport,
@@ -18,6 +18,7 @@ from cluster.records import (
     Trace,
     now,
 )
+from cluster.tenancy import acting_project
 from deployments.drift.dataset import TopicRows, json_lines, topic_rows
 from deployments.drift.plan import MonitorPlan
 from deployments.drift.report import LookReport, TopicReport
@@ -53,7 +54,7 @@ async def create_monitor(body: MonitorCreate, parts: Parts) -> MonitorObject:
     def make(session: Session) -> MonitorObject:
         row = DriftMonitor(
             id=new_id("monitor"),
-            project_id=DEFAULT_PROJECT,
+            project_id=acting_project(),
             name=body.name,
             settings=body.settings.model_dump(mode="json"),
         )
@@ -69,7 +70,7 @@ async def list_monitors(parts: Parts, page: PageOf) -> Page[MonitorObject]:
     """List monitors, newest first."""
 
     def read(session: Session) -> Page[MonitorObject]:
-        query = select(DriftMonitor).where(DriftMonitor.project_id == DEFAULT_PROJECT)
+        query = select(DriftMonitor).where(DriftMonitor.project_id == acting_project())
         rows, has_more = take_page(session, query, DriftMonitor.id, page)
         return Page[MonitorObject].of([MonitorObject.of(row) for row in rows], has_more=has_more)
 
@@ -253,13 +254,13 @@ async def _stored(
     if body.kind == "fine-tune":
         meta = await asyncio.to_thread(check_training_file, io.BytesIO(content), filename, None)
     file_id = new_id("file")
-    key = f"{DEFAULT_PROJECT}/{file_id}"
+    key = f"{acting_project()}/{file_id}"
     stored = await asyncio.to_thread(parts.storage.put, key, [content])
 
     def write(session: Session) -> FileObject:
         row = StoredFile(
             id=file_id,
-            project_id=DEFAULT_PROJECT,
+            project_id=acting_project(),
             filename=filename,
             purpose=_PURPOSES[body.kind],
             bytes=stored.size,
@@ -292,7 +293,7 @@ async def _check_names(parts: Services, plan: MonitorPlan) -> None:
 
 def _monitor(session: Session, monitor_id: str, *, lock: bool = False) -> DriftMonitor:
     row = session.get(DriftMonitor, monitor_id, with_for_update=lock)
-    if row is None or row.project_id != DEFAULT_PROJECT:
+    if row is None or row.project_id != acting_project():
         raise NotFound(
             f"No such drift monitor: {monitor_id[:128]}.", param="monitor_id", code="not_found"
         )
@@ -301,7 +302,7 @@ def _monitor(session: Session, monitor_id: str, *, lock: bool = False) -> DriftM
 
 def _report(session: Session, report_id: str) -> DriftReport:
     row = session.get(DriftReport, report_id)
-    if row is None or row.project_id != DEFAULT_PROJECT:
+    if row is None or row.project_id != acting_project():
         raise NotFound(
             f"No such drift report: {report_id[:128]}.", param="report_id", code="not_found"
         )

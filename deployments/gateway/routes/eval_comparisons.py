@@ -8,8 +8,9 @@ from fastapi.responses import HTMLResponse
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from cluster.ids import DEFAULT_PROJECT, new_id
+from cluster.ids import new_id
 from cluster.records import EvalComparison, now
+from cluster.tenancy import acting_project
 from deployments.errors import NotFound
 from deployments.gateway.evals.bodies import ComparisonCreate
 from deployments.gateway.evals.objects import ComparisonObject
@@ -35,7 +36,7 @@ async def create_comparison(body: ComparisonCreate, parts: Parts) -> ComparisonO
     def keep(session: Session) -> ComparisonObject:
         row = EvalComparison(
             id=comparison_id,
-            project_id=DEFAULT_PROJECT,
+            project_id=acting_project(),
             baseline_run=body.baseline,
             candidate_run=body.candidate,
             settings=body.settings,
@@ -57,7 +58,7 @@ async def list_comparisons(
     """List comparisons, newest first, without their reports."""
 
     def read(session: Session) -> Page[ComparisonObject]:
-        query = select(EvalComparison).where(EvalComparison.project_id == DEFAULT_PROJECT)
+        query = select(EvalComparison).where(EvalComparison.project_id == acting_project())
         rows, has_more = take_page(session, query, EvalComparison.id, page)
         found = [ComparisonObject.of(row, whole=False) for row in rows]
         return Page[ComparisonObject].of(found, has_more=has_more)
@@ -85,7 +86,7 @@ async def _find(parts: Services, comparison_id: str) -> EvalComparison:
     row = await parts.database.run(
         lambda session: session.get(EvalComparison, comparison_id), read_only=True
     )
-    if row is None or row.project_id != DEFAULT_PROJECT:
+    if row is None or row.project_id != acting_project():
         raise NotFound(
             f"No such comparison: {comparison_id[:128]}.",
             param="comparison_id",

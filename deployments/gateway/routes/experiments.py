@@ -13,8 +13,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cluster.arms import arm_reference
-from cluster.ids import DEFAULT_PROJECT
 from cluster.records import Experiment, ExperimentEvent
+from cluster.tenancy import acting_project
 from deployments.errors import Conflict, InvalidRequest
 from deployments.experiments import changes
 from deployments.experiments.arms import Arm
@@ -83,7 +83,7 @@ async def list_experiments(
     """List experiments, newest first, without their reports."""
 
     def read(session: Session) -> Page[ExperimentObject]:
-        query = select(Experiment).where(Experiment.project_id == DEFAULT_PROJECT)
+        query = select(Experiment).where(Experiment.project_id == acting_project())
         if alias is not None:
             query = query.where(Experiment.alias == alias)
         if status is not None:
@@ -246,7 +246,7 @@ async def _checked_plan(parts: Services, plan: Plan) -> Plan:
         return plan
     settings = gate_settings(promotion.gate, "settings.promotion.gate")
     await parts.database.run(
-        lambda session: find_file(session, DEFAULT_PROJECT, str(promotion.evaluation_file)),
+        lambda session: find_file(session, acting_project(), str(promotion.evaluation_file)),
         read_only=True,
     )
     return plan.model_copy(update={"promotion": promotion.model_copy(update={"gate": settings})})

@@ -9,8 +9,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cluster.errors import SettingsError
-from cluster.ids import DEFAULT_PROJECT
 from cluster.records import Feedback, Trace
+from cluster.tenancy import acting_project
 from deployments.errors import InvalidRequest, Unauthorized, Unavailable
 from deployments.feedback.bodies import EndUserFeedback, FeedbackCreate, Review, TokenCreate
 from deployments.feedback.filters import FeedbackFilters
@@ -63,7 +63,7 @@ async def list_feedback(
     """List feedback, newest first."""
 
     def read(session: Session) -> Page[FeedbackObject]:
-        query = filters.narrow(select(Feedback).where(Feedback.project_id == DEFAULT_PROJECT))
+        query = filters.narrow(select(Feedback).where(Feedback.project_id == acting_project()))
         rows, has_more = take_page(session, query, Feedback.id, page)
         traces = _traces(session, rows) if include else {}
         found = [FeedbackObject.of(row, traces.get(row.trace_id)) for row in rows]
@@ -86,7 +86,7 @@ async def create_token(body: TokenCreate, parts: Parts, user: UserHeader = None)
     tokens = await _tokens(parts)
     traces = [await find_trace(parts, *reference) for reference in body.references]
     grant = TokenGrant(
-        project_id=DEFAULT_PROJECT,
+        project_id=acting_project(),
         trace_ids=tuple(dict.fromkeys(traces)),
         name=body.name,
         allow=tuple(dict.fromkeys(body.allow)),

@@ -6,8 +6,9 @@ from fastapi import APIRouter, Depends
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from cluster.ids import DEFAULT_PROJECT, new_id
+from cluster.ids import new_id
 from cluster.records import FileBatch, VectorStore, VectorStoreFile, now
+from cluster.tenancy import acting_project
 from deployments.errors import NotFound
 from deployments.gateway.attachments import active_store, attach, batch_counts, find_store
 from deployments.gateway.bodies import BatchCreate
@@ -33,8 +34,8 @@ async def create_batch(
     batch_id = new_id("vsfb")
 
     def add(session: Session) -> FileBatchObject:
-        store = active_store(session, DEFAULT_PROJECT, vector_store_id, lock=True)
-        batch = FileBatch(id=batch_id, project_id=DEFAULT_PROJECT, store_id=store.id)
+        store = active_store(session, acting_project(), vector_store_id, lock=True)
+        batch = FileBatch(id=batch_id, project_id=acting_project(), store_id=store.id)
         session.add(batch)
         session.flush()
         wishes = body.attachments()
@@ -103,7 +104,7 @@ async def list_batch_files(
 
 
 def _find(session: Session, store_id: str, batch_id: str) -> tuple[VectorStore, FileBatch]:
-    store = find_store(session, DEFAULT_PROJECT, store_id)
+    store = find_store(session, acting_project(), store_id)
     batch = session.scalar(
         select(FileBatch).where(FileBatch.id == batch_id, FileBatch.store_id == store.id)
     )

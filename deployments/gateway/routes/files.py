@@ -12,9 +12,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cluster.errors import DatabaseError, StorageError
-from cluster.ids import DEFAULT_PROJECT, new_id
+from cluster.ids import new_id
 from cluster.records import StoredFile, VectorStoreFile, now
 from cluster.storage import CHUNK_BYTES
+from cluster.tenancy import acting_project
 from deployments.errors import InvalidRequest, PayloadTooLarge
 from deployments.gateway.attachments import detach, find_file, unexpired
 from deployments.gateway.bodies import storable
@@ -69,12 +70,12 @@ async def create_file(
     if sources.more:
         meta["sources_left_out"] = sources.more
     file_id = new_id("file")
-    key = f"{DEFAULT_PROJECT}/{file_id}"
+    key = f"{acting_project()}/{file_id}"
     stored = await asyncio.to_thread(parts.storage.put, key, _pieces(file.file))
     created_at = now()
     row = StoredFile(
         id=file_id,
-        project_id=DEFAULT_PROJECT,
+        project_id=acting_project(),
         filename=filename,
         purpose=purpose,
         bytes=stored.size,
@@ -111,7 +112,7 @@ async def list_files(
     wanted = page.model_copy(update={"limit": limit})
 
     def read(session: Session) -> Page[FileObject]:
-        query = select(StoredFile).where(StoredFile.project_id == DEFAULT_PROJECT, unexpired())
+        query = select(StoredFile).where(StoredFile.project_id == acting_project(), unexpired())
         if purpose is not None:
             query = query.where(StoredFile.purpose == purpose)
         rows, has_more = take_page(session, query, StoredFile.id, wanted)
@@ -124,7 +125,7 @@ async def list_files(
 async def retrieve_file(file_id: str, parts: Annotated[Services, Depends(services)]) -> FileObject:
     """Describe one file."""
     return await parts.database.run(
-        lambda session: FileObject.of(find_file(session, DEFAULT_PROJECT, file_id)),
+        lambda session: FileObject.of(find_file(session, acting_project(), file_id)),
         read_only=True,
     )
 
@@ -140,7 +141,7 @@ async def retrieve_content(
 ) -> StreamingResponse:
     """Send the bytes as they were uploaded."""
     row = await parts.database.run(
-        lambda session: find_file(session, DEFAULT_PROJECT, file_id), read_only=True
+        lambda session: find_file(session, acting_project(), file_id), read_only=True
     )
     return await send_stored(parts.storage, row.storage_key, row.bytes, row.filename)
 
@@ -150,11 +151,11 @@ async def delete_file(file_id: str, parts: Annotated[Services, Depends(services)
     """Delete a file and its passages in every vector store: they are found no more from now on."""
 
     def remove(session: Session) -> tuple[str, list[int]]:
-        row = find_file(session, DEFAULT_PROJECT, file_id)
+        row = find_file(session, acting_project(), file_id)
         numbers = detach(
             session,
             VectorStoreFile.file_id == file_id,
-            VectorStoreFile.project_id == DEFAULT_PROJECT,
+            VectorStoreFile.project_id == acting_project(),
         )
         session.delete(row)
         return row.storage_key, numbers

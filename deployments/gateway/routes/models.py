@@ -8,8 +8,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cluster.adapters import ADAPTER_PREFIX
-from cluster.ids import DEFAULT_PROJECT
 from cluster.records import Adapter, Alias
+from cluster.tenancy import acting_project
 from deployments.errors import InvalidRequest
 from deployments.gateway.objects import Deleted
 from deployments.gateway.routes.adapters import delete_adapter
@@ -105,13 +105,13 @@ def _stored(session: Session, parts: Services) -> list[ModelObject]:
     contexts = _contexts(parts)
     aliases = list(
         session.scalars(
-            select(Alias).where(Alias.project_id == DEFAULT_PROJECT).order_by(Alias.name)
+            select(Alias).where(Alias.project_id == acting_project()).order_by(Alias.name)
         )
     )
     adapters = list(
         session.scalars(
             select(Adapter)
-            .where(Adapter.project_id == DEFAULT_PROJECT, Adapter.deleted_at.is_(None))
+            .where(Adapter.project_id == acting_project(), Adapter.deleted_at.is_(None))
             .order_by(Adapter.number.desc())
             .limit(_MOST_ADAPTERS)
         )

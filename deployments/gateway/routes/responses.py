@@ -8,8 +8,8 @@ from sqlalchemy import delete
 from sqlalchemy.orm import Session
 from starlette.responses import JSONResponse, Response
 
-from cluster.ids import DEFAULT_PROJECT
 from cluster.records import ResponseRecord
+from cluster.tenancy import acting_project
 from deployments.errors import InvalidRequest, NotFound
 from deployments.gateway.chains import Chain
 from deployments.gateway.choosing import Choice, choose
@@ -92,7 +92,7 @@ async def delete_response(response_id: str, parts: Parts) -> Deleted:
     def forget(session: Session) -> int:
         found = session.execute(
             delete(ResponseRecord).where(
-                ResponseRecord.id == response_id, ResponseRecord.project_id == DEFAULT_PROJECT
+                ResponseRecord.id == response_id, ResponseRecord.project_id == acting_project()
             )
         )
         return int(getattr(found, "rowcount", 0))
@@ -212,7 +212,7 @@ async def _save(
 ) -> None:
     record = ResponseRecord(
         id=response["id"],
-        project_id=DEFAULT_PROJECT,
+        project_id=acting_project(),
         body={"response": response, "input_items": input_items(body)},
         messages=[*messages, {"role": "assistant", "content": text}],
         trace_id=trace_id,
@@ -233,7 +233,7 @@ async def _record(parts: Services, response_id: str, param: str = "response_id")
     record = await parts.database.run(
         lambda session: session.get(ResponseRecord, response_id), read_only=True
     )
-    if record is None or record.project_id != DEFAULT_PROJECT:
+    if record is None or record.project_id != acting_project():
         raise _missing(response_id, param)
     return record
 

@@ -6,8 +6,8 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Depends
 from sqlalchemy.orm import Session
 
-from cluster.ids import DEFAULT_PROJECT
 from cluster.records import now
+from cluster.tenancy import acting_project
 from deployments.gateway.attachments import active_store
 from deployments.gateway.bodies import RankingOptions, Search
 from deployments.gateway.objects import SearchPage, SearchResultObject
@@ -48,11 +48,11 @@ async def touch_store(parts: Services, store_id: str) -> None:
     """Raise unless the store exists and has not expired; note that it is in use."""
 
     def is_stale(session: Session) -> bool:
-        store = active_store(session, DEFAULT_PROJECT, store_id)
+        store = active_store(session, acting_project(), store_id)
         return now() - store.last_active_at > _ACTIVE_S
 
     def touch(session: Session) -> None:
-        active_store(session, DEFAULT_PROJECT, store_id, lock=True).last_active_at = now()
+        active_store(session, acting_project(), store_id, lock=True).last_active_at = now()
 
     if await parts.database.run(is_stale, read_only=True):
         await parts.database.run(touch)
@@ -61,7 +61,7 @@ async def touch_store(parts: Services, store_id: str) -> None:
 def _request(store_id: str, query: str, body: Search) -> SearchRequest:
     ranking = body.ranking_options or RankingOptions()
     return SearchRequest(
-        project_id=DEFAULT_PROJECT,
+        project_id=acting_project(),
         store_ids=(store_id,),
         query=query,
         limit=body.max_num_results,

@@ -10,7 +10,13 @@ import pytest
 from fastapi import FastAPI
 
 from cluster.database import Database
-from cluster.settings import HttpSettings, IngestionSettings, Settings, TracingSettings
+from cluster.settings import (
+    AccessSettings,
+    HttpSettings,
+    IngestionSettings,
+    Settings,
+    TracingSettings,
+)
 from deployments.gateway.app import create_app
 from deployments.gateway.services import Services
 from tests.fakes.parts import (
@@ -28,6 +34,7 @@ def settings(tmp_path: Path) -> Settings:
     """Small limits, so that tests reach them."""
     return Settings(
         data_dir=tmp_path,
+        access=AccessSettings(keys="off"),
         http=HttpSettings(max_body_bytes=4096, request_timeout_s=20),
         ingestion=IngestionSettings(max_file_bytes=2 * 1024**2, max_files_per_store=5),
         tracing=TracingSettings(flush_interval_s=0.01),

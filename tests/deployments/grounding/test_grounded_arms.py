@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from cluster.database import Database
 from cluster.records import Experiment, Trace
-from cluster.settings import Settings, TracingSettings
+from cluster.settings import AccessSettings, Settings, TracingSettings
 from cluster.storage import ByteStore
 from deployments.experiments.duty import ExperimentDuty
 from deployments.gateway.app import create_app
@@ -50,7 +50,11 @@ def records(tmp_path: Path) -> Iterator[Database]:
 
 @pytest.fixture
 def parts(stage: Stage, records: Database, tmp_path: Path) -> Services:
-    settings = Settings(data_dir=tmp_path, tracing=TracingSettings(flush_interval_s=0.01))
+    settings = Settings(
+        data_dir=tmp_path,
+        access=AccessSettings(keys="off"),
+        tracing=TracingSettings(flush_interval_s=0.01),
+    )
     stage.retriever = Threshold((passage("The sky is blue."),))
     return Services(
         settings=settings,

@@ -11,7 +11,7 @@ from openai.types.responses import ResponseOutputMessage
 from openai.types.responses.response_output_text import ResponseOutputText
 
 from cluster.database import Database
-from cluster.settings import Settings, TracingSettings
+from cluster.settings import AccessSettings, Settings, TracingSettings
 from cluster.storage import ByteStore
 from deployments.errors import NotFound, Overloaded
 from deployments.gateway.app import create_app
@@ -46,7 +46,11 @@ class World:
 
     @property
     def client(self) -> openai.AsyncOpenAI:
-        settings = Settings(data_dir=self._folder, tracing=TracingSettings(flush_interval_s=0.01))
+        settings = Settings(
+            data_dir=self._folder,
+            access=AccessSettings(keys="off"),
+            tracing=TracingSettings(flush_interval_s=0.01),
+        )
         answerer = self.stage.answerer()
         parts = Services(
             settings=settings,

@@ -1,0 +1,40 @@
+"""Who asks: the key that a request came with."""
+
+from dataclasses import dataclass
+from typing import Final, cast
+
+from fastapi import Request
+
+from cluster.ids import DEFAULT_PROJECT
+from cluster.keys import SCOPES, Scope
+from cluster.records import ApiKey
+
+__all__ = ["EVERYBODY", "Identity", "identity_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A key, and what it allows."""
+
+    project_id: str
+    key_id: str
+    """`cli` and `system` stand for Everloop itself."""
+    scopes: frozenset[Scope]
+
+    def may(self, scopes: frozenset[Scope]) -> bool:
+        """Whether one of `scopes` is granted. `admin` grants all; no scopes ask for none."""
+        return not scopes or "admin" in self.scopes or bool(scopes & self.scopes)
+
+    @classmethod
+    def of(cls, row: ApiKey) -> "Identity":
+        """What a key's record allows."""
+        return cls(row.project_id, row.id, frozenset(row.scopes))
+
+
+EVERYBODY: Final = Identity(DEFAULT_PROJECT, "none", frozenset(SCOPES))
+"""Who asks where `access.keys` is off."""
+
+
+def identity_of(request: Request) -> Identity:
+    """Who asks."""
+    return cast(Identity, request.state.identity)

@@ -1,0 +1,7 @@
+"""`/v1/projects`: projects: whose everything is."""
+
+from fastapi import APIRouter
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/v1/projects", tags=["Projects"])
