@@ -16,6 +16,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import ORMExecuteState, Session, sessionmaker, with_loader_criteria
 
 from cluster.errors import DatabaseError
+from cluster.fencing import current_fence
 from cluster.records.base import Owned
 from cluster.tenancy import restricted_to
 
@@ -30,6 +31,7 @@ _ATTEMPTS: Final = 4
 _FIRST_PAUSE_S: Final = 0.05
 _BUSY_TIMEOUT_S: Final = 10
 _MIGRATION_LOCK: Final = 0x65766C70  # "evlp": any constant that no other program picks
+_WRITTEN: Final = "everloop_written"
 _ROLLED_BACK_STATES: Final = frozenset({"40001", "40P01"})  # serialization failure, deadlock
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
@@ -54,6 +56,8 @@ class Database:
         self._reading = sessionmaker(self._reader, expire_on_commit=False)
         for factory in (self._writing, self._reading):
             event.listen(factory, "do_orm_execute", _see_own_only)
+        event.listen(self._writing, "do_orm_execute", _note_statement)
+        event.listen(self._writing, "after_flush", _note_flush)
         self._threads = ThreadPoolExecutor(pool_size, thread_name_prefix="database")
 
     @property
@@ -76,6 +80,7 @@ class Database:
         factory = self._reading if read_only else self._writing
         with self._wrapping(), factory.begin() as session:
             yield session
+            _ask_fence(session)
 
     async def run(self, fn: Callable[[Session], T], *, read_only: bool = False) -> T:
         """`fn(session)` in a worker thread, inside one transaction.
@@ -95,6 +100,7 @@ class Database:
                 with factory.begin() as session:
                     result = fn(session)
                     session.flush()
+                    _ask_fence(session)
                     committing = True
             except DBAPIError as error:
                 if attempt == _ATTEMPTS or not _may_retry(error, committing):
@@ -208,6 +214,24 @@ def _see_own_only(state: ORMExecuteState) -> None:
                 Owned, lambda record: record.project_id == project_id, include_aliases=True
             )
         )
+
+
+def _note_statement(state: ORMExecuteState) -> None:
+    if state.is_insert or state.is_update or state.is_delete:
+        state.session.info.setdefault(_WRITTEN, [])
+
+
+def _note_flush(session: Session, _context: object) -> None:
+    session.info.setdefault(_WRITTEN, []).extend(session.new)
+
+
+def _ask_fence(session: Session) -> None:
+    fence = current_fence()
+    if fence is None:
+        return
+    session.flush()
+    if (made := session.info.get(_WRITTEN)) is not None:
+        fence(session, made)
 
 
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
