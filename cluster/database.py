@@ -6,7 +6,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -112,8 +112,56 @@ class Database:
                 return result
         raise AssertionError("unreachable")
 
-    def migrate(self) -> None:
-        """Bring the schema to the newest version. Concurrent starts wait for one another."""
+    @contextmanager
+    def connection(self, *, read_only: bool = False) -> Iterator[Connection]:
+        """One transaction below the records' classes, for whole tables.
+
+        A `read_only` one sees everything as it was at its first query, whatever is written
+        meanwhile, and takes as long as it needs.
+        """
+        engine = self._reader if read_only else self._engine
+        if read_only and not self.is_sqlite:
+            engine = engine.execution_options(isolation_level="REPEATABLE READ")
+        with self._wrapping(), engine.begin() as connection:
+            if not self.is_sqlite:
+                connection.execute(text("SET LOCAL statement_timeout = 0"))
+            yield connection
+
+    def schema(self) -> str | None:
+        """The version the records stand at; None where there are none."""
+        if self.is_sqlite and not Path(self._url.database or "").is_file():
+            return None
+        with self._wrapping(), self._reader.connect() as connection:
+            return _revision(connection)
+
+    def keep_copy(self) -> Path | None:
+        """Copy a SQLite file of an older schema beside it; None where nothing is to be kept.
+
+        An earlier copy of the same schema is replaced. Raises DatabaseError.
+        """
+        found = self.schema()
+        if not self.is_sqlite or found in {None, _newest_revision()}:
+            return None
+        source = Path(self._url.database or "")
+        target = source.with_name(f"{source.name}.schema-{found}")
+        half = target.with_name(f".{target.name}.half")
+        try:
+            with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(half)) as new:
+                old.backup(new)
+            half.replace(target)
+        except (sqlite3.Error, OSError) as error:
+            half.unlink(missing_ok=True)
+            raise DatabaseError(
+                f"The records {source} cannot be copied before they are migrated: {error}.",
+                fix="Make room for a copy of the file.",
+            ) from error
+        return target
+
+    def migrate(self, to: str = "head") -> None:
+        """Bring the schema to the newest version, or from nothing to the version `to`.
+
+        One transaction: what fails leaves all as it was. Concurrent starts wait for one another.
+        """
         from alembic import command
 
         if self.is_sqlite and self._url.database:
@@ -124,7 +172,7 @@ class Database:
                 connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
             config = _alembic_config()
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            command.upgrade(config, to)
 
     def check(self) -> None:
         """Raise DatabaseError unless the records answer and stand at this program's schema."""

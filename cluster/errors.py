@@ -5,6 +5,7 @@ EverloopError
 ├── ModelSourceError     a model could not be found, fetched or verified
 ├── DatabaseError        the records cannot be reached or are at another schema version
 ├── StorageError         the byte store cannot be reached or lacks an object
+├── BackupError          a backup is not whole, or cannot be made or restored
 ├── LaunchError          a part of the system did not start or stop
 ├── UnreachableError     no Everloop answers at the base URL
 ├── ApiError             Everloop answered with an error; `status` is its HTTP status
@@ -13,6 +14,7 @@ EverloopError
 
 __all__ = [
     "ApiError",
+    "BackupError",
     "DatabaseError",
     "EverloopError",
     "LaunchError",
@@ -65,6 +67,10 @@ class StorageError(EverloopError):
 
 class VectorDatabaseError(EverloopError):
     """Milvus cannot be started or reached."""
+
+
+class BackupError(EverloopError):
+    """A backup is not whole, or cannot be made or restored."""
 
 
 class LaunchError(EverloopError):

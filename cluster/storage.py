@@ -15,7 +15,7 @@ import fsspec
 from cluster.errors import StorageError
 from cluster.ids import new_id
 
-__all__ = ["ByteStore", "StoredBytes"]
+__all__ = ["ByteStore", "StoredBytes", "StoredObject"]
 
 CHUNK_BYTES: Final = 1024**2
 _KEY: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*", re.ASCII)
@@ -27,6 +27,15 @@ class StoredBytes(NamedTuple):
 
     size: int
     sha256: str
+
+
+class StoredObject(NamedTuple):
+    """An object as a listing shows it."""
+
+    key: str
+    size: int
+    stamp: str
+    """Changes when the object is written again."""
 
 
 class ByteStore:
@@ -102,6 +111,22 @@ class ByteStore:
             except FileNotFoundError:
                 return False
             return True
+
+    def objects(self, prefix: str = "") -> list[StoredObject]:
+        """Every object whose key begins with `prefix` (a folder's name, with or without slash)."""
+        folder = f"{self._root}/{prefix}".rstrip("/")
+        with self._wrapping("list", prefix or "objects"):
+            try:
+                found = self._fs.find(folder, detail=True)
+            except FileNotFoundError:
+                return []
+        listed = []
+        for path, info in sorted(found.items()):
+            key = str(path).removeprefix(f"{self._root}/")
+            if _KEY.fullmatch(key):  # else one that is being written
+                stamp = info.get("ETag") or info.get("mtime") or info.get("LastModified")
+                listed.append(StoredObject(key, int(info["size"]), str(stamp)))
+        return listed
 
     def delete(self, key: str) -> bool:
         """Delete the object. False where there was none."""
