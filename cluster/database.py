@@ -15,7 +15,7 @@ from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError,
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import ORMExecuteState, Session, sessionmaker, with_loader_criteria
 
-from cluster.errors import DatabaseError
+from cluster.errors import DatabaseError, DatabaseFull
 from cluster.fencing import current_fence
 from cluster.records.base import Owned
 from cluster.tenancy import restricted_to
@@ -33,6 +33,7 @@ _BUSY_TIMEOUT_S: Final = 10
 _MIGRATION_LOCK: Final = 0x65766C70  # "evlp": any constant that no other program picks
 _WRITTEN: Final = "everloop_written"
 _ROLLED_BACK_STATES: Final = frozenset({"40001", "40P01"})  # serialization failure, deadlock
+_DISK_FULL: Final = "53100"  # PostgreSQL's state
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 
@@ -204,6 +205,11 @@ class Database:
         if isinstance(error, IntegrityError | DataError):
             return error
         cause = error.orig if isinstance(error, DBAPIError) else error
+        if _is_full(cause):
+            return DatabaseFull(
+                f"There is no space for the records {self.url}.",
+                fix="Make room on the database's disk; what was committed is there.",
+            )
         return DatabaseError(
             f"The records {self.url} failed: {type(cause).__name__}: {cause}".rstrip() + ".",
             fix="Check that the database runs and that `database.url` is right.",
@@ -308,6 +314,13 @@ def _begin_sqlite(connection: Connection) -> None:
     # between, whatever the busy time-out says; an immediate one waits for its turn.
     read_only = connection.get_execution_options().get("everloop_read_only", False)
     connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+
+def _is_full(cause: BaseException | None) -> bool:
+    code = getattr(cause, "sqlite_errorcode", None)
+    return getattr(cause, "sqlstate", None) == _DISK_FULL or (
+        code is not None and code & 0xFF == sqlite3.SQLITE_FULL
+    )
 
 
 def _may_retry(error: DBAPIError, committing: bool) -> bool:

@@ -23,8 +23,8 @@ _fence: Final[ContextVar[Fence | None]] = ContextVar("everloop_fence", default=N
 
 
 @contextmanager
-def fenced_by(fence: Fence) -> Iterator[None]:
-    """Have every transaction that writes ask `fence`, until the block ends."""
+def fenced_by(fence: Fence | None) -> Iterator[None]:
+    """Have every transaction that writes ask `fence`, until the block ends; None: ask nothing."""
     token = _fence.set(fence)
     try:
         yield

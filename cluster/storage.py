@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import fsspec
 
-from cluster.errors import StorageError
+from cluster.errors import NO_SPACE, StorageError, StorageFull
 from cluster.ids import new_id
 
 __all__ = ["ByteStore", "StoredBytes", "StoredObject"]
@@ -164,6 +164,11 @@ class ByteStore:
                 fix="Create the bucket or restore the object.",
             ) from error
         except _foreign_errors(self._scheme) as error:
+            if getattr(error, "errno", None) in NO_SPACE:
+                raise StorageFull(
+                    f"The byte store {self.url} has no space to {verb} {key}.",
+                    fix="Make room, or move `storage.url`.",
+                ) from error
             raise StorageError(
                 f"The byte store {self.url} failed to {verb} {key}: "
                 f"{type(error).__name__}: {error}.",

@@ -4,6 +4,7 @@ The records are looked at first, in one transaction. Whatever they name is writt
 record, so it is there; what is deleted while the rest is copied is noted in `missing`.
 """
 
+import contextlib
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from typing import Any, Final
@@ -14,7 +15,7 @@ from cluster.backup.passages import Document, Passages, pieces, running_milvus, 
 from cluster.backup.place import Manifest, Part, open_place, packed
 from cluster.backup.rows import Row, read_rows, tables_of
 from cluster.database import Database
-from cluster.errors import BackupError
+from cluster.errors import BackupError, EverloopError
 from cluster.ids import new_id
 from cluster.records import now
 from cluster.settings import Settings
@@ -47,13 +48,23 @@ class _Named:
 
 def make_backup(settings: Settings, where: str, report: Report) -> Manifest:
     """Write everything to the place `where`. Raises EverloopError; then there is no backup."""
-    place = open_place(where, settings)
+    place, name = open_place(where, settings), new_id("backup")
+    try:
+        return _make(settings, where, place, name, report)
+    except BaseException:
+        with contextlib.suppress(EverloopError):  # without a manifest it counts for nothing anyway
+            for one in place.objects(f"backups/{name}"):
+                place.delete(one.key)
+        raise
+
+
+def _make(settings: Settings, where: str, place: ByteStore, name: str, report: Report) -> Manifest:
     here = ByteStore(settings.storage_url, settings.storage.options)
     if place.url == here.url or place.url.startswith(f"{here.url}/"):
         raise BackupError(
             f"{place.url} lies in the byte store {here.url}.", fix="Choose another place."
         )
-    name, made_at, named = new_id("backup"), now(), _Named()
+    made_at, named = now(), _Named()
     database = Database(settings.database_url, pool_size=1)
     try:
         database.check()

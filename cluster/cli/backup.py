@@ -1,16 +1,13 @@
 """`everloop backup` and `everloop restore`: all state, in one command each way."""
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final
 
 import typer
 from typer.core import TyperGroup
 
 from cluster.cli.exits import guarded
 from cluster.cli.options import AsJson
-
-if TYPE_CHECKING:
-    from click import Context
 
 __all__ = ["backup", "restore"]
 
@@ -24,10 +21,11 @@ Name = Annotated[
 class _MakeByDefault(TyperGroup):
     """`backup TO` is `backup make TO`."""
 
-    def parse_args(self, ctx: "Context", args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if args and not args[0].startswith("-") and args[0] not in self.commands:
             args = ["make", *args]
-        return super().parse_args(ctx, args)
+        rest: list[str] = super().parse_args(ctx, args)
+        return rest
 
 
 backup = typer.Typer(

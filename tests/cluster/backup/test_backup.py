@@ -1,6 +1,7 @@
 """A filled system is backed up, wiped and restored: rows, bytes and searches are as they were."""
 
 import json
+import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 
 from cluster.backup.deletions import note_deletion
 from cluster.backup.making import make_backup
+from cluster.backup.passages import Passages, running_milvus
 from cluster.backup.place import Manifest, find_backup, open_place
 from cluster.backup.restoring import Restored, restore_backup
 from cluster.backup.verifying import check_backup
@@ -25,6 +27,7 @@ from ingestion.analysis import analyse_query
 from ingestion.index import PassageIndex
 from tests.fixtures.passages import DIMENSION, make_passage, unit
 from tests.fixtures.rows import all_rows, fill
+from tests.fixtures.system import free_port
 
 pytestmark = pytest.mark.integration
 COLLECTION = f"passages_test_{DIMENSION}"
@@ -48,13 +51,15 @@ class Everything:
     settings: Settings
 
     @property
-    def bytes(self) -> ByteStore:
+    def storage(self) -> ByteStore:
         return ByteStore(self.settings.storage_url, self.settings.storage.options)
 
     def contents(self) -> dict[str, bytes]:
-        found = self.bytes.objects()
+        found = self.storage.objects()
         return {
-            one.key: self.bytes.read(one.key) for one in found if not one.key.startswith("backup/")
+            one.key: self.storage.read(one.key)
+            for one in found
+            if not one.key.startswith("backup/")
         }
 
     def rows(self) -> dict[str, Any]:
@@ -98,9 +103,9 @@ def _filled(
         )
     )
     for number in (11, 12, 13):
-        everything.bytes.put(f"text/{number}.json", [b"text %d" % number])
-        everything.bytes.put(f"proj_default/file-{number}", [bytes([number]) * 70_000])
-    everything.bytes.put("proj_default/same", [bytes([11]) * 70_000])
+        everything.storage.put(f"text/{number}.json", [b"text %d" % number])
+        everything.storage.put(f"proj_default/file-{number}", [bytes([number]) * 70_000])
+    everything.storage.put("proj_default/same", [bytes([11]) * 70_000])
     with database.session() as session:
         session.add(VectorStore(id=STORE))
         session.flush()
@@ -201,7 +206,7 @@ def test_bytes_that_the_place_has_are_neither_copied_nor_read_again(
     make_backup(filled.settings, str(place), _quiet)
     kept = {path: path.stat().st_mtime_ns for path in (place / "contents").rglob("*")}
     assert sum(path.is_file() for path in kept) == 6  # two of seven objects are the same
-    filled.bytes.put("proj_default/new", [b"new"])
+    filled.storage.put("proj_default/new", [b"new"])
     read: list[str] = []
     chunks = ByteStore.chunks
 
@@ -331,6 +336,18 @@ def test_an_older_schema_is_brought_forward(filled: Everything, tmp_path: Path) 
     for table, rows in before.items():
         for row, new in zip(rows, after[table], strict=True):
             assert row.items() <= new.items()
+
+
+def test_the_embedded_milvus_is_started_where_it_does_not_run(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, milvus=MilvusSettings(port=free_port()))
+    with running_milvus(settings) as uri, running_milvus(settings) as same:
+        assert uri == same
+        _prepare(uri, COLLECTION, DIMENSION)
+        passages = Passages(uri)
+        assert passages.collections() == [COLLECTION]
+        passages.close()
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", settings.milvus.port)) != 0
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
