@@ -25,6 +25,7 @@ from deployments.idempotency.claims import Claim, Claims, Known
 from deployments.idempotency.covered import is_covered, shows_secret
 from deployments.idempotency.layer import Idempotency
 from deployments.tracing.draft import TraceDraft
+from deployments.tracing.writer import TraceWriter
 
 KEY = {"Idempotency-Key": "once 1"}
 
@@ -240,6 +241,20 @@ async def test_reading_and_failing_make_nothing(database: Database) -> None:
     _lapse(database)
     again = await Claims(database, 60).claim(KEY["Idempotency-Key"], "POST /v1/vector_stores")
     assert isinstance(again, Claim)
+
+
+async def test_traces_that_are_written_meanwhile_are_nothing_that_was_made(
+    database: Database,
+) -> None:
+    claim, digest = await _claimed(database, "/v1/feedback")
+    writer = TraceWriter(database)
+    with fenced_by(claim.fence(digest)):
+        writer.record(TraceDraft(request_id="r", route="/v1/responses"))
+        await writer.flush()
+    await writer.close()
+    assert writer.written == 1
+    with database.session(read_only=True) as session:
+        assert session.scalars(select(IdempotencyKey.made)).one() is None
 
 
 def test_every_creating_route_is_covered(app: FastAPI) -> None:
