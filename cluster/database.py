@@ -6,7 +6,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -15,7 +15,8 @@ from sqlalchemy.exc import ArgumentError, DataError, DBAPIError, IntegrityError,
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import ORMExecuteState, Session, sessionmaker, with_loader_criteria
 
-from cluster.errors import DatabaseError
+from cluster.errors import DatabaseError, DatabaseFull
+from cluster.fencing import current_fence
 from cluster.records.base import Owned
 from cluster.tenancy import restricted_to
 
@@ -30,7 +31,9 @@ _ATTEMPTS: Final = 4
 _FIRST_PAUSE_S: Final = 0.05
 _BUSY_TIMEOUT_S: Final = 10
 _MIGRATION_LOCK: Final = 0x65766C70  # "evlp": any constant that no other program picks
+_WRITTEN: Final = "everloop_written"
 _ROLLED_BACK_STATES: Final = frozenset({"40001", "40P01"})  # serialization failure, deadlock
+_DISK_FULL: Final = "53100"  # PostgreSQL's state
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 
 
@@ -54,6 +57,8 @@ class Database:
         self._reading = sessionmaker(self._reader, expire_on_commit=False)
         for factory in (self._writing, self._reading):
             event.listen(factory, "do_orm_execute", _see_own_only)
+        event.listen(self._writing, "do_orm_execute", _note_statement)
+        event.listen(self._writing, "after_flush", _note_flush)
         self._threads = ThreadPoolExecutor(pool_size, thread_name_prefix="database")
 
     @property
@@ -76,6 +81,7 @@ class Database:
         factory = self._reading if read_only else self._writing
         with self._wrapping(), factory.begin() as session:
             yield session
+            _ask_fence(session)
 
     async def run(self, fn: Callable[[Session], T], *, read_only: bool = False) -> T:
         """`fn(session)` in a worker thread, inside one transaction.
@@ -95,6 +101,7 @@ class Database:
                 with factory.begin() as session:
                     result = fn(session)
                     session.flush()
+                    _ask_fence(session)
                     committing = True
             except DBAPIError as error:
                 if attempt == _ATTEMPTS or not _may_retry(error, committing):
@@ -106,8 +113,56 @@ class Database:
                 return result
         raise AssertionError("unreachable")
 
-    def migrate(self) -> None:
-        """Bring the schema to the newest version. Concurrent starts wait for one another."""
+    @contextmanager
+    def connection(self, *, read_only: bool = False) -> Iterator[Connection]:
+        """One transaction below the records' classes, for whole tables.
+
+        A `read_only` one sees everything as it was at its first query, whatever is written
+        meanwhile, and takes as long as it needs.
+        """
+        engine = self._reader if read_only else self._engine
+        if read_only and not self.is_sqlite:
+            engine = engine.execution_options(isolation_level="REPEATABLE READ")
+        with self._wrapping(), engine.begin() as connection:
+            if not self.is_sqlite:
+                connection.execute(text("SET LOCAL statement_timeout = 0"))
+            yield connection
+
+    def schema(self) -> str | None:
+        """The version the records stand at; None where there are none."""
+        if self.is_sqlite and not Path(self._url.database or "").is_file():
+            return None
+        with self._wrapping(), self._reader.connect() as connection:
+            return _revision(connection)
+
+    def keep_copy(self) -> Path | None:
+        """Copy a SQLite file of an older schema beside it; None where nothing is to be kept.
+
+        An earlier copy of the same schema is replaced. Raises DatabaseError.
+        """
+        found = self.schema()
+        if not self.is_sqlite or found in {None, _newest_revision()}:
+            return None
+        source = Path(self._url.database or "")
+        target = source.with_name(f"{source.name}.schema-{found}")
+        half = target.with_name(f".{target.name}.half")
+        try:
+            with closing(sqlite3.connect(source)) as old, closing(sqlite3.connect(half)) as new:
+                old.backup(new)
+            half.replace(target)
+        except (sqlite3.Error, OSError) as error:
+            half.unlink(missing_ok=True)
+            raise DatabaseError(
+                f"The records {source} cannot be copied before they are migrated: {error}.",
+                fix="Make room for a copy of the file.",
+            ) from error
+        return target
+
+    def migrate(self, to: str = "head") -> None:
+        """Bring the schema to the newest version, or from nothing to the version `to`.
+
+        One transaction: what fails leaves all as it was. Concurrent starts wait for one another.
+        """
         from alembic import command
 
         if self.is_sqlite and self._url.database:
@@ -118,7 +173,7 @@ class Database:
                 connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
             config = _alembic_config()
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            command.upgrade(config, to)
 
     def check(self) -> None:
         """Raise DatabaseError unless the records answer and stand at this program's schema."""
@@ -150,6 +205,11 @@ class Database:
         if isinstance(error, IntegrityError | DataError):
             return error
         cause = error.orig if isinstance(error, DBAPIError) else error
+        if _is_full(cause):
+            return DatabaseFull(
+                f"There is no space for the records {self.url}.",
+                fix="Make room on the database's disk; what was committed is there.",
+            )
         return DatabaseError(
             f"The records {self.url} failed: {type(cause).__name__}: {cause}".rstrip() + ".",
             fix="Check that the database runs and that `database.url` is right.",
@@ -210,6 +270,24 @@ def _see_own_only(state: ORMExecuteState) -> None:
         )
 
 
+def _note_statement(state: ORMExecuteState) -> None:
+    if state.is_insert or state.is_update or state.is_delete:
+        state.session.info.setdefault(_WRITTEN, [])
+
+
+def _note_flush(session: Session, _context: object) -> None:
+    session.info.setdefault(_WRITTEN, []).extend(session.new)
+
+
+def _ask_fence(session: Session) -> None:
+    fence = current_fence()
+    if fence is None:
+        return
+    session.flush()
+    if (made := session.info.get(_WRITTEN)) is not None:
+        fence(session, made)
+
+
 def _prepare_sqlite(connection: sqlite3.Connection, _record: object) -> None:
     connection.isolation_level = None  # `_begin_sqlite` says BEGIN, the driver must not
     connection.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_S * 1000}")
@@ -236,6 +314,13 @@ def _begin_sqlite(connection: Connection) -> None:
     # between, whatever the busy time-out says; an immediate one waits for its turn.
     read_only = connection.get_execution_options().get("everloop_read_only", False)
     connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+
+def _is_full(cause: BaseException | None) -> bool:
+    code = getattr(cause, "sqlite_errorcode", None)
+    return getattr(cause, "sqlstate", None) == _DISK_FULL or (
+        code is not None and code & 0xFF == sqlite3.SQLITE_FULL
+    )
 
 
 def _may_retry(error: DBAPIError, committing: bool) -> bool:

@@ -4,24 +4,38 @@ EverloopError
 ├── SettingsError        a setting is missing, unknown or out of range
 ├── ModelSourceError     a model could not be found, fetched or verified
 ├── DatabaseError        the records cannot be reached or are at another schema version
+│   └── DatabaseFull     there is no space for them
 ├── StorageError         the byte store cannot be reached or lacks an object
+│   └── StorageFull      there is no space in it
+├── BackupError          a backup is not whole, or cannot be made or restored
 ├── LaunchError          a part of the system did not start or stop
 ├── UnreachableError     no Everloop answers at the base URL
 ├── ApiError             Everloop answered with an error; `status` is its HTTP status
 └── VectorDatabaseError  Milvus cannot be started or reached
 """
 
+import errno
+from typing import Final
+
 __all__ = [
+    "NO_SPACE",
     "ApiError",
+    "BackupError",
     "DatabaseError",
+    "DatabaseFull",
     "EverloopError",
     "LaunchError",
     "ModelSourceError",
     "SettingsError",
     "StorageError",
+    "StorageFull",
     "UnreachableError",
     "VectorDatabaseError",
 ]
+
+
+NO_SPACE: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""Numbers of an OSError that says that a file cannot grow."""
 
 
 class EverloopError(Exception):
@@ -63,8 +77,20 @@ class StorageError(EverloopError):
     """The byte store cannot be reached or lacks an object."""
 
 
+class DatabaseFull(DatabaseError):
+    """There is no space for the records."""
+
+
+class StorageFull(StorageError):
+    """There is no space in the byte store."""
+
+
 class VectorDatabaseError(EverloopError):
     """Milvus cannot be started or reached."""
+
+
+class BackupError(EverloopError):
+    """A backup is not whole, or cannot be made or restored."""
 
 
 class LaunchError(EverloopError):

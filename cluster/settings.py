@@ -21,6 +21,7 @@ from pydantic_settings import (
 from cluster.errors import SettingsError
 from cluster.problems import key_of, problem_of
 from cluster.sections.answering import GroundingSettings, IngestionSettings, RetrievalSettings
+from cluster.sections.durability import IdempotencySettings
 from cluster.sections.improvement import TrainingQueueSettings
 from cluster.sections.judgment import EvaluationSettings, JudgeBar, OutsideModelSettings
 from cluster.sections.learning import (
@@ -50,6 +51,7 @@ __all__ = [
     "GroundingSettings",
     "GuardsSettings",
     "HttpSettings",
+    "IdempotencySettings",
     "IngestionSettings",
     "JudgeBar",
     "LimitsSettings",
@@ -119,6 +121,7 @@ class Settings(BaseSettings):
     limits: LimitsSettings = LimitsSettings()
     guards: GuardsSettings = GuardsSettings()
     tls: TlsSettings = TlsSettings()
+    idempotency: IdempotencySettings = IdempotencySettings()
 
     @field_validator("data_dir", "cache_dir")
     @classmethod

@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 
 import fsspec
 
-from cluster.errors import StorageError
+from cluster.errors import NO_SPACE, StorageError, StorageFull
 from cluster.ids import new_id
 
-__all__ = ["ByteStore", "StoredBytes"]
+__all__ = ["ByteStore", "StoredBytes", "StoredObject"]
 
 CHUNK_BYTES: Final = 1024**2
 _KEY: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*", re.ASCII)
@@ -27,6 +27,15 @@ class StoredBytes(NamedTuple):
 
     size: int
     sha256: str
+
+
+class StoredObject(NamedTuple):
+    """An object as a listing shows it."""
+
+    key: str
+    size: int
+    stamp: str
+    """Changes when the object is written again."""
 
 
 class ByteStore:
@@ -103,6 +112,22 @@ class ByteStore:
                 return False
             return True
 
+    def objects(self, prefix: str = "") -> list[StoredObject]:
+        """Every object whose key begins with `prefix` (a folder's name, with or without slash)."""
+        folder = f"{self._root}/{prefix}".rstrip("/")
+        with self._wrapping("list", prefix or "objects"):
+            try:
+                found = self._fs.find(folder, detail=True)
+            except FileNotFoundError:
+                return []
+        listed = []
+        for path, info in sorted(found.items()):
+            key = str(path).removeprefix(f"{self._root}/")
+            if _KEY.fullmatch(key):  # else one that is being written
+                stamp = info.get("ETag") or info.get("mtime") or info.get("LastModified")
+                listed.append(StoredObject(key, int(info["size"]), str(stamp)))
+        return listed
+
     def delete(self, key: str) -> bool:
         """Delete the object. False where there was none."""
         path = self._path(key)
@@ -139,6 +164,11 @@ class ByteStore:
                 fix="Create the bucket or restore the object.",
             ) from error
         except _foreign_errors(self._scheme) as error:
+            if getattr(error, "errno", None) in NO_SPACE:
+                raise StorageFull(
+                    f"The byte store {self.url} has no space to {verb} {key}.",
+                    fix="Make room, or move `storage.url`.",
+                ) from error
             raise StorageError(
                 f"The byte store {self.url} failed to {verb} {key}: "
                 f"{type(error).__name__}: {error}.",

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from cluster.cli.alerts import alerts
+from cluster.cli.backup import backup, restore
 from cluster.cli.data import data
 from cluster.cli.drift import drift
 from cluster.cli.evaluation import evaluation
@@ -38,6 +39,7 @@ app.add_typer(feedback, name="feedback")
 app.add_typer(traces, name="traces")
 app.add_typer(drift, name="drift")
 app.add_typer(alerts, name="alerts")
+app.add_typer(backup, name="backup")
 
 
 @app.command()
@@ -193,5 +195,5 @@ def export(
     return None
 
 
-for _command in (*COMMANDS, lineage):
+for _command in (*COMMANDS, lineage, restore):
     app.command()(_command)

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from cluster.errors import EverloopError, SettingsError, UnreachableError
+from cluster.errors import NO_SPACE, EverloopError, SettingsError, UnreachableError
 
 __all__ = ["FAILED", "INTERRUPTED", "PARTIAL", "UNREACHABLE", "USAGE", "code_of", "guarded"]
 
@@ -45,6 +45,12 @@ def guarded(command: Callable[P, int | None]) -> Callable[P, None]:
             code = INTERRUPTED
         except BrokenPipeError:  # `everloop search … | head`
             sys.stderr.close()
+            code = FAILED
+        except OSError as error:
+            if error.errno not in NO_SPACE:
+                raise
+            errors.print(f"[bold red]Error:[/] No space is left: {escape(str(error))}.")
+            errors.print("[bold]What to do:[/] Make room, and run the command again.")
             code = FAILED
         raise typer.Exit(code)
 

@@ -103,8 +103,9 @@ def _migrate(settings: Settings) -> str:
 
     database = Database(settings.database_url, pool_size=1)
     try:
+        copy = database.keep_copy()
         database.migrate()
-        return database.url
+        return database.url if copy is None else f"{database.url}, as it was kept in {copy}"
     finally:
         database.close()
 

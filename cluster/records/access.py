@@ -96,9 +96,12 @@ class IdempotencyKey(Owned, Base):
     key: Mapped[str] = mapped_column(String(255), primary_key=True)
     route: Mapped[str] = mapped_column(String(256))
     request_digest: Mapped[str] = mapped_column(String(64))
-    """Of method, path and body: a key that comes again with another request is refused."""
+    """Of method, path and body, once it was read: a key that comes again with another request is
+    refused."""
+    made: Mapped[str | None] = mapped_column(Text)
+    """JSON: names of what the request made, written by the transaction that made it."""
     status: Mapped[int | None] = mapped_column(Integer)
-    """None while the first request runs."""
+    """None until the first request was answered."""
     answer: Mapped[str | None] = mapped_column(Text)
     attempt: Mapped[str] = mapped_column(String(64))
     """Who works on it now; an older attempt may not write."""

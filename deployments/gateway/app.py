@@ -52,6 +52,8 @@ from deployments.gateway.routes import (
     vector_stores,
 )
 from deployments.gateway.services import Services
+from deployments.idempotency.claims import Claims
+from deployments.idempotency.layer import Idempotency
 
 __all__ = ["create_app"]
 
@@ -111,6 +113,13 @@ def create_app(services: Services, *, behind_serve: bool = False) -> FastAPI:
         app.include_router(module.router)
     install_error_handlers(app, http.retry_after_s)
     # The last one added is the outermost.
+    idempotency = services.settings.idempotency
+    app.add_middleware(
+        Idempotency,
+        claims=Claims(services.database, idempotency.lease_s),
+        wait_s=idempotency.wait_s,
+        longest_s=http.request_timeout_s,
+    )
     app.add_middleware(
         BodyRules,
         max_body_bytes=http.max_body_bytes,

@@ -10,7 +10,13 @@ from fastapi.responses import JSONResponse
 from sqlalchemy.exc import DataError
 from starlette.exceptions import HTTPException
 
-from cluster.errors import DatabaseError, StorageError, VectorDatabaseError
+from cluster.errors import (
+    DatabaseError,
+    DatabaseFull,
+    StorageError,
+    StorageFull,
+    VectorDatabaseError,
+)
 from deployments.errors import InvalidRequest, NotFound, RequestError, Unavailable
 from deployments.gateway.request_context import current_trace
 from ingestion.chunking import StrategyError
@@ -75,12 +81,26 @@ def install_error_handlers(app: FastAPI, retry_after_s: int) -> None:
             ),
         )
 
+    async def full(request: Request, error: Exception) -> JSONResponse:
+        _log.error("Request %s met a full disk: %s", request.state.request_id, error)
+        return traced(
+            request,
+            Unavailable(
+                "The server has no space left for this. Nothing was kept of it; send it again once "
+                "its operator has made room.",
+                code="storage_full",
+                retry_after_s=retry_after_s,
+            ),
+        )
+
     app.add_exception_handler(RequestError, known)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, framework)
     app.add_exception_handler(DataError, not_storable)
     for kind in _PARTS:
         app.add_exception_handler(kind, part_down)
+    app.add_exception_handler(DatabaseFull, full)
+    app.add_exception_handler(StorageFull, full)
 
 
 _PARTS: Final[dict[type[Exception], str]] = {

@@ -10,6 +10,13 @@ def make_duties(parts: MonitorParts) -> list[Duty]:
     from deployments.alerts.duty import AlertDuty
     from deployments.drift.duty import DriftDuty
     from deployments.experiments.duty import ExperimentDuty
+    from deployments.idempotency.retention import KeyRetentionDuty
     from deployments.tracing.retention import RetentionDuty
 
-    return [ExperimentDuty(parts), DriftDuty(parts), AlertDuty(parts), RetentionDuty(parts)]
+    return [
+        ExperimentDuty(parts),
+        DriftDuty(parts),
+        AlertDuty(parts),
+        RetentionDuty(parts),
+        KeyRetentionDuty(parts),
+    ]

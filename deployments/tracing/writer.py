@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from cluster.database import Database
 from cluster.errors import DatabaseError
+from cluster.fencing import fenced_by
 from cluster.inserting import insert_missing
 from cluster.records import Trace
 from cluster.settings import TracingSettings
@@ -162,7 +163,8 @@ class TraceWriter:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._make_rows, batch)
             made = [waiting.row for waiting in batch if waiting.row is not None]
             edges = [e for w in batch for e in edges_of_trace(w.draft.id, w.draft.body)]
-            await self._database.run(lambda session: _insert(session, made, edges))
+            with fenced_by(None):  # whoever flushes: traces are no part of what it makes
+                await self._database.run(lambda session: _insert(session, made, edges))
         except asyncio.CancelledError:
             self._put_back(batch)  # written twice is written once: see `_insert`
             raise

@@ -125,3 +125,17 @@ def test_check_names_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
 def test_a_url_of_an_unknown_scheme_is_refused() -> None:
     with pytest.raises(StorageError, match="nonsense://x"):
         ByteStore("nonsense://x")
+
+
+def test_objects_are_listed_with_a_stamp_that_changes_when_they_do(tmp_path: Path) -> None:
+    store = ByteStore(f"file://{tmp_path / 'files'}")
+    assert store.objects() == []
+    store.put("a/one", [b"1"])
+    store.put("b/two", [b"22"])
+    (tmp_path / "files" / "a" / ".put-half").write_bytes(b"half")
+    first = store.objects()
+    assert [(one.key, one.size) for one in first] == [("a/one", 1), ("b/two", 2)]
+    assert store.objects() == first
+    assert [one.key for one in store.objects("b")] == ["b/two"]
+    store.put("a/one", [b"2"])
+    assert store.objects("a")[0].stamp != first[0].stamp

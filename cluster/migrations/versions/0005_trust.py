@@ -69,6 +69,7 @@ def upgrade() -> None:
         sa.Column("key", sa.String(length=255), nullable=False),
         sa.Column("route", sa.String(length=256), nullable=False),
         sa.Column("request_digest", sa.String(length=64), nullable=False),
+        sa.Column("made", sa.Text(), nullable=True),
         sa.Column("status", sa.Integer(), nullable=True),
         sa.Column("answer", sa.Text(), nullable=True),
         sa.Column("attempt", sa.String(length=64), nullable=False),

@@ -1,0 +1,1 @@
+"""Requests that name themselves are carried out once."""
