@@ -35,11 +35,12 @@ test: install ## Run the tests: units on both cores, then what starts real parts
 	run $(BIN)/python -m pytest -m "(integration or end_to_end) and not slow" $(ARGS); \
 	exit $$failed
 
-check: install ## Format, lint, types, documentation
+check: install ## Format, lint, types, documentation, known faults of packages
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/python -m tests.check_docs
+	@$(BIN)/python -m cluster.requirements.audit
 
 bench: install ## Run every benchmark; results as JSON in tests/benchmarks/results
 	@$(BIN)/python -m tests.benchmarks $(ARGS)

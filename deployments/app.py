@@ -30,11 +30,14 @@ def build_app(settings: Settings) -> "Application":
     from deployments.retriever.deployment import build_retriever
     from deployments.trainer.deployment import build_trainer_deployment
 
-    def folder(source: str) -> Path:
-        return ensure_model(source, settings.cache_dir)
+    def folder(source: str, *, code: bool = False) -> Path:
+        return ensure_model(source, settings.cache_dir, code=code)
 
     embedding_path = folder(settings.embedding.source)
-    model_paths = {model.id: folder(model.source) for model in settings.models}
+    model_paths = {
+        model.id: folder(model.source, code=model.remote_code is not None)
+        for model in settings.models
+    }
     reranker = settings.retrieval.reranker
     reranker_path = None if reranker == "late-interaction" else folder(reranker)
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cluster.errors import ModelSourceError
+from cluster.models import check_weights
 
 __all__ = ["EmbeddingModel", "Vectors", "Window", "batches", "joined", "max_similarities"]
 
@@ -67,11 +68,14 @@ class EmbeddingModel:
         """Calls of `forward` that pay off at the same time."""
         if device == "cpu":
             torch.set_num_threads(1)
+        check_weights(folder)
         try:
             self._model = SentenceTransformer(
                 str(folder),
                 device="cuda" if device == "gpu" else "cpu",
                 local_files_only=True,
+                trust_remote_code=False,
+                model_kwargs={"use_safetensors": True},
             ).eval()
         except (OSError, ValueError, KeyError) as error:
             raise ModelSourceError(

@@ -126,7 +126,9 @@ def prepare_model(
     options: dict[str, Any] = {"dtype": torch.float32 if plan.kind == "full" else held}
     if plan.kind == "qlora":
         options |= _four_bits(held, device)
-    model = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, **options)
+    model = AutoModelForCausalLM.from_pretrained(
+        folder, local_files_only=True, use_safetensors=True, **options
+    )
     if plan.kind != "qlora":
         model = model.to(device)
     use_document_attention(model)

@@ -131,7 +131,9 @@ def _export_model(checkpoint: Path, folder: Path, base_folder: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     best = checkpoint / _BEST
-    model = AutoModelForCausalLM.from_pretrained(base_folder, local_files_only=True)
+    model = AutoModelForCausalLM.from_pretrained(
+        base_folder, local_files_only=True, use_safetensors=True
+    )
     weights = load_file(best if best.is_file() else checkpoint / _WEIGHTS)
     for name, parameter in model.named_parameters():
         parameter.data.copy_(weights[name])

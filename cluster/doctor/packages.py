@@ -22,12 +22,10 @@ def check_python(version: tuple[int, int]) -> Check:
 
 
 def parse_lock(text: str) -> dict[str, str]:
-    """Read `name==version` lines, names normalised as PyPI does."""
+    """Read the versions of a lock with hashes, names normalised as PyPI does."""
     pins = {}
-    for line in text.splitlines():
-        name, separator, version = line.split("#")[0].strip().partition("==")
-        if separator:
-            pins[re.sub(r"[-_.]+", "-", name).lower()] = version.split(";")[0].strip()
+    for name, version in re.findall(r"^([\w.-]+)(?:\[[^]]*\])?==([^\s;\\]+)", text, re.MULTILINE):
+        pins[re.sub(r"[-_.]+", "-", name).lower()] = version
     return pins
 
 

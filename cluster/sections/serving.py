@@ -1,12 +1,23 @@
 """Settings of the models, the HTTP front and the cluster."""
 
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
 from cluster.sections.section import Section
 
-__all__ = ["EmbeddingSettings", "HttpSettings", "ModelSettings", "RaySettings"]
+__all__ = ["SAFE_FORMATS", "EmbeddingSettings", "HttpSettings", "ModelSettings", "RaySettings"]
+
+SAFE_FORMATS: Final = (
+    "safetensors",
+    "fastsafetensors",
+    "runai_streamer",
+    "sharded_state",
+    "mistral",
+    "gguf",
+    "dummy",
+)
+"""vLLM's formats of weights that hold numbers only."""
 
 
 class ModelSettings(Section):
@@ -53,8 +64,29 @@ class ModelSettings(Section):
     """vLLM's tool parser, or null to switch tools off."""
     chat_template: str | None = None
     """A Jinja file that replaces the model's own chat template."""
+    remote_code: str | None = None
+    """Its `source` once more allows this model to run the Python code that comes with it."""
     engine: dict[str, Any] = Field(default_factory=dict)
     """Further vLLM engine arguments, passed as they are."""
+
+    @model_validator(mode="after")
+    def _safe_to_load(self) -> Self:
+        if self.remote_code not in {None, self.source}:
+            raise ValueError(
+                f"remote_code is {self.remote_code!r}; it must name the model's source "
+                f"{self.source!r}, or be null"
+            )
+        if "trust_remote_code" in self.engine:
+            raise ValueError(
+                "engine.trust_remote_code is not passed on; name the source in remote_code"
+            )
+        form = self.engine.get("load_format", SAFE_FORMATS[0])
+        if form not in SAFE_FORMATS:
+            raise ValueError(
+                f"engine.load_format is {form!r}; allowed: {', '.join(SAFE_FORMATS)} "
+                "(others can run code when they are read)"
+            )
+        return self
 
     @model_validator(mode="after")
     def _replicas_in_order(self) -> Self:

@@ -6,6 +6,7 @@ from collections.abc import Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from cluster.sections.serving import SAFE_FORMATS
 from cluster.settings import ModelSettings
 from deployments.model.block_layers import block_layers
 from deployments.model.chat_template import chat_template
@@ -38,6 +39,8 @@ def engine_arguments(settings: ModelSettings, path: Path) -> dict[str, Any]:
         "max_model_len": settings.max_context_tokens,
         "max_num_seqs": settings.max_ongoing_requests,
         "generation_config": "vllm",
+        "load_format": SAFE_FORMATS[0],
+        "trust_remote_code": settings.remote_code is not None,
     }
     if settings.max_adapters:
         arguments |= _adapter_arguments(settings, path)

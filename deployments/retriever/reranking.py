@@ -95,7 +95,7 @@ class CrossEncoderReranker:
                 try:
                     tokenizer = AutoTokenizer.from_pretrained(self._path, local_files_only=True)
                     model = AutoModelForSequenceClassification.from_pretrained(
-                        self._path, local_files_only=True
+                        self._path, local_files_only=True, use_safetensors=True
                     )
                 except (OSError, ValueError, KeyError) as error:
                     raise ModelSourceError(

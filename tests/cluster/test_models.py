@@ -14,7 +14,7 @@ import pytest
 from cluster import models
 from cluster.errors import ModelSourceError
 from cluster.manifest import MANIFEST
-from cluster.models import PackagedModel, ensure_model, verify_model
+from cluster.models import PackagedModel, check_weights, ensure_model, verify_model
 
 
 def _wheel() -> bytes:
@@ -214,3 +214,56 @@ def test_the_real_packaged_models_load(name: str) -> None:
         check=True,
     )
     assert int(counted.stdout) >= 2
+
+
+def test_one_changed_byte_makes_a_packaged_model_anew(tmp_path: Path, pip: FakePip) -> None:
+    folder = ensure_model("packaged:tiny", tmp_path / "cache")
+    weights = folder / "model.safetensors"
+    weights.write_bytes(b"W" + weights.read_bytes()[1:])
+    with pytest.raises(ModelSourceError, match=r"model\.safetensors has another checksum"):
+        check_weights(folder)
+    check_weights(ensure_model("packaged:tiny", tmp_path / "cache"))
+    assert pip.fetches == 2
+
+
+def test_a_file_of_the_hubs_cache_must_be_what_its_name_says(tmp_path: Path) -> None:
+    data = b"numbers"
+    blob = tmp_path / "blobs" / hashlib.sha256(data).hexdigest()
+    blob.parent.mkdir()
+    blob.write_bytes(data)
+    folder = tmp_path / "snapshot"
+    folder.mkdir()
+    (folder / "model.safetensors").symlink_to(blob)
+    check_weights(folder)
+    blob.write_bytes(b"numberz")
+    with pytest.raises(ModelSourceError, match="another checksum"):
+        check_weights(folder)
+
+
+def test_weights_that_could_run_code_are_no_model(tmp_path: Path) -> None:
+    for name in ("config.json", "tokenizer.json"):
+        (tmp_path / name).write_text("{}")
+    (tmp_path / "pytorch_model.bin").write_bytes(b"\x80")
+    with pytest.raises(ModelSourceError, match=r"pytorch_model\.bin could run code when read"):
+        ensure_model(str(tmp_path), tmp_path)
+
+
+@pytest.mark.parametrize("code", [False, True])
+def test_only_safetensors_come_from_the_hub_and_code_only_where_allowed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: bool
+) -> None:
+    import huggingface_hub
+
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "tokenizer.json").write_text("{}")
+    (tmp_path / "model.safetensors").write_bytes(b"")
+    asked: dict[str, list[str]] = {}
+
+    def download(_source: str, *, ignore_patterns: list[str], **_more: object) -> str:
+        asked["ignored"] = ignore_patterns
+        return str(tmp_path)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    ensure_model("someone/model", tmp_path, code=code)
+    assert {"*.bin", "*.pt", "*.pkl"} <= set(asked["ignored"])
+    assert ("*.py" in asked["ignored"]) is not code

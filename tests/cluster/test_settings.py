@@ -83,3 +83,19 @@ def test_every_profile_is_valid(profile: str) -> None:
 def test_two_models_of_one_id_are_refused() -> None:
     with pytest.raises(SettingsError, match="same id twice"):
         load_settings({"models": [{"id": "a"}, {"id": "a"}]})
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ({"remote_code": "another/model"}, "it must name the model's source"),
+        ({"engine": {"trust_remote_code": True}}, "name the source in remote_code"),
+        ({"engine": {"load_format": "pt"}}, "engine.load_format is 'pt'; allowed: safetensors"),
+    ],
+)
+def test_a_model_runs_no_code_unless_it_is_named(model: dict[str, object], words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        resolve_settings({"models": [{"id": "m", "source": "someone/model", **model}]}, {})
+    resolve_settings(
+        {"models": [{"id": "m", "source": "someone/model", "remote_code": "someone/model"}]}, {}
+    )

@@ -68,7 +68,7 @@ def _base(folder: Path) -> "PreTrainedModel":
 
     try:
         return AutoModelForCausalLM.from_pretrained(
-            folder, local_files_only=True, dtype=torch.float32
+            folder, local_files_only=True, use_safetensors=True, dtype=torch.float32
         )
     except (OSError, ValueError, KeyError) as error:
         raise ExportError(

@@ -42,7 +42,10 @@ def local_log_probabilities(
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         model: Any = AutoModelForCausalLM.from_pretrained(
-            base_folder, local_files_only=True, dtype=precision_of(precision, device)
+            base_folder,
+            local_files_only=True,
+            use_safetensors=True,
+            dtype=precision_of(precision, device),
         ).to(device)
     except (OSError, ValueError, KeyError) as error:
         raise GateError(

@@ -140,7 +140,7 @@ def _encoder(folder: Path) -> tuple[Any, Any]:
     """Tokenizer and model. One pair stays loaded: a cluster has one embedding model."""
     from transformers import AutoModel, AutoTokenizer
 
-    model = AutoModel.from_pretrained(folder).eval()
+    model = AutoModel.from_pretrained(folder, use_safetensors=True).eval()
     tokenizer = AutoTokenizer.from_pretrained(folder)
     # Without a limit of its own a tokenizer lets more through than the model has positions for.
     tokenizer.model_max_length = min(

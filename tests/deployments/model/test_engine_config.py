@@ -70,3 +70,10 @@ def test_on_a_cpu_one_more_place_for_adapters_stays_empty(
 
 def test_no_adapters_no_lora(tmp_path: Path) -> None:
     assert "enable_lora" not in engine_arguments(settings(max_adapters=0), tmp_path)
+
+
+def test_weights_are_safetensors_and_code_runs_only_where_named(tmp_path: Path) -> None:
+    arguments = engine_arguments(settings(), tmp_path)
+    assert (arguments["load_format"], arguments["trust_remote_code"]) == ("safetensors", False)
+    named = settings(source="someone/model", remote_code="someone/model")
+    assert engine_arguments(named, tmp_path)["trust_remote_code"] is True
