@@ -74,7 +74,13 @@ PROFILES: Final = Path(__file__).parent / "profiles"
 ENV_PREFIX: Final = "EVERLOOP_"
 ENV_DELIMITER: Final = "__"
 _META_VARIABLES: Final = frozenset(
-    {"EVERLOOP_PROFILE", "EVERLOOP_CONFIG", "EVERLOOP_API_KEY", "EVERLOOP_CLUSTER_ID"}
+    {
+        "EVERLOOP_PROFILE",
+        "EVERLOOP_CONFIG",
+        "EVERLOOP_API_KEY",
+        "EVERLOOP_CLUSTER_ID",
+        "EVERLOOP_HANDED_ENVIRONMENT",
+    }
 )
 
 

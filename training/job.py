@@ -29,6 +29,7 @@ from types import FrameType
 from typing import Any, Final
 
 from cluster.errors import EverloopError
+from cluster.handed_environment import take_over
 from cluster.settings import Settings, load_settings
 from training.errors import PlanError
 from training.preflight import prepare_run
@@ -65,6 +66,7 @@ def _run_queued(job_id: str, attempt: int) -> int:
     from training.queue.jobs import run_queued_job
 
     try:
+        take_over()
         settings = load_settings()
         status = run_queued_job(settings, job_id, attempt, lambda: _connect(settings))
     except EverloopError as error:

@@ -39,7 +39,9 @@ class TrainerReplica:
         self._reports = LoadReports()
         self._last: dict[str, ModelLoad | None] = dict.fromkeys(self._models)
         database = Database(settings.database_url, settings.database.pool_size)
-        self._trainer: Trainer = Trainer(Queue(database), RayJobs(), self._loads, settings.training)
+        self._trainer: Trainer = Trainer(
+            Queue(database), RayJobs(settings.runs_folder), self._loads, settings.training
+        )
         self._task = asyncio.get_running_loop().create_task(self._trainer.run())
 
     async def wake(self) -> None:

@@ -4,9 +4,12 @@ import logging
 import os
 import shlex
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from cluster.errors import LaunchError
+from cluster.handed_environment import hand_over
+from cluster.launch.processes import CLUSTER_ID
 from training.queue.ledger import Work
 
 if TYPE_CHECKING:
@@ -23,7 +26,9 @@ _LOG_TAIL: Final = 1_500
 class RayJobs:
     """`ray job submit`, from inside the cluster."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
+        """`folder` is one that every machine of the cluster has; secrets go through it."""
+        self._folder = folder
         self._known: JobSubmissionClient | None = None
         self._said = ""
 
@@ -36,11 +41,14 @@ class RayJobs:
             *("--attempt", str(work.attempts)),
         ]
         passed = {k: v for k, v in os.environ.items() if k.startswith(_PASSED_ON)}
+        variables = hand_over(self._folder, passed)
+        if CLUSTER_ID in passed:  # `down` finds our processes by it, in what they began with
+            variables[CLUSTER_ID] = passed[CLUSTER_ID]
         try:
             self._client.submit_job(
                 entrypoint=shlex.join(command),
                 submission_id=work.submission,
-                runtime_env={"env_vars": passed},
+                runtime_env={"env_vars": variables},
                 metadata={"everloop": work.id},
             )
         except Exception as error:

@@ -14,6 +14,7 @@ from cluster.adapters import ADAPTER_PREFIX, AdapterFiles, fetch_adapter
 from cluster.client import openai_client, translated_errors
 from cluster.database import Database
 from cluster.errors import DatabaseError, EverloopError, StorageError, UnreachableError
+from cluster.handed_environment import take_over
 from cluster.models import ensure_model
 from cluster.records import Adapter, GateRun, now
 from cluster.settings import Settings, load_settings
@@ -46,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--attempt", type=int, default=1, help="number of its attempt")
     options = parser.parse_args(arguments)
     try:
+        take_over()
         verdict = run_queued_gate(load_settings(), options.queued, options.attempt)
     except SupersededError as error:
         print(error, file=sys.stderr)

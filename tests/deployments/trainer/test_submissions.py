@@ -14,6 +14,8 @@ from deployments.trainer.submissions import RayJobs
 from tests.fixtures.ray_cluster import SharedRay
 from training.queue.ledger import Work
 
+PLANTED = "planted-secret-8f1c"
+
 pytestmark = pytest.mark.integration
 
 
@@ -42,7 +44,8 @@ def _ray(shared_ray: SharedRay) -> Iterator[None]:
 @pytest.fixture
 def jobs(_ray: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RayJobs:
     monkeypatch.setenv("EVERLOOP_DATA_DIR", str(tmp_path))
-    return RayJobs()
+    monkeypatch.setenv("EVERLOOP_MILVUS__TOKEN", PLANTED)
+    return RayJobs(tmp_path)
 
 
 def until(what: Callable[[], Any], timeout_s: float = 60) -> Any:
@@ -60,11 +63,14 @@ def test_work_is_started_once_and_stopped(
     waiting = work("ftjob-a")
     jobs.start(waiting)
     jobs.start(waiting)
-    RayJobs().start(waiting)  # another Trainer, which took over
+    RayJobs(tmp_path).start(waiting)  # another Trainer, which took over
     until(lambda: "works: " in jobs.last_words(waiting))
     said = jobs.last_words(waiting).splitlines()
     assert said[-1] == f"works: --queued ftjob-a --attempt 1 {tmp_path}"
     assert sum(line.startswith("works: ") for line in said) == 1
+    shown = [vars(details) for details in jobs._client.list_jobs()]
+    assert str(waiting.submission) in str(shown)
+    assert PLANTED not in str(shown)
     assert jobs.ended(waiting) is False
     jobs.stop(waiting)
     until(lambda: jobs.ended(waiting))
