@@ -56,21 +56,35 @@ def read_key_file(data_dir: Path) -> KeyFile | None:
 
 
 def write_key_file(data_dir: Path, content: KeyFile) -> Path:
-    """Write it, whole or not at all, for its owner's eyes only; where it stands."""
+    """Write it, whole or not at all, for its owner's eyes only; where it stands.
+
+    Raises SettingsError where it cannot be written.
+    """
     path = key_file_path(data_dir)
     url, key = shlex.quote(content.base_url), shlex.quote(content.key)
-    descriptor, made = tempfile.mkstemp(dir=data_dir, prefix=".env-")  # 0600
+    text = (
+        f"export OPENAI_BASE_URL={url}\n"
+        f"export OPENAI_API_KEY={key}\n"
+        f"export EVERLOOP_API_KEY={key}\n"
+    )
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        _write(path, text)
+    except OSError as error:
+        raise SettingsError(
+            f"The key file {path} cannot be written: {error.strerror}.",
+            fix="Make room in the data folder, or let it be written.",
+        ) from error
+    return path
+
+
+def _write(path: Path, text: str) -> None:
+    descriptor, made = tempfile.mkstemp(dir=path.parent, prefix=".env-")  # 0600
     try:
         with os.fdopen(descriptor, "w") as file:
-            file.write(
-                f"export OPENAI_BASE_URL={url}\n"
-                f"export OPENAI_API_KEY={key}\n"
-                f"export EVERLOOP_API_KEY={key}\n"
-            )
+            file.write(text)
             file.flush()
             os.fsync(file.fileno())
         Path(made).replace(path)
-    except BaseException:
+    finally:
         Path(made).unlink(missing_ok=True)
-        raise
-    return path

@@ -4,8 +4,11 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import select
+from typer.testing import CliRunner
 
+from cluster.cli.app import app
 from cluster.database import Database
+from cluster.errors import SettingsError
 from cluster.key_file import KeyFile, read_key_file, write_key_file
 from cluster.key_records import create_key, revoke_key
 from cluster.keys import key_digest
@@ -97,8 +100,8 @@ def test_a_key_that_cannot_be_kept_is_not_made(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("cluster.launch.first_key.write_key_file", full)
-    with pytest.raises(OSError, match="No space"):
+    monkeypatch.setattr("cluster.key_file._write", full)
+    with pytest.raises(SettingsError, match="No space"):
         ensure_first_key(settings)
     assert keys(database) == []
 
@@ -107,3 +110,18 @@ def test_a_lost_key_is_replaced_on_the_server(settings: Settings, database: Data
     write_key_file(settings.data_dir, KeyFile(settings.base_url, "sk-el-lost"))
     key = make_local_key(settings, name="new", save=True)
     assert read_key_file(settings.data_dir) == KeyFile(settings.base_url, key)
+
+
+def test_up_shows_the_key_once_and_how_to_load_its_file(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = [ensure_first_key(settings), ensure_first_key(settings)]
+    key, path = str(found[0].made), str(found[0].path)
+    monkeypatch.setattr("cluster.cli.up.load_settings", lambda: settings)
+    monkeypatch.setattr("cluster.cli.up.up", lambda *_: found.pop(0))
+    monkeypatch.setenv("COLUMNS", "60")
+    first, second = (CliRunner().invoke(app, ["up"]).stdout for _ in range(2))
+    assert f"API key     {key}   (shown once)" in first
+    assert f"  . {path}   (then `OpenAI()` needs no arguments)" in first
+    assert key not in second
+    assert f"  . {path}" in second

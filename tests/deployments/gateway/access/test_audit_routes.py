@@ -5,9 +5,24 @@ from typing import Any
 import httpx2
 import openai
 import pytest
+from sqlalchemy import select
 
+from cluster.actor import acting_as
 from cluster.audit import check_chain
 from cluster.database import Database
+from cluster.records import (
+    AuditEvent,
+    DriftMonitor,
+    Eval,
+    EvalRun,
+    Experiment,
+    ResponseRecord,
+)
+from cluster.tenancy import acting_in
+from deployments.experiments import changes
+from deployments.experiments.arms import Arm
+from deployments.experiments.plan import Plan
+from deployments.gateway.registry.moves import Move, apply_move
 from deployments.gateway.services import Services
 from tests.fakes.adapters import add_adapter
 from tests.fixtures.feedback import kept_trace
@@ -92,6 +107,69 @@ async def test_every_kind_of_change_leaves_its_event(
     verified = await done(http, headers, "GET", "/audit/verify")
     assert (verified["valid"], verified["events"]) == (True, len(events))
     assert verified["head"] == events[-1]["digest"]
+
+
+async def test_deleting_what_was_judged_and_said_leaves_its_event(
+    http: httpx2.AsyncClient, operator: Headers, database: Database
+) -> None:
+    with database.session() as session:
+        session.add(Eval(id="eval_1", data_source_config={}, testing_criteria=[]))
+        session.flush()
+        for run in ("evalrun_1", "evalrun_2"):
+            session.add(EvalRun(id=run, eval_id="eval_1", data_source={}))
+        session.add(ResponseRecord(id="resp_1", body={}, messages=[]))
+        session.add(DriftMonitor(id="monitor_1", name="m", settings={}))
+    for path in (
+        "/evals/eval_1/runs/evalrun_1",
+        "/evals/eval_1",
+        "/responses/resp_1",
+        "/drift/monitors/monitor_1",
+    ):
+        await done(http, operator, "DELETE", path)
+    events = await listed(http, operator, order="asc")
+    assert [(event["action"], event["object_id"]) for event in events[1:]] == [
+        ("eval.run_deleted", "evalrun_1"),
+        ("eval.deleted", "eval_1"),
+        ("response.deleted", "resp_1"),
+        ("drift.monitor_deleted", "monitor_1"),
+    ]
+
+
+async def test_what_an_experiment_does_stands_in_the_log_of_its_project(
+    database: Database,
+) -> None:
+    """By a person, and by the Monitor, for which no project acts."""
+    arms = [Arm(name="control"), Arm(name="other", retrieval={"mode": "bm25"})]
+    plan = Plan.model_validate({"metric": {"name": "trace:latency_ms", "high": 1, "wait_s": 1}})
+    with acting_in("proj_a"), acting_as("key_1"), database.session() as session:
+        row = changes.make_experiment(
+            session, name="x", alias="assistant", arms=arms, plan=plan, meta={}
+        )
+        changes.start(session, row, arms, 0)
+    with database.session() as session:
+        row = session.get_one(Experiment, row.id)
+        changes.conclude(session, row, "stopped", {"outcome": "alias_moved", "reason": "It moved."})
+    with acting_in("proj_a"), database.session(read_only=True) as session:
+        events = session.scalars(select(AuditEvent).order_by(AuditEvent.number)).all()
+    assert [(event.actor, event.action) for event in events] == [
+        ("key_1", "experiment.created"),
+        ("key_1", "experiment.started"),
+        ("system", "experiment.stopped"),
+    ]
+    assert {event.object_id for event in events} == {row.id}
+
+
+async def test_a_promotion_by_a_gate_names_it(database: Database) -> None:
+    with acting_as("system", "req_1"), database.session() as session:
+        apply_move(session, Move("assistant", "ft:x", "promoted", None, "gate_1"), None)
+    with database.session(read_only=True) as session:
+        (event,) = session.scalars(select(AuditEvent))
+    assert (event.actor, event.action, event.object_id) == (
+        "system",
+        "alias.promoted",
+        "assistant",
+    )
+    assert (event.detail["gate"], event.detail["target"]) == ("gate_1", "ft:x")
 
 
 async def test_a_request_that_fails_leaves_no_event(
