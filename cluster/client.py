@@ -2,25 +2,56 @@
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from cluster.errors import ApiError, UnreachableError
+from cluster.key_file import read_key_file
 from cluster.settings import load_settings
 
 if TYPE_CHECKING:
     from openai import OpenAI
     from openai.types import VectorStore
 
-__all__ = ["connected", "find_store", "openai_client", "require_store", "translated_errors"]
+__all__ = [
+    "connected",
+    "find_store",
+    "key_for",
+    "openai_client",
+    "require_store",
+    "translated_errors",
+]
 
+_FIXES: Final = {
+    401: "Set EVERLOOP_API_KEY to a key of this Everloop, or load the file that `up` wrote "
+    "(`. ~/.everloop/env`). On its server, `everloop keys create --local --save` makes a new one.",
+    403: "Use a key that has the scope: `everloop keys list` shows what each may do.",
+}
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
-def openai_client(base_url: str, *, timeout_s: float = 600.0) -> "OpenAI":
-    """Make a client for `base_url`; its key, where one is asked for, is `EVERLOOP_API_KEY`.
+def key_for(base_url: str) -> str | None:
+    """The key to send to `base_url`: `EVERLOOP_API_KEY`, or the one that `up` made for it.
+
+    The latter is in the data folder of the settings, and goes nowhere but to its own address.
+    `OPENAI_API_KEY` is never taken: it may be for OpenAI.
+    """
+    if key := os.environ.get("EVERLOOP_API_KEY"):
+        return key
+    found = read_key_file(load_settings().data_dir)
+    ours = found is not None and found.base_url.rstrip("/") == base_url.rstrip("/")
+    return found.key if found is not None and ours else None
+
+
+def openai_client(
+    base_url: str,
+    *,
+    timeout_s: float = 600.0,
+    key: str | Callable[[], str] | None = None,
+) -> "OpenAI":
+    """Make a client for `base_url`; `key` may make one for each request; None is `key_for`'s.
 
     A proxy from the environment is not used for this machine.
     """
@@ -32,7 +63,7 @@ def openai_client(base_url: str, *, timeout_s: float = 600.0) -> "OpenAI":
     loopback = (urlsplit(base_url).hostname or "") in _LOOPBACK
     return OpenAI(
         base_url=base_url,
-        api_key=os.environ.get("EVERLOOP_API_KEY") or "none",
+        api_key=key or key_for(base_url) or "none",
         timeout=timeout_s,
         max_retries=2,
         http_client=DefaultHttpxClient(trust_env=not loopback, timeout=timeout_s),
@@ -57,7 +88,9 @@ def translated_errors(base_url: str) -> Iterator[None]:
         body = error.body if isinstance(error.body, dict) else {}
         message = str(body.get("message") or error.message)
         raise ApiError(
-            f"{base_url} answered {error.status_code}: {message}", status=error.status_code
+            f"{base_url} answered {error.status_code}: {message}",
+            status=error.status_code,
+            fix=_FIXES.get(error.status_code, ""),
         ) from error
     except openai.APIError as error:
         raise ApiError(f"{base_url} broke off: {error.message}") from error

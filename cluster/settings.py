@@ -6,6 +6,7 @@ Order, strongest first: arguments, `EVERLOOP_…` environment (`__` between leve
 """
 
 import os
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -66,6 +67,7 @@ __all__ = [
     "TlsSettings",
     "TracingSettings",
     "TrainingQueueSettings",
+    "is_loopback",
     "load_settings",
     "resolve_settings",
 ]
@@ -80,6 +82,7 @@ _META_VARIABLES: Final = frozenset(
         "EVERLOOP_API_KEY",
         "EVERLOOP_CLUSTER_ID",
         "EVERLOOP_HANDED_ENVIRONMENT",
+        "EVERLOOP_SECRET",
     }
 )
 
@@ -143,6 +146,15 @@ class Settings(BaseSettings):
             raise ValueError(f"models has the same id twice: {', '.join(ids)}")
         return self
 
+    @model_validator(mode="after")
+    def _keys_beyond_loopback(self) -> Self:
+        if self.access.keys == "off" and not is_loopback(self.http.host):
+            raise ValueError(
+                f"access.keys is off and http.host is {self.http.host!r}: without keys it listens "
+                "on 127.0.0.1, ::1 or localhost only"
+            )
+        return self
+
     @property
     def database_url(self) -> str:
         """The records' SQLAlchemy URL, with the driver this project installs."""
@@ -188,6 +200,16 @@ class Settings(BaseSettings):
 
 SettingsSource = dict[str, str]
 """Dotted key → where its value came from; a key that is absent has its default."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address is reached from this machine only."""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _read_yaml(path: Path, what: str) -> dict[str, Any]:

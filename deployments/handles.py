@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from cluster.adapters import AdapterFiles
 from cluster.errors import EverloopError
+from cluster.tenancy import acting_project
 from deployments.errors import DeadlineExceeded, Overloaded, Unavailable
 from deployments.evaluator.messages import GradedAnswer, MadeReport
 from deployments.model.messages import ModelCall, ModelLoad, Part
@@ -181,7 +182,7 @@ class EvaluatorHandle(_Part):
     ) -> GradedAnswer:
         """Grade one answer; see AnswerScorer."""
         graded: GradedAnswer = await self._call(
-            "grade", _GRADE_TIMEOUT_S, dict(grader), dict(item), answer
+            "grade", _GRADE_TIMEOUT_S, dict(grader), dict(item), answer, acting_project()
         )
         return graded
 

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from cluster.cli.access import audit, keys, projects
 from cluster.cli.alerts import alerts
 from cluster.cli.backup import backup, restore
 from cluster.cli.data import data
@@ -40,6 +41,9 @@ app.add_typer(traces, name="traces")
 app.add_typer(drift, name="drift")
 app.add_typer(alerts, name="alerts")
 app.add_typer(backup, name="backup")
+app.add_typer(keys, name="keys")
+app.add_typer(projects, name="projects")
+app.add_typer(audit, name="audit")
 
 
 @app.command()

@@ -1,5 +1,6 @@
 """`everloop up` and `everloop down`."""
 
+import shlex
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from cluster.cli.exits import PARTIAL
+from cluster.launch.first_key import FirstKey
 from cluster.launch.up import down, up
 from cluster.settings import Settings, load_settings
 
@@ -49,9 +51,9 @@ def run_up(*, sample: bool) -> int:
     """Bring everything up; with `sample`, ingest the sample corpus and ask it a question."""
     settings = load_settings()
     console = Console()
-    up(settings, ConsoleSteps(console))
+    key = up(settings, ConsoleSteps(console))
     code = _show_sample(settings, console) if sample else 0
-    _say_what_runs(settings, console, sample=sample)
+    _say_what_runs(settings, console, key, sample=sample)
     return code
 
 
@@ -95,15 +97,22 @@ def _show_sample(settings: Settings, console: Console) -> int:
     return PARTIAL if failed else 0
 
 
-def _say_what_runs(settings: Settings, console: Console, *, sample: bool) -> None:
+def _say_what_runs(settings: Settings, console: Console, key: FirstKey, *, sample: bool) -> None:
     root = settings.base_url.removesuffix("/v1")
     store = SAMPLE_STORE if sample else "NAME"
     console.print("\n[bold]Running[/]")
     console.print(Text(f"  OpenAI API  {settings.base_url}   (reference: {root}/docs)"))
+    if key.made is not None:
+        console.print(Text(f"  API key     {key.made}   (shown once)"), soft_wrap=True)
+    if key.path is not None:
+        console.print(Text(f"  Its file    {key.path}"), soft_wrap=True)
     if settings.ray.address is None:
         console.print(Text(f"  Dashboard   http://127.0.0.1:{settings.ray.dashboard_port}"))
     console.print(Text(f"  Data        {settings.data_dir}"))
     console.print("[bold]Next[/]")
+    if key.path is not None:
+        told = "   (then `OpenAI()` needs no arguments)"
+        console.print(Text(f"  . {shlex.quote(str(key.path))}{told}"), soft_wrap=True)
     console.print(Text(f"  everloop ingest FOLDER --store {store}"))
     console.print(Text(f'  everloop ask "A question" --store {store}'))
     console.print(Text("  everloop status | everloop doctor | everloop down"))

@@ -109,9 +109,13 @@ def lost_traces(settings: Settings) -> int:
     import httpx
     from prometheus_client.parser import text_string_to_metric_families
 
+    from cluster.client import key_for
+
     url = settings.base_url.removesuffix("/v1") + "/metrics"
+    key = key_for(settings.base_url)
+    headers = {} if key is None else {"authorization": f"Bearer {key}"}
     try:
-        answer = httpx.get(url, timeout=_METRICS_TIMEOUT_S, trust_env=False)
+        answer = httpx.get(url, timeout=_METRICS_TIMEOUT_S, trust_env=False, headers=headers)
     except httpx.HTTPError:
         return 0
     if answer.status_code != httpx.codes.OK:

@@ -9,6 +9,7 @@ import httpx
 
 from cluster.errors import LaunchError
 from cluster.launch.application import deploy, is_running, settings_digest, undeploy
+from cluster.launch.first_key import FirstKey, ensure_first_key
 from cluster.launch.processes import cluster_id, marked_processes
 from cluster.launch.ray_head import connect, ensure_ray_head, stop_ray_head
 from cluster.launch.run_record import read_record, run_dir, write_record
@@ -29,10 +30,11 @@ class Steps(Protocol):
         ...
 
 
-def up(settings: Settings, steps: Steps) -> None:
+def up(settings: Settings, steps: Steps) -> FirstKey:
     """Bring everything up, or find that it is. Raises EverloopError at the first step that fails.
 
-    A second call while all runs with the same settings takes seconds and changes nothing.
+    A second call while all runs with the same settings takes seconds and changes nothing. Returns
+    how this machine gets in.
     """
     from filelock import FileLock, Timeout
 
@@ -52,9 +54,12 @@ def up(settings: Settings, steps: Steps) -> None:
         steps.run("Check this machine", lambda _report: _check(settings))
         steps.run("Prepare the models", lambda report: _models(settings, report))
         steps.run("Bring the records up to date", lambda _report: _migrate(settings))
+        keys: list[FirstKey] = []
+        steps.run("Find the key", lambda _report: _key(settings, keys))
         steps.run("Start Ray", lambda report: _ray(settings, report))
         steps.run("Start Milvus", lambda report: _milvus(settings, report))
         steps.run("Start the application", lambda report: _application(settings, report))
+    return keys[0]
 
 
 def down(settings: Settings) -> int:
@@ -108,6 +113,11 @@ def _migrate(settings: Settings) -> str:
         return database.url if copy is None else f"{database.url}, as it was kept in {copy}"
     finally:
         database.close()
+
+
+def _key(settings: Settings, found: list[FirstKey]) -> str:
+    found.append(ensure_first_key(settings))
+    return found[0].said
 
 
 def _ray(settings: Settings, report: Callable[[str], None]) -> str:

@@ -4,7 +4,7 @@ A passage found in Milvus counts only if its `VectorStoreFile` row says `live`: 
 replacement and deletion atomic. Every row but a project itself carries a project id.
 """
 
-from cluster.records.access import ApiKey, AuditEvent, IdempotencyKey, Project, Usage
+from cluster.records.access import ApiKey, AuditEvent, AuditHead, IdempotencyKey, Project, Usage
 from cluster.records.answers import ResponseRecord, Trace, TraceScore
 from cluster.records.base import Base, Owned, now
 from cluster.records.documents import FileBatch, StoredFile, VectorStore, VectorStoreFile
@@ -37,6 +37,7 @@ __all__ = [
     "AliasMove",
     "ApiKey",
     "AuditEvent",
+    "AuditHead",
     "Base",
     "DriftMonitor",
     "DriftReport",

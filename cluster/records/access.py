@@ -8,7 +8,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from cluster.records.base import Base, Json, Owned, RowNumber, now
 from cluster.tenancy import acting_project
 
-__all__ = ["ApiKey", "AuditEvent", "IdempotencyKey", "Project", "Usage"]
+__all__ = ["ApiKey", "AuditEvent", "AuditHead", "IdempotencyKey", "Project", "Usage"]
 
 
 class Project(Base):
@@ -54,7 +54,7 @@ class ApiKey(Owned, Base):
 
 
 class AuditEvent(Owned, Base):
-    """Somebody changed something. Never changed; deleted with nothing but its own retention."""
+    """Somebody changed something. Triggers refuse to change it, or to delete it alone."""
 
     __tablename__ = "audit_events"
     number: Mapped[int] = mapped_column(RowNumber, primary_key=True, autoincrement=True)
@@ -70,6 +70,16 @@ class AuditEvent(Owned, Base):
     """Digest of the event before, so that a removed or changed one is noticed."""
     digest: Mapped[str] = mapped_column(String(64))
     created_at: Mapped[int] = mapped_column(BigInteger, default=now, index=True)
+
+
+class AuditHead(Owned, Base):
+    """Where a project's chain of events ends. Whoever adds one holds this row meanwhile."""
+
+    __tablename__ = "audit_heads"
+    project_id: Mapped[str] = mapped_column(String(64), primary_key=True, default=acting_project)
+    events: Mapped[int] = mapped_column(BigInteger, default=0)
+    digest: Mapped[str | None] = mapped_column(String(64))
+    """Of the last event; None before the first."""
 
 
 class Usage(Owned, Base):

@@ -34,9 +34,6 @@ class ExperimentSettings(Section):
 class FeedbackSettings(Section):
     """Feedback on answers."""
 
-    secret_env: str = "EVERLOOP_FEEDBACK_SECRET"  # noqa: S105 - the variable's name
-    """Variable with the key that signs end users' tokens; without it one is made in the data
-    folder."""
     token_ttl_s: int = Field(default=7 * 86400, ge=60)
     """How long a token is good for, unless it is asked for with less."""
     allowed_origins: tuple[str, ...] = ()

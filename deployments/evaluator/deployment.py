@@ -60,12 +60,14 @@ class EvaluatorReplica:
         self._worker.wake()
 
     async def grade(
-        self, grader: Mapping[str, Any], item: Mapping[str, Any], answer: str
+        self, grader: Mapping[str, Any], item: Mapping[str, Any], answer: str, project_id: str
     ) -> "GradedAnswer":
-        """See `deployments.ports.AnswerScorer`."""
+        """See `deployments.ports.AnswerScorer`; for the project that acts where it was asked."""
+        from cluster.tenancy import acting_in
         from deployments.evaluator.grading import grade_answer
 
-        return await grade_answer(grader, item, answer, self._toolbox)
+        with acting_in(project_id):
+            return await grade_answer(grader, item, answer, self._toolbox)
 
     async def report(self, run_id: str) -> "MadeReport":
         """See `deployments.ports.AnswerScorer`."""

@@ -2,11 +2,12 @@
 
 import asyncio
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
 
 from cluster.database import Database
+from cluster.internal_tokens import InternalTokens
 from cluster.settings import Settings
 from deployments.errors import Overloaded, Unavailable
 from deployments.evaluation.runs.callers import BACKGROUND_HEADERS, HttpModels, ModelRoutes
@@ -56,7 +57,9 @@ def make_routes(settings: Settings) -> ModelRoutes:
     """The gateway's models, and those outside that the settings name."""
     chosen = settings.evaluation
 
-    def api(base_url: str, *, key: str | None, headers: dict[str, str]) -> HttpModels:
+    def api(
+        base_url: str, *, key: str | Callable[[], str] | None, headers: dict[str, str]
+    ) -> HttpModels:
         return HttpModels(
             base_url,
             concurrency=chosen.run_concurrency,
@@ -68,7 +71,7 @@ def make_routes(settings: Settings) -> ModelRoutes:
 
     gateway = api(
         chosen.base_url or settings.base_url,
-        key=os.environ.get("EVERLOOP_API_KEY"),
+        key=InternalTokens.of(settings).for_acting_project("inference"),
         headers=dict(BACKGROUND_HEADERS),
     )
     outside = {

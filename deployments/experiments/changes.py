@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from cluster.arms import arm_reference
+from cluster.audit import record
 from cluster.ids import new_id
 from cluster.records import Experiment, ExperimentEvent, GateRun, now
 from cluster.tenancy import acting_project
@@ -86,11 +87,19 @@ def make_experiment(
 def add_event(
     session: Session, row: Experiment, kind: str, message: str, **data: Any
 ) -> ExperimentEvent:
-    """Note that something happened."""
+    """Note that something happened, here and in the audit log."""
     event = ExperimentEvent(
         id=new_id("expevent"), experiment_id=row.id, type=kind, message=message, data=data
     )
     session.add(event)
+    record(
+        session,
+        f"experiment.{kind}",
+        row.id,
+        project_id=row.project_id,
+        alias=row.alias,
+        message=message,
+    )
     return event
 
 

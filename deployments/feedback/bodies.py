@@ -90,8 +90,6 @@ class EndUserFeedback(Said):
     """The same, by whoever holds a token."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"thumbs": "down"}]})
-    token: Annotated[str, Field(max_length=8_192)] | None = None
-    """Where there is no header `Authorization: Bearer fbt_…`."""
     trace_id: Id | None = None
     """Which of the token's traces, where it has several."""
 

@@ -127,7 +127,7 @@ def create_app(services: Services, *, behind_serve: bool = False) -> FastAPI:
     )
     app.add_middleware(Background, gate=_background_gate(services.settings))
     app.add_middleware(Deadline, timeout_s=http.request_timeout_s)
-    app.add_middleware(Access, keys=services.keys)
+    app.add_middleware(Access, settings=services.settings, keys=services.keys)
     if origins := services.settings.feedback.allowed_origins:
         app.add_middleware(EndUserOrigins, origins=origins)
     app.add_middleware(RequestIdentity, traces=services.traces, behind_serve=behind_serve)
@@ -158,3 +158,5 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         reports.cancel()
     await services.shadows.close()
     await services.traces.close()
+    if services.keys is not None:
+        await services.keys.close()

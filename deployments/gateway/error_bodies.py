@@ -29,8 +29,11 @@ _PLACES: Final = frozenset({"body", "query", "path", "header", "cookie"})
 
 
 def error_response(error: RequestError) -> JSONResponse:
-    """Make the response to an error that the client may know, with its `Retry-After`."""
-    headers = {}
+    """Make the response to an error that the client may know, with the headers that it asks for.
+
+    RFC 9110: a 401 says which credential is wanted; a 429 or 503 when to come back.
+    """
+    headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(error.retry_after_s)
     return JSONResponse(error.body(), status_code=error.status, headers=headers)

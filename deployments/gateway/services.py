@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 from fastapi import Request
 
 from cluster.errors import EverloopError
+from cluster.internal_tokens import InternalTokens
 from cluster.records import now
 from cluster.settings import Settings
 from deployments.experiments.desk import ExperimentDesk
@@ -63,12 +64,13 @@ class Services:
 
     @cached_property
     def keys(self) -> KeyBook | None:
-        """Which API keys there are; None where nobody is asked for one."""
+        """Which API keys there are; None where nobody is asked for one. Raises SettingsError."""
         access = self.settings.access
         if access.keys == "off":
             return None
         return KeyBook(
             self.database,
+            InternalTokens.of(self.settings),
             revoked_within_s=access.revoked_within_s,
             last_known_s=access.last_known_s,
         )

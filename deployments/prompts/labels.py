@@ -9,6 +9,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from cluster import audit
 from cluster.records import PromptLabel, PromptLabelMove, PromptRecord, now
 from cluster.tenancy import acting_project
 from deployments.errors import Conflict, InvalidRequest, NotFound
@@ -109,6 +110,16 @@ def move_label(session: Session, record: PromptRecord, move: LabelMove) -> Promp
             created_at=at,
         )
     )
+    audit.record(
+        session,
+        f"prompt.label_{move.kind(source)}",
+        record.id,
+        name=record.name,
+        label=move.label,
+        source=source,
+        target=move.target,
+        reason=move.reason,
+    )
     return row
 
 
@@ -157,6 +168,7 @@ def delete_label(session: Session, record: PromptRecord, label: str) -> None:
     session.execute(
         delete(PromptLabel).where(PromptLabel.prompt_id == record.id, PromptLabel.label == label)
     )
+    audit.record(session, "prompt.label_deleted", record.id, name=record.name, label=label)
 
 
 def _raced(record: PromptRecord, move: LabelMove) -> Conflict:

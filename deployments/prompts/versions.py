@@ -7,6 +7,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from cluster import audit
 from cluster.ids import new_id
 from cluster.records import PromptLabel, PromptRecord, PromptVersion, now
 from cluster.tenancy import acting_project
@@ -117,6 +118,7 @@ def create_prompt(
     )
     if row is not None and row.deleted_at is None:
         raise _exists(name)
+    again = row is not None
     if row is None:
         row = PromptRecord(
             id=new_id("prompt"),
@@ -132,6 +134,7 @@ def create_prompt(
         session.flush()
     except IntegrityError:
         raise _exists(name) from None
+    audit.record(session, "prompt.restored" if again else "prompt.created", row.id, name=name)
     return row
 
 
@@ -173,6 +176,15 @@ def add_version(
         session.flush()
     except IntegrityError:
         raise _raced(record.name) from None
+    audit.record(
+        session,
+        "prompt.version_created",
+        record.id,
+        name=record.name,
+        number=number,
+        version=digest,
+        comment=comment,
+    )
     return row, True
 
 
@@ -180,6 +192,7 @@ def delete_prompt(session: Session, record: PromptRecord) -> None:
     """Forget a prompt and its labels. Its versions stay, and so does its labels' history."""
     session.execute(delete(PromptLabel).where(PromptLabel.prompt_id == record.id))
     record.deleted_at = record.updated_at = now()
+    audit.record(session, "prompt.deleted", record.id, name=record.name)
 
 
 def missing_prompt(session: Session, key: str, others: tuple[str, ...] = ()) -> NotFound:

@@ -15,6 +15,7 @@ from typing import Any, Final
 from openai import OpenAI
 from openai.types.fine_tuning import FineTuningJob
 
+from cluster.client import key_for
 from tests.fixtures.system import System, test_environment
 
 __all__ = ["await_gate", "await_job", "chat_row", "running_application", "upload"]
@@ -38,6 +39,8 @@ def running_application(
     environment = test_environment(folder)
     del environment["EVERLOOP_MODELS"]
     environment |= dict(settings or {})
+    if base_url is not None and (key := key_for(base_url)) is not None:
+        environment["EVERLOOP_API_KEY"] = key
     url = f"http://127.0.0.1:{environment['EVERLOOP_HTTP__PORT']}/v1"
     try:
         if base_url is None:

@@ -230,7 +230,7 @@ async def _phases(
 ) -> tuple[dict[int, Phase], float]:
     """Each load's phase, by its requests in flight, and the seconds of `everloop rollback`."""
     async with AsyncOpenAI(
-        base_url=system.base_url, api_key="none", max_retries=0, timeout=PHASE_S
+        base_url=system.base_url, api_key=system.key, max_retries=0, timeout=PHASE_S
     ) as client:
         texts = {version: await _learned(client, version) for version in versions}
         for version, text in texts.items():

@@ -28,6 +28,7 @@ from typing import Any, Final, Literal
 from rich.console import Console
 from rich.table import Table
 
+from cluster.client import key_for
 from cluster.ids import new_id
 from cluster.models import ensure_model
 from cluster.settings import load_settings
@@ -262,7 +263,7 @@ def through_the_api(base_url: str, documents: Documents) -> tuple[Measured, list
     """A file batch through a running Everloop, from its creation until it is completed."""
     import openai
 
-    client = openai.OpenAI(base_url=base_url, api_key="none", timeout=600)
+    client = openai.OpenAI(base_url=base_url, api_key=key_for(base_url) or "none", timeout=600)
     store = client.vector_stores.create(name="ingestion-rate")
     ids = [client.files.create(file=document, purpose="assistants").id for document in documents]
     started = time.perf_counter()

@@ -17,6 +17,7 @@ parameters judges close to random, and its report says so.
 import argparse
 import asyncio
 import csv
+import os
 import random
 import sys
 import time
@@ -93,6 +94,7 @@ def main() -> int:
     options = _options()
     intents = _read(options.data / "test.csv")
     with running_application(options.base_url) as system:
+        os.environ["EVERLOOP_API_KEY"] = system.key
         small = asyncio.run(_small(system.base_url, options, intents))
     with running_judge_api(lambda _: "A") as api:
         first = asyncio.run(_first(api.url, intents))

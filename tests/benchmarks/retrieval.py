@@ -25,6 +25,7 @@ from typing import Any, Final
 import numpy as np
 import openai
 
+from cluster.client import key_for
 from cluster.database import Database
 from cluster.ids import content_id, new_id
 from cluster.models import ensure_model
@@ -56,7 +57,8 @@ def main() -> None:
     parser.add_argument("--base-url", default=load_settings().base_url)
     parser.add_argument("--only", choices=("quality", "latency"))
     arguments = parser.parse_args()
-    client = openai.OpenAI(base_url=arguments.base_url, api_key="none", timeout=120)
+    url = arguments.base_url
+    client = openai.OpenAI(base_url=url, api_key=key_for(url) or "none", timeout=120)
     corpus = _jsonl(arguments.data / "corpus.jsonl")
     queries = _jsonl(arguments.data / "queries.jsonl")
     if arguments.only != "latency":

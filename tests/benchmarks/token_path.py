@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Final
 
 import httpx
@@ -46,6 +46,14 @@ CONCURRENCY: Final = 16
 
 
 @dataclass(frozen=True)
+class Server:
+    """What is measured, and what it is asked with."""
+
+    url: str
+    headers: dict[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True)
 class Figures:
     """What one side did in one round."""
 
@@ -63,7 +71,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--ray-serve-llm", action="store_true")
     chosen = parser.parse_args()
-    sides: dict[str, Callable[[], AbstractContextManager[str]]] = {
+    sides: dict[str, Callable[[], AbstractContextManager[Server]]] = {
         "bare": bare_vllm,
         "tuned": lambda: bare_vllm(tuned=True),
         "everloop": everloop,
@@ -74,17 +82,17 @@ def main() -> None:
     for number in range(1, chosen.rounds + 1):
         figures = {}
         for name, side in sides.items():
-            with side() as url:
-                figures[name] = measure(url)
+            with side() as server:
+                figures[name] = measure(server)
             print(f"round {number}: {name} {figures[name]}", flush=True)
         rounds.append(figures)
     rows = []
-    for title, field, bar in (
+    for title, figure, bar in (
         ("TTFT p50 at 1, ms", "ttft_ms", "≤ 1.25"),
         ("decode at 1, tokens/s", "decode_tokens_s", ""),
         ("rate at 16, requests/s", "requests_s", "≥ 0.90"),
     ):
-        values = {name: [getattr(figures[name], field) for figures in rounds] for name in sides}
+        values = {name: [getattr(figures[name], figure) for figures in rounds] for name in sides}
         against = (
             median(b / a for a, b in zip(values[name], values["everloop"], strict=True))
             for name in ("bare", "tuned")
@@ -99,9 +107,11 @@ def main() -> None:
     )
 
 
-def measure(base_url: str) -> Figures:
+def measure(server: Server) -> Figures:
     """Warm up, then latency one by one, then load."""
-    with httpx.Client(base_url=base_url, timeout=300, trust_env=False) as client:
+    with httpx.Client(
+        base_url=server.url, headers=server.headers, timeout=300, trust_env=False
+    ) as client:
         for prompt in PROMPTS[:3]:
             stream(client, prompt)
         alone = [stream(client, prompt) for prompt in PROMPTS[:LATENCY_REQUESTS]]
@@ -144,7 +154,7 @@ def stream(client: httpx.Client, prompt: str) -> tuple[float, float]:
 
 
 @contextmanager
-def bare_vllm(*, tuned: bool = False) -> Iterator[str]:
+def bare_vllm(*, tuned: bool = False) -> Iterator[Server]:
     """vLLM's own server, with the engine arguments that Everloop gives its engine.
 
     `tuned` adds what Everloop sets in the environment: its threads and their OpenMP.
@@ -162,16 +172,16 @@ def bare_vllm(*, tuned: bool = False) -> Iterator[str]:
     command += ["--kv-cache-memory-bytes", str(arguments["kv_cache_memory_bytes"])]
     environment = runtime_environment(settings) if tuned else {}
     with running(command, environment, f"http://127.0.0.1:{port}/health"):
-        yield f"http://127.0.0.1:{port}/v1"
+        yield Server(f"http://127.0.0.1:{port}/v1")
 
 
 @contextmanager
-def ray_serve_llm() -> Iterator[str]:
+def ray_serve_llm() -> Iterator[Server]:
     """`ray.serve.llm` with its defaults."""
     port = free_port()
     command = [sys.executable, "-m", "tests.benchmarks.ray_serve_llm", "--port", str(port)]
     with running(command, {}, f"http://127.0.0.1:{port}/v1/models"):
-        yield f"http://127.0.0.1:{port}/v1"
+        yield Server(f"http://127.0.0.1:{port}/v1")
 
 
 @contextmanager
@@ -197,10 +207,10 @@ def running(command: list[str], environment: dict[str, str], ready: str) -> Iter
 
 
 @contextmanager
-def everloop() -> Iterator[str]:
+def everloop() -> Iterator[Server]:
     """Everloop as `everloop up` starts it, with its default model settings."""
     with running_application() as system:
-        yield system.base_url
+        yield Server(system.base_url, system.headers)
 
 
 def await_ready(url: str, process: "subprocess.Popen[bytes]", timeout_s: float = 300) -> None:

@@ -13,11 +13,13 @@ from typer.testing import CliRunner, Result
 from cluster.cli.app import app
 from cluster.cli.status import print_status
 from cluster.database import Database
+from cluster.key_file import KeyFile, write_key_file
 from cluster.launch.status import Status, lost_traces
 from cluster.records import Feedback, Trace, TraceScore, now
-from cluster.settings import HttpSettings, Settings
+from cluster.settings import AccessSettings, HttpSettings, Settings
 from tests.fixtures.databases import database
 from tests.fixtures.gateway import Gateway, running_gateway
+from tests.fixtures.keys import add_key
 
 __all__ = ["database"]
 
@@ -209,6 +211,19 @@ def test_status_says_how_many_were_lost(gateway: Gateway) -> None:
     status = Status(True, "http://x/v1", None, 1, "m", "d", "s", traces_lost=3)
     print_status(Console(file=shown, width=100), status)
     assert "3 traces were lost" in shown.getvalue()
+
+
+def test_the_count_is_asked_for_with_the_key_of_the_data_folder(
+    tmp_path: Path, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVERLOOP_DATA_DIR", str(tmp_path))
+    with running_gateway(tmp_path / "data", database, AccessSettings()) as running:
+        settings = Settings(http=HttpSettings(port=int(running.url.split(":")[2].split("/")[0])))
+        running.traces.lost["buffer_full"] += 3
+        assert lost_traces(settings) == 0
+        key = add_key(database, "admin")[1]
+        write_key_file(tmp_path, KeyFile(settings.base_url, key))
+        assert lost_traces(settings) == 3
 
 
 def test_nobody_who_answers_has_lost_nothing() -> None:

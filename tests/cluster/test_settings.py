@@ -99,3 +99,16 @@ def test_a_model_runs_no_code_unless_it_is_named(model: dict[str, object], words
     resolve_settings(
         {"models": [{"id": "m", "source": "someone/model", "remote_code": "someone/model"}]}, {}
     )
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "a.example"])  # noqa: S104
+def test_without_keys_it_listens_to_this_machine_only(host: str) -> None:
+    with pytest.raises(SettingsError, match=f"access.keys is off and http.host is '{host}'"):
+        load_settings({"access": {"keys": "off"}, "http": {"host": host}})
+    assert load_settings({"http": {"host": host}}).http.host == host
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
+def test_on_this_machine_keys_may_be_off(host: str) -> None:
+    settings = load_settings({"access": {"keys": "off"}, "http": {"host": host}})
+    assert settings.access.keys == "off"

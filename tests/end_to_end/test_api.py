@@ -207,7 +207,9 @@ def test_a_wrong_request_is_told_what_is_wrong(
 
 def test_a_body_that_is_not_json_is_415(system: System) -> None:
     answer = httpx.post(
-        f"{system.base_url}/chat/completions", content=b"a=b", headers={"content-type": "text/xml"}
+        f"{system.base_url}/chat/completions",
+        content=b"a=b",
+        headers={"content-type": "text/xml", **system.headers},
     )
     assert answer.status_code == 415
     assert answer.json()["error"]["message"]
@@ -244,6 +246,7 @@ def test_a_full_queue_answers_429_and_when_to_come_back(system: System) -> None:
             f"{system.base_url}/chat/completions",
             json={"model": MODEL, "messages": HELLO, "max_tokens": 24, "ignore_eos": True},
             timeout=120,
+            headers=system.headers,
         )
 
     with concurrent.futures.ThreadPoolExecutor(40) as pool:
@@ -260,6 +263,6 @@ def test_operations_routes_answer(system: System) -> None:
     root = system.base_url.removesuffix("/v1")
     assert httpx.get(f"{root}/healthz").status_code == 200
     assert httpx.get(f"{root}/readyz", timeout=30).json()["status"] == "ready"
-    assert "everloop" in httpx.get(f"{root}/metrics", timeout=30).text
-    page = httpx.get(f"{root}/docs").text
+    assert "everloop" in httpx.get(f"{root}/metrics", timeout=30, headers=system.headers).text
+    page = httpx.get(f"{root}/docs", headers=system.headers).text
     assert "https://" not in page, "the page needs the outside"

@@ -29,7 +29,7 @@ def folder() -> Path:
 
 def test_served_weights_and_template_are_those_of_the_folder(system: System, folder: Path) -> None:
     found = measure_parity(
-        HttpService(system.base_url),
+        HttpService(system.base_url, system.key),
         MODEL,
         held_out_set(labels(2, 2)).items,
         ExampleTokenizer.load(folder),
@@ -50,7 +50,12 @@ def test_other_weights_than_those_served_are_found_out(
     model.save_pretrained(tmp_path)
     AutoTokenizer.from_pretrained(folder).save_pretrained(tmp_path)
     found = measure_parity(
-        HttpService(system.base_url), MODEL, (), ExampleTokenizer.load(folder), tmp_path, None
+        HttpService(system.base_url, system.key),
+        MODEL,
+        (),
+        ExampleTokenizer.load(folder),
+        tmp_path,
+        None,
     )
     assert found.served > 0.05
 
@@ -63,7 +68,7 @@ def test_a_model_against_itself_is_inconclusive(system: System, folder: Path) ->
         side,
         labels(6, 2),
         settings,
-        HttpService(system.base_url),
+        HttpService(system.base_url, system.key),
         folder,
         None,
         lambda _sentence: None,

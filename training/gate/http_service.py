@@ -27,13 +27,13 @@ class HttpService:
     def __init__(
         self,
         base_url: str,
-        api_key: str | None = None,
+        api_key: str | Callable[[], str] | None = None,
         *,
         retries: int = 8,
         timeout_s: float = 300.0,
         more: Mapping[str, Any] | None = None,
     ) -> None:
-        """`base_url` ends in `/v1`; `api_key` null takes EVERLOOP_API_KEY.
+        """`base_url` ends in `/v1`; `api_key`: see `cluster.client.openai_client`.
 
         `more` goes into the body of each question of `chat`: file_search, prompt.
 
@@ -47,11 +47,8 @@ class HttpService:
 
     @cached_property
     def _client(self) -> "OpenAI":
-        client = openai_client(self._base_url, timeout_s=self._timeout_s)
-        options: dict[str, Any] = {"max_retries": self._retries}
-        if self._api_key is not None:
-            options["api_key"] = self._api_key
-        return client.with_options(**options)
+        client = openai_client(self._base_url, timeout_s=self._timeout_s, key=self._api_key)
+        return client.with_options(max_retries=self._retries)
 
     def chat(
         self,

@@ -15,11 +15,12 @@ from cluster.client import openai_client, translated_errors
 from cluster.database import Database
 from cluster.errors import DatabaseError, EverloopError, StorageError, UnreachableError
 from cluster.handed_environment import take_over
+from cluster.internal_tokens import InternalTokens
 from cluster.models import ensure_model
 from cluster.records import Adapter, GateRun, now
 from cluster.settings import Settings, load_settings
 from cluster.storage import ByteStore
-from cluster.tenancy import acting_project
+from cluster.tenancy import acting_in, acting_project
 from training.errors import GateError, SupersededError
 from training.gate.gate import run_gate
 from training.gate.http_service import HttpService
@@ -72,7 +73,8 @@ def run_queued_gate(settings: Settings, gate_id: str, number: int) -> str:
         assert isinstance(row, GateRun)  # noqa: S101 - of this kind
         gate = _Gate(settings, database, attempt, row)
         try:
-            return gate.run()
+            with acting_in(row.project_id):
+                return gate.run()
         except (SupersededError, DatabaseError, StorageError, UnreachableError):
             raise  # not of the gate's making
         except EverloopError as error:
@@ -99,6 +101,8 @@ class _Gate:
         self._row = row
         self._store = ByteStore(settings.storage_url, settings.storage.options)
         self._folder = settings.runs_folder / "gates" / row.id
+        tokens = InternalTokens.of(settings)
+        self._key = lambda: tokens.mint(row.project_id, ("inference", "training"))
 
     def run(self) -> str:
         row, settings = self._row, self._settings
@@ -136,6 +140,7 @@ class _Gate:
                 plan,
                 HttpService(
                     settings.base_url,
+                    self._key,
                     retries=plan.retries,
                     timeout_s=plan.request_timeout_s,
                     more=asked_with(row, alias.get("serving") or {}, plan.file_search),
@@ -165,7 +170,7 @@ class _Gate:
     def _alias(self) -> dict[str, Any]:
         """What the alias answers by now, with what, and how often it has moved."""
         url = self._settings.base_url
-        with translated_errors(url), openai_client(url) as client:
+        with translated_errors(url), openai_client(url, key=self._key) as client:
             found: Any = client.get(f"/aliases/{self._row.alias}", cast_to=object)
         return dict(found)
 
@@ -189,7 +194,7 @@ class _Gate:
         row, url = self._row, self._settings.base_url
         body = {"target": row.adapter_id, "gate": row.id}
         try:
-            with translated_errors(url), openai_client(url) as client:
+            with translated_errors(url), openai_client(url, key=self._key) as client:
                 client.post(f"/aliases/{row.alias}/promote", body=body, cast_to=object)
         except EverloopError as error:
             self._note({"code": "promotion_failed", "message": str(error), "param": None})

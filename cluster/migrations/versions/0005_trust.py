@@ -64,6 +64,14 @@ def upgrade() -> None:
         )
 
     op.create_table(
+        "audit_heads",
+        sa.Column("project_id", sa.String(length=64), nullable=False),
+        sa.Column("events", sa.BigInteger(), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=True),
+        sa.PrimaryKeyConstraint("project_id"),
+    )
+
+    op.create_table(
         "idempotency_keys",
         sa.Column("project_id", sa.String(length=64), nullable=False),
         sa.Column("key", sa.String(length=255), nullable=False),
@@ -137,11 +145,48 @@ def upgrade() -> None:
         ],
     )
 
+    _keep_audit_events()
+
+
+def _keep_audit_events() -> None:
+    """Refuse to change an event, and to delete one while its project is not being deleted."""
+    if op.get_bind().dialect.name == "sqlite":
+        op.execute(
+            "CREATE TRIGGER audit_events_stay BEFORE UPDATE ON audit_events "
+            "BEGIN SELECT RAISE(ABORT, 'audit events are never changed'); END"
+        )
+        op.execute(
+            "CREATE TRIGGER audit_events_last BEFORE DELETE ON audit_events "
+            "WHEN NOT EXISTS (SELECT 1 FROM projects "
+            "WHERE id = OLD.project_id AND status = 'deleting') "
+            "BEGIN SELECT RAISE(ABORT, 'audit events go with their project only'); END"
+        )
+        return
+    op.execute(
+        "CREATE FUNCTION keep_audit_events() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "IF TG_OP = 'DELETE' THEN "
+        "IF EXISTS (SELECT 1 FROM projects WHERE id = OLD.project_id AND status = 'deleting') "
+        "THEN RETURN OLD; END IF; END IF; "
+        "RAISE EXCEPTION 'audit events are never changed, and go with their project only'; "
+        "END $$"
+    )
+    op.execute(
+        "CREATE TRIGGER audit_events_stay BEFORE UPDATE OR DELETE ON audit_events "
+        "FOR EACH ROW EXECUTE FUNCTION keep_audit_events()"
+    )
+    op.execute(
+        "CREATE TRIGGER audit_events_last BEFORE TRUNCATE ON audit_events "
+        "FOR EACH STATEMENT EXECUTE FUNCTION keep_audit_events()"
+    )
+
 
 def downgrade() -> None:
     """Undo it."""
     with op.batch_alter_table("traces", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_traces_key_id"))
         batch_op.drop_column("key_id")
-    for table in ("usage", "projects", "idempotency_keys", "audit_events", "api_keys"):
+    for table in ("usage", "projects", "idempotency_keys", "audit_heads", "audit_events"):
         op.drop_table(table)
+    op.drop_table("api_keys")
+    if op.get_bind().dialect.name != "sqlite":
+        op.execute("DROP FUNCTION keep_audit_events()")

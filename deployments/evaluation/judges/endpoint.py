@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from cluster.client import translated_errors
+from cluster.client import key_for, translated_errors
 from cluster.errors import ApiError, SettingsError, UnreachableError
 from cluster.sections.section import Section
 
@@ -28,7 +28,8 @@ class Endpoint(Section):
     base_url: str = Field(pattern=r"^https?://[^\s]+$")
     """It ends in `/v1`."""
     api_key_env: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
-    """The environment variable that holds the key; None where no key is asked for."""
+    """The environment variable that holds the key; None where no key is asked for, or where the
+    judge is an Everloop: then as the command line has it."""
     timeout_s: float = Field(default=120.0, gt=0)
     """For one answer."""
     retries: int = Field(default=8, ge=0, le=20)
@@ -72,6 +73,10 @@ class EndpointCaller:
             raise UnreachableError(
                 f"No model answers at {url}.", fix="Look at the base URL and at the network."
             ) from error
+        except ApiError as error:
+            if self._endpoint.background:
+                raise
+            raise ApiError(error.message, status=error.status) from error
         if not isinstance(answer, Mapping):
             raise ApiError(
                 f"{url} did not answer with a JSON object.",
@@ -86,8 +91,10 @@ class EndpointCaller:
 
     def _key(self) -> str:
         name = self._endpoint.api_key_env
-        if name is None:
-            return "none"
+        if name is None:  # an outside judge gets no key of ours
+            return (
+                key_for(self._endpoint.base_url) if self._endpoint.background else None
+            ) or "none"
         if not (key := os.environ.get(name)):
             raise SettingsError(
                 f"The environment variable {name}, which holds a judge's key, is not set.",

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -38,7 +38,7 @@ class HttpModels:
 
     Busy or away (429, 502, 503, no connection) is waited for, as Retry-After says, up to
     `patience_s` seconds for one answer; a server's own failure is tried again twice; a refusal is
-    final.
+    final. `key` may make one for each request.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class HttpModels:
         patience_s: float,
         request_timeout_s: float,
         headers: Mapping[str, str] | None = None,
-        key: str | None = None,
+        key: str | Callable[[], str] | None = None,
         transport: "httpx.AsyncBaseTransport | None" = None,
     ) -> None:
         import httpx
@@ -57,9 +57,9 @@ class HttpModels:
         self._base_url = base_url.rstrip("/")
         self._patience_s = patience_s
         self._room = asyncio.Semaphore(concurrency)
-        bearer = {"authorization": f"Bearer {key}"} if key else {}
+        self._key = key
         self._http = httpx.AsyncClient(
-            headers={**bearer, **(headers or {})},
+            headers=dict(headers or {}),
             timeout=httpx.Timeout(request_timeout_s, connect=5.0),
             limits=httpx.Limits(max_connections=concurrency + 2),
             transport=transport,
@@ -114,7 +114,7 @@ class HttpModels:
         url = self._base_url + path
         started = time.perf_counter()
         try:
-            answer = await self._http.request(method, url, json=body)
+            answer = await self._http.request(method, url, json=body, headers=self._bearer())
         except httpx.TimeoutException as error:
             late = ApiError(f"{url} did not answer in time.", status=504)
             raise _TryAgain(late, broken=not isinstance(error, httpx.ConnectTimeout)) from error
@@ -131,6 +131,10 @@ class HttpModels:
         if not isinstance(read, dict):
             raise ApiError(f"{url} answered no JSON object.", status=answer.status_code)
         return Reply(read, answer.headers.get("x-trace-id"), seconds)
+
+    def _bearer(self) -> dict[str, str]:
+        key = self._key() if callable(self._key) else self._key
+        return {"authorization": f"Bearer {key}"} if key else {}
 
 
 class ModelRoutes:

@@ -18,12 +18,17 @@ class Identity:
 
     project_id: str
     key_id: str
-    """`cli` and `system` stand for Everloop itself."""
+    """`system` stands for Everloop itself, `end-user` for the holder of a feedback token."""
     scopes: frozenset[Scope]
 
     def may(self, scopes: frozenset[Scope]) -> bool:
-        """Whether one of `scopes` is granted. `admin` grants all; no scopes ask for none."""
-        return not scopes or "admin" in self.scopes or bool(scopes & self.scopes)
+        """Whether one of `scopes` is granted. `admin` grants all."""
+        return "admin" in self.scopes or bool(scopes & self.scopes)
+
+    @property
+    def is_operator(self) -> bool:
+        """Whether it may manage all projects: an `admin` of the default one."""
+        return self.project_id == DEFAULT_PROJECT and "admin" in self.scopes
 
     @classmethod
     def of(cls, row: ApiKey) -> "Identity":
@@ -31,7 +36,7 @@ class Identity:
         return cls(row.project_id, row.id, frozenset(row.scopes))
 
 
-EVERYBODY: Final = Identity(DEFAULT_PROJECT, "none", frozenset(SCOPES))
+EVERYBODY: Final = Identity(DEFAULT_PROJECT, "everybody", frozenset(SCOPES))
 """Who asks where `access.keys` is off."""
 
 

@@ -7,6 +7,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from cluster.audit import record
 from cluster.records import Adapter, Alias, AliasMove, GateRun, now
 from cluster.tenancy import acting_project
 from deployments.errors import Conflict, InvalidRequest, NotFound
@@ -142,6 +143,17 @@ def apply_move(session: Session, move: Move, current: Alias | None) -> Alias:
     end_for_alias(session, move.alias, f"The alias moved to {move.target} ({move.kind}).")
     if move.gate_id is not None and move.kind == "promoted":
         session.execute(update(GateRun).where(GateRun.id == move.gate_id).values(promoted=True))
+    record(
+        session,
+        f"alias.{move.kind}",
+        move.alias,
+        version=version,
+        source=source,
+        target=move.target,
+        serving=serving,
+        gate=move.gate_id,
+        reason=move.reason,
+    )
     return row
 
 
@@ -209,6 +221,8 @@ def delete_alias(session: Session, name: str) -> bool:
     found: Any = session.execute(
         delete(Alias).where(Alias.project_id == acting_project(), Alias.name == name)
     )
+    if found.rowcount:
+        record(session, "alias.deleted", name)
     return bool(found.rowcount)
 
 

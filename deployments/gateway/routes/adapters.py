@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cluster.adapters import AdapterFiles
+from cluster.audit import record
 from cluster.records import Adapter, now
 from cluster.tenancy import acting_project
 from deployments.errors import Conflict, NotFound
@@ -99,6 +100,7 @@ async def delete_adapter(adapter_id: str, parts: Parts) -> Deleted:
                 code="adapter_in_use",
             )
         row.deleted_at = now()
+        record(session, "adapter.deleted", adapter_id)
         return AdapterFiles.of_json(row.files)
 
     files = await parts.database.run(remove)

@@ -9,6 +9,7 @@ from fastapi.responses import HTMLResponse
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from cluster.audit import record
 from cluster.ids import new_id
 from cluster.records import (
     DriftMonitor,
@@ -114,6 +115,7 @@ async def delete_monitor(monitor_id: str, parts: Parts) -> Deleted:
         row = _monitor(session, monitor_id, lock=True)
         session.execute(delete(DriftReport).where(DriftReport.monitor_id == monitor_id))
         session.delete(row)
+        record(session, "drift.monitor_deleted", monitor_id)
 
     await parts.database.run(remove)
     return Deleted(id=monitor_id, object="drift.monitor")

@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from cluster.audit import record
 from cluster.ids import new_id
 from cluster.records import EvalItem, EvalRun, now
 from cluster.tenancy import acting_project
@@ -141,6 +142,7 @@ async def delete_run(eval_id: str, run_id: str, parts: Parts) -> RunDeleted:
         find_run(session, run_id, eval_id, lock=True)
         session.execute(delete(EvalItem).where(EvalItem.run_id == run_id))
         session.execute(delete(EvalRun).where(EvalRun.id == run_id))
+        record(session, "eval.run_deleted", run_id, eval=eval_id)
 
     await parts.database.run(remove)
     return RunDeleted(run_id=run_id)

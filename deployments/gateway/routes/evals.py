@@ -7,6 +7,7 @@ from pydantic import BaseModel
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from cluster.audit import record
 from cluster.ids import new_id
 from cluster.records import Eval, EvalItem, EvalRun, now
 from cluster.tenancy import acting_project
@@ -111,6 +112,7 @@ async def delete_eval(eval_id: str, parts: Parts) -> EvalDeleted:
         session.execute(delete(EvalItem).where(EvalItem.run_id.in_(runs)))
         session.execute(delete(EvalRun).where(EvalRun.eval_id == eval_id))
         session.execute(delete(Eval).where(Eval.id == eval_id))
+        record(session, "eval.deleted", eval_id)
 
     await parts.database.run(remove)
     return EvalDeleted(eval_id=eval_id)

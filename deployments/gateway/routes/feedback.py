@@ -4,18 +4,19 @@ import asyncio
 import time
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Header, Query
+from fastapi import APIRouter, Depends, Header, Query, Request
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from cluster.audit import record
 from cluster.errors import SettingsError
 from cluster.records import Feedback, Trace
+from cluster.secret import installation_secret
 from cluster.tenancy import acting_project
-from deployments.errors import InvalidRequest, Unauthorized, Unavailable
+from deployments.errors import InvalidRequest, Unavailable
 from deployments.feedback.bodies import EndUserFeedback, FeedbackCreate, Review, TokenCreate
 from deployments.feedback.filters import FeedbackFilters
 from deployments.feedback.finding import find_trace
-from deployments.feedback.key import signing_key
 from deployments.feedback.objects import FeedbackObject, TokenObject
 from deployments.feedback.reading import find_feedback
 from deployments.feedback.saving import Opinion, save_opinion, save_review
@@ -104,11 +105,13 @@ async def create_token(body: TokenCreate, parts: Parts, user: UserHeader = None)
 
 @router.post("/end-user", summary="Create or change feedback with a token")
 async def create_end_user_feedback(
-    body: EndUserFeedback, parts: Parts, authorization: Annotated[str | None, Header()] = None
+    body: EndUserFeedback, parts: Parts, request: Request
 ) -> FeedbackObject:
-    """Take what an end user says. The token is the only credential."""
-    tokens = await _tokens(parts)
-    grant = tokens.read(_bearer(authorization) or body.token or "")
+    """Take what an end user says. The token, in the header Authorization, is the only credential.
+
+    It was read before the body was; the request acts for its project.
+    """
+    grant: TokenGrant = request.state.grant
     trace_id = grant.trace_of(body.trace_id)
     grant.check_parts(body.parts)
     opinion = Opinion(
@@ -151,7 +154,9 @@ async def delete_feedback(feedback_id: str, parts: Parts) -> Deleted:
     """Forget it. Rows that were made of it stay as they are."""
 
     def forget(session: Session) -> None:
-        session.delete(find_feedback(session, feedback_id, lock=True))
+        row = find_feedback(session, feedback_id, lock=True)
+        session.delete(row)
+        record(session, "feedback.deleted", feedback_id, trace=row.trace_id)
 
     await parts.database.run(forget)
     return Deleted(id=feedback_id, object="feedback")
@@ -164,18 +169,7 @@ def _traces(session: Session, rows: list[Feedback]) -> dict[str, Trace]:
 
 async def _tokens(parts: Services) -> FeedbackTokens:
     try:
-        key = await asyncio.to_thread(signing_key, parts.settings)
+        secret = await asyncio.to_thread(installation_secret, parts.settings)
     except SettingsError as error:
-        raise Unavailable(str(error), code="no_signing_key") from error
-    return FeedbackTokens(key)
-
-
-def _bearer(authorization: str | None) -> str | None:
-    if authorization is None:
-        return None
-    scheme, _, token = authorization.partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
-        raise Unauthorized(
-            "The header Authorization must be `Bearer` and a feedback token.", code="invalid_token"
-        )
-    return token.strip()
+        raise Unavailable(str(error), code="no_secret") from error
+    return FeedbackTokens(secret)

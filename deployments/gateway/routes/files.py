@@ -11,6 +11,7 @@ from openai.types import FilePurpose
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from cluster.audit import record
 from cluster.errors import DatabaseError, StorageError
 from cluster.ids import new_id
 from cluster.records import StoredFile, VectorStoreFile, now
@@ -90,6 +91,9 @@ async def create_file(
     def keep(session: Session) -> None:
         session.add(row)
         add_edges(session, edges_of_sources(file_id, sources.ids))
+        record(
+            session, "file.created", file_id, filename=filename, purpose=purpose, sha256=row.sha256
+        )
 
     try:
         await parts.database.run(keep)
@@ -158,6 +162,7 @@ async def delete_file(file_id: str, parts: Annotated[Services, Depends(services)
             VectorStoreFile.project_id == acting_project(),
         )
         session.delete(row)
+        record(session, "file.deleted", file_id, filename=row.filename, purpose=row.purpose)
         return row.storage_key, numbers
 
     key, numbers = await parts.database.run(remove)

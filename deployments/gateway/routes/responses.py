@@ -8,6 +8,7 @@ from sqlalchemy import delete
 from sqlalchemy.orm import Session
 from starlette.responses import JSONResponse, Response
 
+from cluster.audit import record
 from cluster.records import ResponseRecord
 from cluster.tenancy import acting_project
 from deployments.errors import InvalidRequest, NotFound
@@ -95,7 +96,10 @@ async def delete_response(response_id: str, parts: Parts) -> Deleted:
                 ResponseRecord.id == response_id, ResponseRecord.project_id == acting_project()
             )
         )
-        return int(getattr(found, "rowcount", 0))
+        count = int(getattr(found, "rowcount", 0))
+        if count:
+            record(session, "response.deleted", response_id)
+        return count
 
     if not await parts.database.run(forget):
         raise _missing(response_id, "response_id")

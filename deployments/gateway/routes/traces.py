@@ -8,6 +8,7 @@ from fastapi import APIRouter, Depends, Query
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
+from cluster.audit import record
 from cluster.records import Trace, TraceScore
 from cluster.tenancy import acting_project
 from deployments.errors import NotFound
@@ -94,7 +95,11 @@ async def delete_trace(trace_id: str, parts: Parts) -> Deleted:
         known = session.scalar(
             select(Trace.id).where(Trace.project_id == acting_project(), Trace.id == trace_id)
         )
-        return 0 if known is None else delete_traces(session, [trace_id])
+        if known is None:
+            return 0
+        count = delete_traces(session, [trace_id])
+        record(session, "trace.deleted", trace_id)
+        return count
 
     await parts.traces.flush()
     if not await parts.database.run(forget):

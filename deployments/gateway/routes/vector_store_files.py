@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Query
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
+from cluster.audit import record
 from cluster.records import VectorStore, VectorStoreFile
 from cluster.tenancy import acting_project
 from deployments.errors import InvalidRequest
@@ -117,11 +118,13 @@ async def detach_file(
     def remove(session: Session) -> list[int]:
         store = find_store(session, acting_project(), vector_store_id, lock=True)
         find_attachment(session, store, file_id)
-        return detach(
+        numbers = detach(
             session,
             VectorStoreFile.store_id == store.id,
             VectorStoreFile.file_id == file_id,
         )
+        record(session, "vector_store.file_deleted", store.id, file=file_id)
+        return numbers
 
     await purge_soon(parts.ingestor, await parts.database.run(remove))
     return Deleted(id=file_id, object="vector_store.file.deleted")

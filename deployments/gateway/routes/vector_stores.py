@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Query
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from cluster.audit import record
 from cluster.ids import new_id
 from cluster.records import VectorStore, VectorStoreFile, now
 from cluster.tenancy import acting_project
@@ -118,7 +119,9 @@ async def delete_store(
     def remove(session: Session) -> list[int]:
         store = find_store(session, acting_project(), vector_store_id, lock=True)
         store.deleted_at = now()
-        return detach(session, VectorStoreFile.store_id == store.id)
+        numbers = detach(session, VectorStoreFile.store_id == store.id)
+        record(session, "vector_store.deleted", store.id, name=store.name)
+        return numbers
 
     await purge_soon(parts.ingestor, await parts.database.run(remove))
     return Deleted(id=vector_store_id, object="vector_store.deleted")

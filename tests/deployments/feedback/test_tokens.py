@@ -1,17 +1,13 @@
 """Tokens of end users."""
 
 import time
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.errors import SettingsError
-from cluster.settings import Settings
 from deployments.errors import Forbidden, InvalidRequest, Unauthorized
 from deployments.feedback.bodies import PARTS
-from deployments.feedback.key import signing_key
 from deployments.feedback.tokens import FeedbackTokens, TokenGrant
 
 FAR = 2**40
@@ -95,40 +91,3 @@ def test_a_grant_is_for_its_fields() -> None:
     with pytest.raises(Forbidden) as refused:
         grant().check_parts(["thumbs", "comment"])
     assert (refused.value.param, refused.value.code) == ("comment", "field_not_allowed")
-
-
-def test_the_key_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -> None:
-    settings = Settings(data_dir=tmp_path / "data")
-    made = signing_key(settings)
-    assert len(made) == 64
-    assert signing_key(settings) == made
-    path = tmp_path / "data" / "feedback.key"
-    assert path.stat().st_mode & 0o777 == 0o600
-    assert [found.name for found in path.parent.iterdir()] == ["feedback.key"]
-
-
-def test_replicas_that_make_the_key_at_once_agree(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings = Settings(data_dir=tmp_path)
-    first = signing_key(settings)
-    monkeypatch.setattr("deployments.feedback.key._read", lambda _path: b"")  # came too early
-    assert signing_key(settings) == first
-
-
-def test_the_key_can_come_from_the_environment(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings = Settings(data_dir=tmp_path)
-    monkeypatch.setenv("EVERLOOP_FEEDBACK_SECRET", "0123456789abcdef")
-    assert signing_key(settings) == b"0123456789abcdef"
-    assert not (tmp_path / "feedback.key").exists()
-    monkeypatch.setenv("EVERLOOP_FEEDBACK_SECRET", "short")
-    with pytest.raises(SettingsError, match="5 characters"):
-        signing_key(settings)
-
-
-def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(SettingsError, match="EVERLOOP_FEEDBACK_SECRET"):
-        signing_key(Settings(data_dir=tmp_path / "file"))

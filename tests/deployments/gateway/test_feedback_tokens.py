@@ -5,7 +5,9 @@ import openai
 import pytest
 
 from cluster.database import Database
+from cluster.secret import installation_secret
 from cluster.settings import FeedbackSettings, Settings
+from deployments.feedback.tokens import FeedbackTokens, TokenGrant
 from deployments.gateway.app import create_app
 from deployments.gateway.services import Services
 from deployments.gateway.users import user_digest
@@ -30,7 +32,7 @@ async def test_an_end_user_needs_the_token_alone(
     bearer = {"Authorization": f"Bearer {made['token']}"}
     path = "/v1/feedback/end-user"
     first = await http.post(path, json={"thumbs": "down"}, headers=bearer)
-    again = await http.post(path, json={"thumbs": "up", "token": made["token"]})
+    again = await http.post(path, json={"thumbs": "up"}, headers=bearer)
     assert first.status_code == again.status_code == 200
     (row,) = feedback_rows(database)
     assert (row.trace_id, row.source, row.thumbs) == (trace, "end_user", "up")
@@ -41,15 +43,35 @@ async def test_an_end_user_needs_the_token_alone(
     assert (other.status_code, other.json()["error"]["param"]) == (403, "trace_id")
 
 
-@pytest.mark.parametrize("header", ["Basic eA==", "Bearer ", "Bearer fbt_forged.x", None])
-async def test_without_a_token_of_ours_nothing_is_kept(
-    http: httpx2.AsyncClient, database: Database, header: str | None
+@pytest.mark.parametrize(
+    ("header", "code"),
+    [
+        ("Basic eA==", "missing_token"),
+        ("Bearer ", "missing_token"),
+        ("Bearer fbt_forged.x", "invalid_token"),
+        (None, "missing_token"),
+    ],
+)
+async def test_without_a_token_of_ours_nothing_is_kept_and_no_body_is_read(
+    http: httpx2.AsyncClient, database: Database, header: str | None, code: str
 ) -> None:
     headers = {} if header is None else {"Authorization": header}
-    answer = await http.post("/v1/feedback/end-user", json={"thumbs": "up"}, headers=headers)
+    answer = await http.post("/v1/feedback/end-user", content=b"\xff not JSON", headers=headers)
     assert answer.status_code == 401
-    assert answer.json()["error"]["code"] == "invalid_token"
+    assert answer.json()["error"]["code"] == code
     assert feedback_rows(database) == []
+
+
+async def test_a_token_acts_for_its_project(
+    http: httpx2.AsyncClient, parts: Services, database: Database, settings: Settings
+) -> None:
+    trace = await kept_trace(parts, project_id="proj_other")
+    grant = TokenGrant("proj_other", (trace,), "feedback", ("thumbs",), 2**40)
+    token = FeedbackTokens(installation_secret(settings)).sign(grant)
+    headers = {"Authorization": f"Bearer {token}"}
+    answer = await http.post("/v1/feedback/end-user", json={"thumbs": "up"}, headers=headers)
+    assert answer.status_code == 200, answer.text
+    assert [row.project_id for row in feedback_rows(database)] == ["proj_other"]
 
 
 async def test_a_token_is_for_requests_there_are_and_for_a_bounded_time(
@@ -69,11 +91,11 @@ async def test_a_token_is_for_requests_there_are_and_for_a_bounded_time(
     assert longest["expires_at"] - made["expires_at"] >= most - 60
 
 
-async def test_a_key_that_is_too_short_is_told(
+async def test_a_secret_that_is_too_short_is_told(
     post: Post, parts: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trace = await kept_trace(parts)
-    monkeypatch.setenv("EVERLOOP_FEEDBACK_SECRET", "short")
+    monkeypatch.setenv("EVERLOOP_SECRET", "short")
     with pytest.raises(openai.InternalServerError, match="5 characters"):
         await post("/feedback/tokens", trace_id=trace)
 

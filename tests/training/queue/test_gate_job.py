@@ -13,6 +13,7 @@ from cluster.adapters import store_adapter
 from cluster.database import Database
 from cluster.errors import DatabaseError, UnreachableError
 from cluster.ids import DEFAULT_PROJECT, new_id
+from cluster.internal_tokens import InternalTokens
 from cluster.records import Adapter, Experiment, GateRun, StoredFile
 from cluster.settings import HttpSettings, ModelSettings, Settings
 from cluster.storage import ByteStore
@@ -39,6 +40,7 @@ class Aliases:
         self.target = BASE
         self.promotions: list[dict[str, Any]] = []
         self.refuses = False
+        self.credentials: list[str] = []
         self.port = free_port()
 
     def serve(self) -> ThreadingHTTPServer:
@@ -47,10 +49,12 @@ class Aliases:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 assert self.path == f"/v1/aliases/{ALIAS}"
+                state.credentials.append(self.headers["authorization"])
                 self._answer(200, {"name": ALIAS, "target": state.target, "version": 3})
 
             def do_POST(self) -> None:
                 assert self.path == f"/v1/aliases/{ALIAS}/promote"
+                state.credentials.append(self.headers["authorization"])
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
                 if state.refuses:
                     error = {"message": "the alias has moved", "type": "x", "code": "x"}
@@ -354,3 +358,14 @@ def test_the_command_s_status_says_whether_a_verdict_was_reached(
     assert "no data" in err
     with place.database.session(read_only=True) as session:
         assert session.get(GateRun, "gate_1") is None
+
+
+def test_it_asks_with_tokens_of_its_own_project(place: Place) -> None:
+    place.run(place.gate(), place.better)
+    tokens = InternalTokens.of(place.settings)
+    grants = [tokens.read(one.removeprefix("Bearer ")) for one in place.aliases.credentials]
+    assert len(grants) == 2
+    for grant in grants:
+        assert grant is not None
+        assert grant.project_id == DEFAULT_PROJECT
+        assert grant.scopes == {"inference", "training"}

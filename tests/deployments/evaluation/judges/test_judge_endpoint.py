@@ -44,6 +44,15 @@ async def test_an_everloop_is_asked_in_the_background() -> None:
     assert api.headers[0]["x-everloop-priority"] == "background"
 
 
+async def test_only_an_everloop_gets_our_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EVERLOOP_API_KEY", "sk-el-ours")
+    with running_judge_api(lambda _: "A") as api:
+        await _ask(Endpoint(base_url=api.url, background=True))
+        await _ask(Endpoint(base_url=api.url))
+    sent = [headers["authorization"] for headers in api.headers]
+    assert sent == ["Bearer sk-el-ours", "Bearer none"]
+
+
 async def test_a_full_queue_is_waited_for() -> None:
     with running_judge_api(lambda _: "A", refusals=2) as api:
         answer = await _ask(Endpoint(base_url=api.url, retries=2))

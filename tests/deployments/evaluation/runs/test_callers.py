@@ -106,3 +106,18 @@ async def test_a_model_outside_is_asked_by_its_own_name_with_its_own_key() -> No
     assert near.headers["x-everloop-priority"] == "background"
     assert "authorization" not in near.headers
     await routes.close()
+
+
+async def test_a_key_may_be_made_for_each_request() -> None:
+    seen: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request.headers["authorization"])
+        return fine()
+
+    numbers = iter(range(2))
+    api = models(answer, key=lambda: f"key-{next(numbers)}")
+    await api.chat(BODY)
+    await api.chat(BODY)
+    await api.close()
+    assert seen == ["Bearer key-0", "Bearer key-1"]

@@ -10,6 +10,7 @@ from sqlalchemy import delete, update
 
 from cluster.errors import ApiError
 from cluster.records import EvalItem, EvalRun, now
+from cluster.tenancy import acting_in, restricted_to
 from deployments.evaluation.runs.callers import Reply
 from deployments.evaluation.runs.ledger import ItemResult
 from tests.fakes.eval_runs import ASK, FakeApi, Scene, questions, until
@@ -276,3 +277,20 @@ def _lapse(scene: Scene, run_id: str) -> None:
             .where(EvalItem.run_id == run_id, EvalItem.status == "running")
             .values(lease_until=now() - 1)
         )
+
+
+async def test_a_run_is_asked_for_in_its_own_project(scene: Scene) -> None:
+    runs = {}
+    for project in ("proj_a", "proj_b"):
+        with acting_in(project):
+            runs[project] = scene.add_run([{"question": project, "answer": project.upper()}])
+    seen: dict[str, str | None] = {}
+
+    def says(question: str) -> str:
+        seen[question] = restricted_to()
+        return question.upper()
+
+    scene.api.says = says
+    await scene.worker().work_off()
+    assert seen == {"proj_a": "proj_a", "proj_b": "proj_b"}
+    assert {scene.run(run_id).status for run_id in runs.values()} == {"completed"}

@@ -1,4 +1,7 @@
-"""The key that signs end users' tokens: from the environment, or made once in the data folder."""
+"""The installation's secret, which signs tokens: from the environment, or made once on disk.
+
+Each kind of token is signed with a salt of its own, so that none passes for another.
+"""
 
 import contextlib
 import os
@@ -10,23 +13,23 @@ from typing import Final
 from cluster.errors import SettingsError
 from cluster.settings import Settings
 
-__all__ = ["signing_key"]
+__all__ = ["installation_secret"]
 
-_FILE: Final = "feedback.key"
+_FILE: Final = "secret.key"
 _SHORTEST: Final = 16
 
 
-def signing_key(settings: Settings) -> bytes:
+def installation_secret(settings: Settings) -> bytes:
     """The same for every replica that shares the variable, or the data folder.
 
-    Raises SettingsError for a key of under 16 characters, or a folder that cannot be written.
+    Raises SettingsError for one of under 16 characters, or a folder that cannot be written.
     """
-    variable = settings.feedback.secret_env
+    variable = settings.access.secret_env
     given = os.environ.get(variable)
     if given:
         if len(given) < _SHORTEST:
             raise SettingsError(
-                f"{variable} has {len(given)} characters; a key has at least {_SHORTEST}.",
+                f"{variable} has {len(given)} characters; a secret has at least {_SHORTEST}.",
                 fix="Such as `openssl rand -hex 32` makes.",
             )
         return given.encode()
@@ -35,7 +38,7 @@ def signing_key(settings: Settings) -> bytes:
         return _read(path) or _make(path)
     except OSError as error:
         raise SettingsError(
-            f"The key {path} cannot be read or made: {error.strerror}.",
+            f"The secret {path} cannot be read or made: {error.strerror}.",
             fix=f"Set {variable}, or make the data folder writable.",
         ) from error
 

@@ -1,0 +1,1 @@
+"""How much a project and a key may use."""
