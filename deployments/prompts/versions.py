@@ -9,7 +9,6 @@ from sqlalchemy.orm import Session
 
 from cluster.ids import new_id
 from cluster.records import PromptLabel, PromptRecord, PromptVersion, now
-from cluster.tenancy import acting_project
 from deployments.errors import Conflict, InvalidRequest, NotFound
 from deployments.prompts.body import PromptBody, digest_of
 
@@ -54,7 +53,6 @@ def find_prompt(session: Session, key: str) -> PromptRecord | None:
     """The prompt with this name or id, unless it is deleted."""
     row = session.scalar(
         select(PromptRecord).where(
-            PromptRecord.project_id == acting_project(),
             (PromptRecord.id if _ID.fullmatch(key) else PromptRecord.name) == key,
         )
     )
@@ -79,7 +77,6 @@ def find_version(session: Session, key: str, version: str | None) -> PromptVersi
         owner = PromptVersion.prompt_id if _ID.fullmatch(key) else PromptVersion.name
         return session.scalar(
             select(PromptVersion).where(
-                PromptVersion.project_id == acting_project(),
                 owner == key,
                 PromptVersion.digest == version,
             )
@@ -110,17 +107,12 @@ def create_prompt(
             param="name",
             code="invalid_value",
         )
-    row = session.scalar(
-        select(PromptRecord).where(
-            PromptRecord.project_id == acting_project(), PromptRecord.name == name
-        )
-    )
+    row = session.scalar(select(PromptRecord).where(PromptRecord.name == name))
     if row is not None and row.deleted_at is None:
         raise _exists(name)
     if row is None:
         row = PromptRecord(
             id=new_id("prompt"),
-            project_id=acting_project(),
             name=name,
             latest=0,
             created_at=now(),
@@ -159,7 +151,6 @@ def add_version(
     row = PromptVersion(
         prompt_id=record.id,
         number=number,
-        project_id=acting_project(),
         name=record.name,
         digest=digest,
         body=body.to_json(),
@@ -186,7 +177,7 @@ def missing_prompt(session: Session, key: str, others: tuple[str, ...] = ()) -> 
     """The error that says which prompts there are, `others` among them."""
     names = session.scalars(
         select(PromptRecord.name)
-        .where(PromptRecord.project_id == acting_project(), PromptRecord.deleted_at.is_(None))
+        .where(PromptRecord.deleted_at.is_(None))
         .order_by(PromptRecord.updated_at.desc())
         .limit(_SHOWN)
     )

@@ -18,7 +18,7 @@ from cluster.models import ensure_model
 from cluster.records import Adapter, GateRun, now
 from cluster.settings import Settings, load_settings
 from cluster.storage import ByteStore
-from cluster.tenancy import acting_project
+from cluster.tenancy import acting_in, acting_project
 from training.errors import GateError, SupersededError
 from training.gate.gate import run_gate
 from training.gate.http_service import HttpService
@@ -70,7 +70,8 @@ def run_queued_gate(settings: Settings, gate_id: str, number: int) -> str:
         assert isinstance(row, GateRun)  # noqa: S101 - of this kind
         gate = _Gate(settings, database, attempt, row)
         try:
-            return gate.run()
+            with acting_in(row.project_id):
+                return gate.run()
         except (SupersededError, DatabaseError, StorageError, UnreachableError):
             raise  # not of the gate's making
         except EverloopError as error:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from cluster.errors import DatabaseError, EverloopError
+from cluster.tenancy import acting_in
 from deployments.evaluation.cases import Case
 from deployments.evaluation.graders.build import build_grader
 from deployments.evaluation.graders.grader import Grader
@@ -162,7 +163,8 @@ class RunWorker:
         if not taken.items:
             return
         run.held.update({item.id: item for item in taken.items})
-        task = asyncio.create_task(self._work_on(run, taken.items))
+        with acting_in(run.plan.project_id):  # the task keeps what acts as it is made
+            task = asyncio.create_task(self._work_on(run, taken.items))
         run.tasks.add(task)
         task.add_done_callback(lambda done: self._ended(run, taken.items, done))
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from cluster.errors import SettingsError
 from cluster.records import Feedback, Trace
-from cluster.tenancy import acting_project
+from cluster.tenancy import acting_in, acting_project
 from deployments.errors import InvalidRequest, Unauthorized, Unavailable
 from deployments.feedback.bodies import EndUserFeedback, FeedbackCreate, Review, TokenCreate
 from deployments.feedback.filters import FeedbackFilters
@@ -63,7 +63,7 @@ async def list_feedback(
     """List feedback, newest first."""
 
     def read(session: Session) -> Page[FeedbackObject]:
-        query = filters.narrow(select(Feedback).where(Feedback.project_id == acting_project()))
+        query = filters.narrow(select(Feedback))
         rows, has_more = take_page(session, query, Feedback.id, page)
         traces = _traces(session, rows) if include else {}
         found = [FeedbackObject.of(row, traces.get(row.trace_id)) for row in rows]
@@ -112,16 +112,12 @@ async def create_end_user_feedback(
     trace_id = grant.trace_of(body.trace_id)
     grant.check_parts(body.parts)
     opinion = Opinion(
-        trace_id,
-        body.parts,
-        name=grant.name,
-        source="end_user",
-        user_id=grant.user_id,
-        project_id=grant.project_id,
+        trace_id, body.parts, name=grant.name, source="end_user", user_id=grant.user_id
     )
-    return await parts.database.run(
-        lambda session: FeedbackObject.of(save_opinion(session, opinion))
-    )
+    with acting_in(grant.project_id):
+        return await parts.database.run(
+            lambda session: FeedbackObject.of(save_opinion(session, opinion))
+        )
 
 
 @router.get("/{feedback_id}", summary="Retrieve feedback")

@@ -75,7 +75,6 @@ async def create_file(
     created_at = now()
     row = StoredFile(
         id=file_id,
-        project_id=acting_project(),
         filename=filename,
         purpose=purpose,
         bytes=stored.size,
@@ -112,7 +111,7 @@ async def list_files(
     wanted = page.model_copy(update={"limit": limit})
 
     def read(session: Session) -> Page[FileObject]:
-        query = select(StoredFile).where(StoredFile.project_id == acting_project(), unexpired())
+        query = select(StoredFile).where(unexpired())
         if purpose is not None:
             query = query.where(StoredFile.purpose == purpose)
         rows, has_more = take_page(session, query, StoredFile.id, wanted)
@@ -125,7 +124,7 @@ async def list_files(
 async def retrieve_file(file_id: str, parts: Annotated[Services, Depends(services)]) -> FileObject:
     """Describe one file."""
     return await parts.database.run(
-        lambda session: FileObject.of(find_file(session, acting_project(), file_id)),
+        lambda session: FileObject.of(find_file(session, file_id)),
         read_only=True,
     )
 
@@ -140,9 +139,7 @@ async def retrieve_content(
     file_id: str, parts: Annotated[Services, Depends(services)]
 ) -> StreamingResponse:
     """Send the bytes as they were uploaded."""
-    row = await parts.database.run(
-        lambda session: find_file(session, acting_project(), file_id), read_only=True
-    )
+    row = await parts.database.run(lambda session: find_file(session, file_id), read_only=True)
     return await send_stored(parts.storage, row.storage_key, row.bytes, row.filename)
 
 
@@ -151,11 +148,10 @@ async def delete_file(file_id: str, parts: Annotated[Services, Depends(services)
     """Delete a file and its passages in every vector store: they are found no more from now on."""
 
     def remove(session: Session) -> tuple[str, list[int]]:
-        row = find_file(session, acting_project(), file_id)
+        row = find_file(session, file_id)
         numbers = detach(
             session,
             VectorStoreFile.file_id == file_id,
-            VectorStoreFile.project_id == acting_project(),
         )
         session.delete(row)
         return row.storage_key, numbers

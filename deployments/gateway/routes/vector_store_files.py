@@ -49,7 +49,7 @@ async def attach_file(
     limits = parts.settings.ingestion
 
     def add(session: Session) -> VectorStoreFileObject:
-        store = active_store(session, acting_project(), vector_store_id, lock=True)
+        store = active_store(session, vector_store_id, lock=True)
         rows = attach(session, store, [body], limits.chunking, limits.max_files_per_store)
         return VectorStoreFileObject.of(rows[0])
 
@@ -68,7 +68,7 @@ async def list_attachments(
     """List files, newest first."""
 
     def read(session: Session) -> Page[VectorStoreFileObject]:
-        store = find_store(session, acting_project(), vector_store_id)
+        store = find_store(session, vector_store_id)
         return attachment_page(session, store, page, status)
 
     return await parts.database.run(read, read_only=True)
@@ -81,7 +81,7 @@ async def retrieve_attachment(
     """Describe a file and how far its ingestion is."""
 
     def read(session: Session) -> VectorStoreFileObject:
-        store = find_store(session, acting_project(), vector_store_id)
+        store = find_store(session, vector_store_id)
         return VectorStoreFileObject.of(find_attachment(session, store, file_id))
 
     return await parts.database.run(read, read_only=True)
@@ -97,7 +97,7 @@ async def update_attachment(
     """Replace the attributes. Searches filter by the new ones at once."""
 
     def change(session: Session) -> VectorStoreFileObject:
-        store = find_store(session, acting_project(), vector_store_id, lock=True)
+        store = find_store(session, vector_store_id, lock=True)
         row = find_attachment(session, store, file_id)
         row.attributes = dict(body.attributes or {})
         if row.document_key != row.file_id:  # attached with `on_same_name: keep`
@@ -115,7 +115,7 @@ async def detach_file(
     """Take a file out of the store; it is found no more from now on. The file itself stays."""
 
     def remove(session: Session) -> list[int]:
-        store = find_store(session, acting_project(), vector_store_id, lock=True)
+        store = find_store(session, vector_store_id, lock=True)
         find_attachment(session, store, file_id)
         return detach(
             session,
@@ -134,7 +134,7 @@ async def retrieve_text(
     """Return the text that was parsed from the file, passage by passage."""
 
     def read(session: Session) -> VectorStoreFileObject:
-        store = find_store(session, acting_project(), vector_store_id)
+        store = find_store(session, vector_store_id)
         row = find_attachment(session, store, file_id)
         numbers.append(row.number)
         return VectorStoreFileObject.of(row)
@@ -147,7 +147,7 @@ async def retrieve_text(
             param="file_id",
             code="file_not_completed",
         )
-    texts = await parts.retriever.contents(vector_store_id, numbers[-1])
+    texts = await parts.retriever.contents(acting_project(), vector_store_id, numbers[-1])
     return {
         "object": "vector_store.file_content.page",
         "file_id": file_id,

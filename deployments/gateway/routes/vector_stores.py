@@ -8,7 +8,6 @@ from sqlalchemy.orm import Session
 
 from cluster.ids import new_id
 from cluster.records import VectorStore, VectorStoreFile, now
-from cluster.tenancy import acting_project
 from deployments.gateway.attachments import attach, detach, find_store, store_totals
 from deployments.gateway.bodies import FileAttach, StoreCreate, StoreUpdate
 from deployments.gateway.objects import Deleted, VectorStoreObject
@@ -32,7 +31,6 @@ async def create_store(
     def create(session: Session) -> VectorStoreObject:
         store = VectorStore(
             id=store_id,
-            project_id=acting_project(),
             name=body.name or "",
             description=body.description,
             meta=body.metadata or {},
@@ -64,9 +62,7 @@ async def list_stores(
     """List stores, newest first. `name` is our addition."""
 
     def read(session: Session) -> Page[VectorStoreObject]:
-        query = select(VectorStore).where(
-            VectorStore.project_id == acting_project(), VectorStore.deleted_at.is_(None)
-        )
+        query = select(VectorStore).where(VectorStore.deleted_at.is_(None))
         if name is not None:
             query = query.where(VectorStore.name == name)
         rows, has_more = take_page(session, query, VectorStore.id, page)
@@ -82,7 +78,7 @@ async def retrieve_store(
     """Describe one store."""
 
     def read(session: Session) -> VectorStoreObject:
-        return _described(session, [find_store(session, acting_project(), vector_store_id)])[0]
+        return _described(session, [find_store(session, vector_store_id)])[0]
 
     return await parts.database.run(read, read_only=True)
 
@@ -94,7 +90,7 @@ async def update_store(
     """Change the name, the metadata or the expiry; null clears them, what is absent stays."""
 
     def change(session: Session) -> VectorStoreObject:
-        store = find_store(session, acting_project(), vector_store_id, lock=True)
+        store = find_store(session, vector_store_id, lock=True)
         given = body.model_fields_set
         if "name" in given:
             store.name = body.name or ""
@@ -116,7 +112,7 @@ async def delete_store(
     """Delete a store and its passages; the files stay."""
 
     def remove(session: Session) -> list[int]:
-        store = find_store(session, acting_project(), vector_store_id, lock=True)
+        store = find_store(session, vector_store_id, lock=True)
         store.deleted_at = now()
         return detach(session, VectorStoreFile.store_id == store.id)
 
