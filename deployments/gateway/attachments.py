@@ -7,11 +7,18 @@ from sqlalchemy import ColumnElement, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from cluster.records import FileBatch, StoredFile, VectorStore, VectorStoreFile, now
+from deployments.deletion.documents import take_out
 from deployments.errors import InvalidRequest, NotFound
 from deployments.gateway.bodies import FileAttach
-from deployments.gateway.objects import UNFINISHED_STAGES, FileCounts, expiry_of
+from deployments.gateway.objects import (
+    UNFINISHED_STAGES,
+    DeletionReport,
+    FileCounts,
+    expiry_of,
+)
 
 __all__ = [
+    "Detached",
     "StoreTotals",
     "active_store",
     "attach",
@@ -30,6 +37,22 @@ class StoreTotals(NamedTuple):
 
     counts: FileCounts
     usage_bytes: int
+
+
+class Detached(NamedTuple):
+    """Document versions whose passages are found no more."""
+
+    numbers: list[int]
+    passages: int
+
+    def report(self, *, purged: bool, size: int = 0) -> DeletionReport:
+        """What the client is told. `purged`: the passages are gone; `size`: bytes of the file."""
+        return DeletionReport(
+            documents=len(self.numbers),
+            passages=self.passages,
+            passages_gone="now" if purged else "soon",
+            bytes=size,
+        )
 
 
 def unexpired() -> ColumnElement[bool]:
@@ -118,20 +141,21 @@ def attach(
     return rows
 
 
-def detach(session: Session, *conditions: ColumnElement[bool]) -> list[int]:
-    """Make the matching rows' passages invisible; returns their numbers, for the purge."""
-    numbers = list(
-        session.scalars(
-            select(VectorStoreFile.number).where(VectorStoreFile.deleted_at.is_(None), *conditions)
+def detach(session: Session, *conditions: ColumnElement[bool]) -> Detached:
+    """Make the matching rows' passages invisible, and have cleared what quotes them."""
+    found = session.execute(
+        select(VectorStoreFile.number, VectorStoreFile.passages).where(
+            VectorStoreFile.deleted_at.is_(None), *conditions
         )
-    )
+    ).all()
     session.execute(
         update(VectorStoreFile)
         .where(VectorStoreFile.deleted_at.is_(None), *conditions)
         .values(live=False, deleted_at=now())
         .execution_options(synchronize_session=False)
     )
-    return numbers
+    take_out(session, *conditions)
+    return Detached([row.number for row in found], sum(row.passages for row in found))
 
 
 def store_totals(session: Session, store_ids: Iterable[str]) -> dict[str, StoreTotals]:

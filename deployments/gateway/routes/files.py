@@ -17,10 +17,10 @@ from cluster.records import StoredFile, VectorStoreFile, now
 from cluster.storage import CHUNK_BYTES
 from cluster.tenancy import acting_project
 from deployments.errors import InvalidRequest, PayloadTooLarge
-from deployments.gateway.attachments import detach, find_file, unexpired
+from deployments.gateway.attachments import Detached, detach, find_file, unexpired
 from deployments.gateway.bodies import storable
 from deployments.gateway.downloads import send_stored
-from deployments.gateway.objects import Deleted, FileObject
+from deployments.gateway.objects import DocumentDeleted, FileObject
 from deployments.gateway.pages import Page, PageQuery, PageQueryDependency, take_page
 from deployments.gateway.purging import purge_soon
 from deployments.gateway.services import Services, services
@@ -144,22 +144,27 @@ async def retrieve_content(
 
 
 @router.delete("/{file_id}", summary="Delete a file")
-async def delete_file(file_id: str, parts: Annotated[Services, Depends(services)]) -> Deleted:
-    """Delete a file and its passages in every vector store: they are found no more from now on."""
+async def delete_file(
+    file_id: str, parts: Annotated[Services, Depends(services)]
+) -> DocumentDeleted:
+    """Delete a file and its passages in every vector store: they are found no more from now on.
 
-    def remove(session: Session) -> tuple[str, list[int]]:
+    What quotes it in traces, stored responses and evaluated answers is blotted out within moments.
+    """
+
+    def remove(session: Session) -> tuple[str, int, Detached]:
         row = find_file(session, file_id)
-        numbers = detach(
-            session,
-            VectorStoreFile.file_id == file_id,
-        )
+        detached = detach(session, VectorStoreFile.file_id == file_id)
         session.delete(row)
-        return row.storage_key, numbers
+        return row.storage_key, row.bytes, detached
 
-    key, numbers = await parts.database.run(remove)
-    await purge_soon(parts.ingestor, numbers)
+    key, size, detached = await parts.database.run(remove)
+    purged = await purge_soon(parts.ingestor, detached.numbers)
     await asyncio.to_thread(_delete_bytes, parts, key)
-    return Deleted(id=file_id, object="file")
+    if parts.note_deletion is not None:
+        await asyncio.to_thread(parts.note_deletion, "file", [file_id])
+    report = detached.report(purged=purged, size=size)
+    return DocumentDeleted(id=file_id, object="file", report=report)
 
 
 def _pieces(file: BinaryIO) -> Iterator[bytes]:

@@ -10,6 +10,7 @@ from cluster.records import VectorStore, VectorStoreFile
 from cluster.tenancy import acting_project
 from deployments.errors import InvalidRequest
 from deployments.gateway.attachments import (
+    Detached,
     active_store,
     attach,
     detach,
@@ -19,7 +20,7 @@ from deployments.gateway.attachments import (
 from deployments.gateway.bodies import FileAttach, FileUpdate
 from deployments.gateway.objects import (
     UNFINISHED_STAGES,
-    Deleted,
+    DocumentDeleted,
     TextContent,
     VectorStoreFileObject,
 )
@@ -111,20 +112,23 @@ async def update_attachment(
 @router.delete("/{file_id}", summary="Detach a file")
 async def detach_file(
     vector_store_id: str, file_id: str, parts: Annotated[Services, Depends(services)]
-) -> Deleted:
-    """Take a file out of the store; it is found no more from now on. The file itself stays."""
+) -> DocumentDeleted:
+    """Take a file out of the store; it is found no more from now on. The file itself stays.
 
-    def remove(session: Session) -> list[int]:
+    What quotes it from this store in traces, stored responses and evaluated answers is blotted out
+    within moments.
+    """
+
+    def remove(session: Session) -> Detached:
         store = find_store(session, vector_store_id, lock=True)
         find_attachment(session, store, file_id)
         return detach(
-            session,
-            VectorStoreFile.store_id == store.id,
-            VectorStoreFile.file_id == file_id,
+            session, VectorStoreFile.store_id == store.id, VectorStoreFile.file_id == file_id
         )
 
-    await purge_soon(parts.ingestor, await parts.database.run(remove))
-    return Deleted(id=file_id, object="vector_store.file.deleted")
+    detached = await parts.database.run(remove)
+    report = detached.report(purged=await purge_soon(parts.ingestor, detached.numbers))
+    return DocumentDeleted(id=file_id, object="vector_store.file.deleted", report=report)
 
 
 @router.get("/{file_id}/content", summary="Retrieve a file's passages")

@@ -8,9 +8,15 @@ from sqlalchemy.orm import Session
 
 from cluster.ids import new_id
 from cluster.records import VectorStore, VectorStoreFile, now
-from deployments.gateway.attachments import attach, detach, find_store, store_totals
+from deployments.gateway.attachments import (
+    Detached,
+    attach,
+    detach,
+    find_store,
+    store_totals,
+)
 from deployments.gateway.bodies import FileAttach, StoreCreate, StoreUpdate
-from deployments.gateway.objects import Deleted, VectorStoreObject
+from deployments.gateway.objects import DocumentDeleted, VectorStoreObject
 from deployments.gateway.pages import Page, PageQuery, PageQueryDependency, take_page
 from deployments.gateway.purging import purge_soon, wake
 from deployments.gateway.services import Services, services
@@ -108,16 +114,17 @@ async def update_store(
 @router.delete("/{vector_store_id}", summary="Delete a vector store")
 async def delete_store(
     vector_store_id: str, parts: Annotated[Services, Depends(services)]
-) -> Deleted:
-    """Delete a store and its passages; the files stay."""
+) -> DocumentDeleted:
+    """Delete a store, its passages and what quotes them; the files stay."""
 
-    def remove(session: Session) -> list[int]:
+    def remove(session: Session) -> Detached:
         store = find_store(session, vector_store_id, lock=True)
         store.deleted_at = now()
         return detach(session, VectorStoreFile.store_id == store.id)
 
-    await purge_soon(parts.ingestor, await parts.database.run(remove))
-    return Deleted(id=vector_store_id, object="vector_store.deleted")
+    detached = await parts.database.run(remove)
+    report = detached.report(purged=await purge_soon(parts.ingestor, detached.numbers))
+    return DocumentDeleted(id=vector_store_id, object="vector_store.deleted", report=report)
 
 
 def _described(session: Session, stores: list[VectorStore]) -> list[VectorStoreObject]:

@@ -38,6 +38,8 @@ class Watched:
             embedder=self.embedder,
             evaluator=cast(Any, None),
             trainer=cast(Any, None),
+            ingestor=cast(Any, None),
+            models={},
         )
         self.duty = DriftDuty(self.parts)
         settings = MonitorPlan.model_validate(plan).model_dump(mode="json")

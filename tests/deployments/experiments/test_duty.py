@@ -41,6 +41,8 @@ class Watched:
             embedder=cast(Any, None),
             evaluator=cast(Any, None),
             trainer=cast(Any, self.trainer),
+            ingestor=cast(Any, None),
+            models={},
         )
         self.duty = self.anew()
 

@@ -99,6 +99,8 @@ def duty(parts: Services, trainer: Trainer | None = None) -> ExperimentDuty:
             embedder=parts.embedder,
             evaluator=parts.evaluator,
             trainer=cast(Any, trainer or Trainer()),
+            ingestor=cast(Any, None),
+            models={},
         )
     )
 
