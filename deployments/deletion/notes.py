@@ -7,5 +7,6 @@ __all__ = ["DeletionNotes"]
 DeletionNotes = Callable[[str, Sequence[str]], None]
 """Takes a kind and ids, which are kept once it returns; twice is once.
 
-Kinds: `project`; `file`; `document`, a file in a vector store (`vs_…/file-…`), where the file may stay.
+Kinds: `project`; `file`; `document`, a file in a vector store (`vs_…/file-…`), which may itself
+stay.
 """

@@ -118,16 +118,18 @@ class AdapterCache:
 
     async def _leave(self, slot: _Slot) -> None:
         await slot.done.wait()
-        async with self._turn:
-            slot.open.clear()
-            try:
-                while not slot.idle:
+        slot.open.clear()
+        try:
+            while self._slots.get(slot.adapter.id) is slot:
+                if not slot.idle:
                     self._changed.clear()
                     await self._changed.wait()
-                if self._slots.get(slot.adapter.id) is slot:
-                    await self._evict(slot)
-            finally:
-                slot.open.set()
+                    continue
+                async with self._turn:
+                    if slot.idle and self._slots.get(slot.adapter.id) is slot:
+                        await self._evict(slot)
+        finally:
+            slot.open.set()
 
     def _keep(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)

@@ -125,3 +125,12 @@ def test_check_names_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
 def test_a_url_of_an_unknown_scheme_is_refused() -> None:
     with pytest.raises(StorageError, match="nonsense://x"):
         ByteStore("nonsense://x")
+
+
+def test_what_lies_below_a_prefix_goes_in_bounded_steps(store: ByteStore) -> None:
+    for number in range(5):
+        store.put(f"proj_a/deep/{number}", [b"x"])
+    store.put("proj_ab/file", [b"x"])
+    assert [store.delete_below("proj_a", 3) for _ in range(3)] == [3, 2, 0]
+    assert store.delete_below("proj_none", 3) == 0
+    assert store.exists("proj_ab/file")

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -191,3 +192,21 @@ def test_a_random_history_leaves_what_was_written_last(index: PassageIndex, seed
             index.search_bm25("wing", PROJECT, ["vs_a"], 20),
         ):
             assert {hit.id: hit.text for hit in hits} == expected
+
+
+def test_a_store_of_another_project_finds_and_loses_nothing(index: PassageIndex) -> None:
+    """Whatever the caller believes of the store: the project is part of every filter."""
+    theirs = replace(make_passage("the secret wing", number=1), id="psg_1", project_id="proj_b")
+    index.upsert([theirs, make_passage("my own wing", number=2)])
+    for search in (
+        partial(index.search_dense, unit(0)),
+        partial(index.search_bm25, analyse_query("wing")),
+    ):
+        assert [hit.text for hit in search(PROJECT, ["vs_a"], 5)] == ["my own wing"]
+        assert [hit.text for hit in search("proj_b", ["vs_a"], 5)] == ["the secret wing"]
+        assert search("proj_b", ["vs_a"], 5, numbers=[2]) == []
+    assert index.texts(PROJECT, "vs_a", 1) == []
+    index.delete(PROJECT, "vs_a", [1])
+    assert index.count("proj_b") == 1
+    assert [index.delete_project("proj_b") for _ in range(2)] == [1, 0]
+    assert (index.count("proj_b"), index.count(PROJECT)) == (0, 1)

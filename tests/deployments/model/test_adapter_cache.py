@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -302,3 +302,24 @@ async def test_more_adapters_than_places_under_load_all_get_their_turn(bench: Be
     await asyncio.gather(*(user(number) for number in range(10)))
     assert len(bench.cache.loaded()) == 2
     assert bench.folders() == 2
+
+
+async def test_a_forgotten_adapter_leaves_once_no_call_uses_it(bench: Bench) -> None:
+    a, b = bench.adapter("a"), bench.adapter("b")
+    await bench.touch(b)
+    async with bench.held(a):
+        bench.cache.forget("a")
+        bench.cache.forget("b")
+        bench.cache.forget("unknown")
+        await until(lambda: bench.cache.loaded() == ("a",))
+        assert "a" in bench.engine.loaded
+    await until(lambda: bench.cache.loaded() == () and bench.folders() == 0)
+    assert bench.engine.did == ["+b", "+a", "-b", "-a"]
+    await bench.touch(a)
+    assert bench.cache.loaded() == ("a",)
+
+
+async def until(done: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not done():
+            await asyncio.sleep(0.01)

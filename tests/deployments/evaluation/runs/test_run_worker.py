@@ -10,6 +10,7 @@ from sqlalchemy import delete, update
 
 from cluster.errors import ApiError
 from cluster.records import EvalItem, EvalRun, now
+from cluster.tenancy import acting_in, acting_project
 from deployments.evaluation.runs.callers import Reply
 from deployments.evaluation.runs.ledger import ItemResult
 from tests.fakes.eval_runs import ASK, FakeApi, Scene, questions, until
@@ -276,3 +277,21 @@ def _lapse(scene: Scene, run_id: str) -> None:
             .where(EvalItem.run_id == run_id, EvalItem.status == "running")
             .values(lease_until=now() - 1)
         )
+
+
+async def test_a_run_acts_for_its_project(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What asks the gateway, and the judges' verdicts, are its project's."""
+    acting: list[str] = []
+    post = FakeApi.post
+
+    async def noted(self: FakeApi, path: str, body: Mapping[str, Any]) -> Reply:
+        acting.append(acting_project())
+        return await post(self, path, body)
+
+    monkeypatch.setattr(FakeApi, "post", noted)
+    with acting_in("proj_theirs"):
+        run_id = scene.add_run(questions(2))
+    await scene.worker().work_off()
+    with acting_in("proj_theirs"):
+        assert scene.run(run_id).status == "completed"
+    assert acting == ["proj_theirs"] * 2
