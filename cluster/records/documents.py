@@ -88,8 +88,8 @@ class VectorStoreFile(Owned, Base):
     replaced_by: Mapped[int | None] = mapped_column(BigInteger)
     purged: Mapped[bool] = mapped_column(default=False)
     forget_at: Mapped[int | None] = mapped_column(BigInteger, index=True)
-    """Since when what quotes it is to be cleared: it was taken out, not replaced. None: it is not,
-    or that is done."""
+    """When what quotes it is to be cleared, for it was taken out and not replaced. None: it was
+    not, or that is done."""
     passages: Mapped[int] = mapped_column(Integer, default=0)
     passages_done: Mapped[int] = mapped_column(Integer, default=0)
     usage_bytes: Mapped[int] = mapped_column(BigInteger, default=0)

@@ -1,6 +1,7 @@
 """Documents that were taken out leave what quotes them too: traces, responses, eval answers."""
 
 import asyncio
+import math
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final
@@ -43,7 +44,8 @@ def take_out(session: Session, *conditions: ColumnElement[bool]) -> None:
 class DocumentDuty:
     """See `deployments.monitor.duty.Duty`. A version that is done has no `forget_at` any more.
 
-    A turn that ends early costs nothing: what was cleared is cleared, and is looked at again.
+    Each is cleared at once, and again when the longest request that may have read it before has
+    ended. A turn that ends early costs nothing: what was cleared is looked at again.
     """
 
     name: Final = "document_deletion"
@@ -52,6 +54,7 @@ class DocumentDuty:
     def __init__(self, parts: MonitorParts, note: DeletionNotes | None = None) -> None:
         self._database: Final = parts.database
         self._note: Final = note
+        self._longest_s: Final = math.ceil(parts.settings.http.request_timeout_s)
 
     async def turn(self) -> None:
         """Clear what quotes the documents that were taken out last, a few at a time."""
@@ -67,19 +70,21 @@ class DocumentDuty:
         if self._note is not None:
             place = store_file_id(row.store_id, row.file_id)
             await asyncio.to_thread(self._note, "document", [place])
-        await self._database.run(partial(_done, row=row))
+        last_read = (row.deleted_at or 0) + self._longest_s
+        again = last_read if last_read > (row.forget_at or 0) else None
+        await self._database.run(partial(_put_off, row=row, until=again))
 
 
 def _due(session: Session) -> list[VectorStoreFile]:
-    query = select(VectorStoreFile).where(VectorStoreFile.forget_at.is_not(None))
+    query = select(VectorStoreFile).where(VectorStoreFile.forget_at <= now())
     return list(session.scalars(query.order_by(VectorStoreFile.forget_at).limit(_AT_ONCE)))
 
 
-def _done(session: Session, row: VectorStoreFile) -> None:
+def _put_off(session: Session, row: VectorStoreFile, until: int | None) -> None:
     session.execute(
         update(VectorStoreFile)
         .where(VectorStoreFile.number == row.number, VectorStoreFile.forget_at == row.forget_at)
-        .values(forget_at=None)
+        .values(forget_at=until)
     )
 
 
