@@ -114,7 +114,8 @@ class AdapterCache:
         """Have it leave the engine and the folder as soon as no call uses it; unknown is fine."""
         slot = self._slots.get(adapter_id)
         if slot is not None:
-            self._keep(asyncio.get_running_loop().create_task(self._leave(slot)))
+            task = asyncio.get_running_loop().create_task(self._leave(slot), name=adapter_id)
+            self._keep(task)
 
     async def _leave(self, slot: _Slot) -> None:
         await slot.done.wait()
