@@ -209,8 +209,11 @@ FILTERS: Final = {
     "/v1/traces": {
         "alias": f"alias-{WORD}",
         "model": f"ft:{BASE}:{WORD}",
-        "prompt": f"plan-{WORD}",
-        "experiment": f"exp_{WORD}",
+        "prompt_version": f"plan-{WORD}",
+        "experiment_id": f"exp_{WORD}",
+        "vector_store": f"vs_{WORD}",
+        "file": f"file-{WORD}",
+        "q": WORD,
     },
     "/v1/vector_stores": {"name": f"the secret {WORD}"},
     "/v1/gate_runs": {"alias": "assistant", "adapter": f"ft:{BASE}:{WORD}"},
@@ -438,6 +441,7 @@ async def test_no_list_shows_anothers_things(
         looked += 1
         for name, value in FILTERS.get(route.path, {}).items():
             filtered = await both(http, "GET", route.path, None, {name: value})
+            assert filtered.status_code == 200, f"{route.path}?{name}={value}: {filtered.text}"
             assert filtered.json()["data"] == [], f"{route.path}?{name}={value}"
         resource = f"{route.path.removeprefix('/v1/').partition('/')[0]}."
         cursors = [found for key, found in ids.items() if key.startswith(resource)]
