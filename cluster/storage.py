@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import itertools
 import os
 import re
 import tempfile
@@ -138,6 +139,21 @@ class ByteStore:
             except FileNotFoundError:
                 return False
             return True
+
+    def delete_below(self, prefix: str, most: int) -> int:
+        """Delete up to `most` objects whose keys begin with `prefix/`; returns how many.
+
+        What a crash left half written goes as well.
+        """
+        path = self._path(prefix)
+        with self._wrapping("delete", prefix):
+            walked = self._fs.walk(path)
+            paths = (f"{folder}/{name}" for folder, _, names in walked for name in names)
+            found = list(itertools.islice(paths, most))
+            for name in found:
+                with contextlib.suppress(FileNotFoundError):
+                    self._fs.rm_file(name)
+        return len(found)
 
     def check(self) -> None:
         """Raise StorageError unless an object can be written, read and deleted."""

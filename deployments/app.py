@@ -69,6 +69,6 @@ def build_app(settings: Settings) -> "Application":
         ingestor=ingestor,
         evaluator=evaluator,
         trainer=trainer,
-        monitor=build_monitor(settings, embedder, evaluator, trainer),
+        monitor=build_monitor(settings, embedder, evaluator, trainer, ingestor, models),
         models=models,
     )

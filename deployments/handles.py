@@ -141,9 +141,9 @@ class RetrieverHandle(_Part):
         """Relevance of each document; see PassageSearch."""
         return list(await self._call("rerank", self._timeout_s, query, list(documents)))
 
-    async def contents(self, store_id: str, number: int) -> list[str]:
+    async def contents(self, project_id: str, store_id: str, number: int) -> list[str]:
         """Return a document version's texts; see PassageSearch."""
-        return list(await self._call("contents", self._timeout_s, store_id, number))
+        return list(await self._call("contents", self._timeout_s, project_id, store_id, number))
 
     async def check(self) -> None:
         """Raise unless Milvus answers; see PassageSearch."""
@@ -163,9 +163,13 @@ class IngestorHandle(_Part):
         """Delete passages; see DocumentQueue."""
         await self._call("purge", _PURGE_TIMEOUT_S, list(numbers))
 
+    async def purge_project(self, project_id: str) -> int:
+        """Delete all of a project's passages; see DocumentQueue."""
+        return int(await self._call("purge_project", _PURGE_TIMEOUT_S, project_id))
+
 
 class EvaluatorHandle(_Part):
-    """The Evaluator as an AnswerScorer."""
+    """The Evaluator as an AnswerScorer. It acts for the project that asks."""
 
     name = "The Evaluator"
 
@@ -188,7 +192,7 @@ class EvaluatorHandle(_Part):
 
     async def report(self, run_id: str) -> MadeReport:
         """Make a run's report; see AnswerScorer."""
-        made: MadeReport = await self._call("report", _GRADE_TIMEOUT_S, run_id)
+        made: MadeReport = await self._call("report", _GRADE_TIMEOUT_S, run_id, acting_project())
         return made
 
     async def compare(
@@ -196,7 +200,7 @@ class EvaluatorHandle(_Part):
     ) -> MadeReport:
         """Compare two runs; see AnswerScorer."""
         made: MadeReport = await self._call(
-            "compare", _GRADE_TIMEOUT_S, baseline, candidate, dict(settings)
+            "compare", _GRADE_TIMEOUT_S, baseline, candidate, dict(settings), acting_project()
         )
         return made
 
@@ -264,6 +268,10 @@ class ModelHandle(_Part):
     async def prepare(self, adapter: AdapterFiles) -> int:
         """Load `adapter` on every replica; see ChatModel."""
         return len(await self._call_all("prepare", _PREPARE_TIMEOUT_S, adapter))
+
+    async def forget(self, adapter_id: str) -> int:
+        """Drop an adapter from every replica; see ChatModel."""
+        return len(await self._call_all("forget", _NOTICE_TIMEOUT_S, adapter_id))
 
     async def load(self) -> ModelLoad:
         """How busy the replicas are; see ChatModel."""

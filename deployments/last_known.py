@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, Generic, TypeVar
 
 from cluster.errors import DatabaseError
+from cluster.tenancy import restricted_to
 
 __all__ = ["LastKnown"]
 
@@ -21,10 +22,14 @@ _RETRY_S: Final = 1.0
 """Between two questions to a database that did not answer."""
 
 Item = TypeVar("Item")
+_Place = tuple[str | None, str]
+"""The acting project, and the key in it."""
 
 
 class LastKnown(Generic[Item]):
     """A bounded map over a reader: items count for `ttl_s`, then they are read anew.
+
+    Every project has a map of its own: what one was told answers no other, whatever the key.
 
     Where the database fails or takes too long, an item that was read less than `stale_s` ago goes
     on counting, and the database is asked in the background until it answers: once it has failed,
@@ -43,8 +48,8 @@ class LastKnown(Generic[Item]):
         self._ttl_s: Final = ttl_s
         self._stale_s: Final = stale_s
         self._clock: Final = clock
-        self._items: OrderedDict[str, tuple[float, Item]] = OrderedDict()
-        self._reading: dict[str, asyncio.Task[Item | None]] = {}
+        self._items: OrderedDict[_Place, tuple[float, Item]] = OrderedDict()
+        self._reading: dict[_Place, asyncio.Task[Item | None]] = {}
         self._failed_at: float | None = None
         """When the database last did not answer; None while it does."""
 
@@ -53,17 +58,18 @@ class LastKnown(Generic[Item]):
 
         Raises DatabaseError where nothing is known that is young enough.
         """
-        found = self._items.get(key)
+        place = (restricted_to(), key)
+        found = self._items.get(place)
         age = self._clock() - found[0] if found is not None else self._stale_s
         if found is not None and age < self._ttl_s:
             return found[1]
         if found is None or age >= self._stale_s:
-            return await asyncio.shield(self._asked(key))
+            return await asyncio.shield(self._asked(place))
         if self._failed_at is not None:
             if self._clock() - self._failed_at >= _RETRY_S:
-                self._asked(key)
+                self._asked(place)
             return found[1]
-        reading = self._asked(key)
+        reading = self._asked(place)
         done, _ = await asyncio.wait({reading}, timeout=_PATIENCE_S)
         if not done:
             self._fail(key, "it has not answered yet")
@@ -73,34 +79,35 @@ class LastKnown(Generic[Item]):
         return reading.result()
 
     def drop(self, key: str) -> None:
-        """Forget it, and what is being read of it."""
-        self._items.pop(key, None)
-        self._reading.pop(key, None)
+        """Forget what it is to the acting project, and what is being read of it."""
+        place = (restricted_to(), key)
+        self._items.pop(place, None)
+        self._reading.pop(place, None)
 
-    def _asked(self, key: str) -> "asyncio.Task[Item | None]":
-        """The one reading of `key` that is under way."""
-        reading = self._reading.get(key)
+    def _asked(self, place: _Place) -> "asyncio.Task[Item | None]":
+        """The one reading of `place` that is under way; it acts for whoever asked first."""
+        reading = self._reading.get(place)
         if reading is None:
-            reading = asyncio.get_running_loop().create_task(self._refresh(key))
-            self._reading[key] = reading
-            reading.add_done_callback(lambda done: self._end(key, done))
+            reading = asyncio.get_running_loop().create_task(self._refresh(place))
+            self._reading[place] = reading
+            reading.add_done_callback(lambda done: self._end(place, done))
         return reading
 
-    async def _refresh(self, key: str) -> Item | None:
-        asked = self._clock()
+    async def _refresh(self, place: _Place) -> Item | None:
+        asked, key = self._clock(), place[1]
         try:
             item = await self._read(key)
         except DatabaseError as error:
             self._fail(key, str(error))
             raise
         self._failed_at = None
-        if self._reading.get(key) is not asyncio.current_task():
+        if self._reading.get(place) is not asyncio.current_task():
             return item  # dropped meanwhile: what was read may be from before
         if item is None:  # names that clients make up are not kept
-            self._items.pop(key, None)
+            self._items.pop(place, None)
             return None
-        self._items[key] = (asked, item)
-        self._items.move_to_end(key)
+        self._items[place] = (asked, item)
+        self._items.move_to_end(place)
         if len(self._items) > _KEPT:
             self._items.popitem(last=False)
         return item
@@ -110,8 +117,8 @@ class LastKnown(Generic[Item]):
             _log.warning("The records do not say what %s is; the last known counts: %s", key, why)
         self._failed_at = self._clock()
 
-    def _end(self, key: str, done: "asyncio.Task[Item | None]") -> None:
-        if self._reading.get(key) is done:
-            del self._reading[key]
+    def _end(self, place: _Place, done: "asyncio.Task[Item | None]") -> None:
+        if self._reading.get(place) is done:
+            del self._reading[place]
         if not done.cancelled():
             done.exception()  # whoever waited has it; a reading in the background need not be told

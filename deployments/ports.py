@@ -57,7 +57,7 @@ class PassageSearch(Protocol):
         """Relevance of each document to `query`, 0 to 1, in the order given."""
         ...
 
-    async def contents(self, store_id: str, number: int) -> list[str]:
+    async def contents(self, project_id: str, store_id: str, number: int) -> list[str]:
         """Return the texts of a document version's passages, in the document's order."""
         ...
 
@@ -81,6 +81,10 @@ class ChatModel(Protocol):
         """
         ...
 
+    async def forget(self, adapter_id: str) -> int:
+        """Have every replica drop a deleted adapter, once no call uses it; returns how many run."""
+        ...
+
     async def load(self) -> ModelLoad:
         """How busy its replicas are."""
         ...
@@ -95,6 +99,10 @@ class DocumentQueue(Protocol):
 
     async def purge(self, numbers: Sequence[int]) -> None:
         """Delete the passages of these document versions from Milvus before returning."""
+        ...
+
+    async def purge_project(self, project_id: str) -> int:
+        """Delete every passage of a project from Milvus; returns how many there were."""
         ...
 
 

@@ -17,7 +17,7 @@ from ingestion.errors import DocumentError
 from ingestion.parsing import ParserDiedError, ParserPool
 from ingestion.passages import Chunk, ParsedDocument
 from ingestion.pipeline import check_chunks
-from ingestion.stored_text import TEXT_KEY, dump_document
+from ingestion.stored_text import dump_document, text_key
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -78,7 +78,7 @@ class CutFile:
         self._model: EmbeddingModel | None = None
 
     def __call__(self, file: dict[str, Any]) -> list[PassageRow]:
-        """Return the rows of a file: `number`, `storage_key`, `filename`, `chunking` (JSON)."""
+        """Return the rows of a file: a claim's columns, `chunking` as JSON."""
         number, filename = int(file["number"]), str(file["filename"])
         stage = "parsing"
         try:
@@ -91,7 +91,8 @@ class CutFile:
                 self._embed,
             )
             check_chunks(chunks, filename)
-            self._storage.put(TEXT_KEY.format(number=number), [dump_document(document)])
+            key = text_key(str(file["project_id"]), number)
+            self._storage.put(key, [dump_document(document)])
         except DocumentError as error:
             return [failure_row(number, stage, error.code, str(error))]
         except EverloopError as error:

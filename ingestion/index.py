@@ -102,16 +102,24 @@ class PassageIndex:
     def _upsert(self, rows: list[dict[str, Any]], client: Any) -> None:
         client.upsert(self.collection, rows, timeout=self._timeout_s)
 
-    def delete(self, store_id: str, numbers: Sequence[int]) -> None:
+    def delete(self, project_id: str, store_id: str, numbers: Sequence[int]) -> None:
         """Remove every passage of these document versions. Unknown numbers are no error."""
         if numbers:
-            where = _where([store_id], numbers, ())
-            self._calling(
-                f"deletion of {len(numbers)} documents",
-                lambda client: client.delete(
-                    self.collection, filter=where, timeout=self._timeout_s
-                ),
-            )
+            where = _where(project_id, [store_id], numbers)
+            self._delete(f"deletion of {len(numbers)} documents", where)
+
+    def delete_project(self, project_id: str) -> int:
+        """Remove every passage of a project; returns how many there were."""
+        count = self.count(project_id)
+        if count:
+            self._delete(f"deletion of {project_id}", _where(project_id))
+        return count
+
+    def _delete(self, what: str, where: str) -> None:
+        self._calling(
+            what,
+            lambda client: client.delete(self.collection, filter=where, timeout=self._timeout_s),
+        )
 
     def settle(self) -> None:
         """Make what was written fast to search, and visible to every reader. For batch ends."""
@@ -123,9 +131,14 @@ class PassageIndex:
         self._calling("flush", flush)
         self.count()  # a Strong read: once it returns, weaker ones see the rows as well
 
-    def count(self, store_id: str | None = None, numbers: Sequence[int] | None = None) -> int:
-        """Passages, of one store or document where given, with every write so far."""
-        where = _where([store_id] if store_id else [], numbers, ())
+    def count(
+        self,
+        project_id: str | None = None,
+        store_id: str | None = None,
+        numbers: Sequence[int] | None = None,
+    ) -> int:
+        """Passages, of one project, store or document where given, with every write so far."""
+        where = _where(project_id, [store_id] if store_id else [], numbers)
 
         def query(client: Any) -> int:
             rows = client.query(
@@ -139,12 +152,12 @@ class PassageIndex:
 
         return self._calling("count", query)
 
-    def texts(self, store_id: str, number: int) -> list[str]:
+    def texts(self, project_id: str, store_id: str, number: int) -> list[str]:
         """Return the passages' texts of one document version, in the document's order."""
         found: list[str] = []
         while True:
             window = f"ordinal >= {len(found)} and ordinal < {len(found) + _TEXT_ROWS}"
-            where = f"{_where([store_id], [number], ())} and {window}"
+            where = f"{_where(project_id, [store_id], [number])} and {window}"
             rows = self._calling("read", partial(self._texts, where))
             found += [text for _, text in sorted(rows)]
             if len(rows) < _TEXT_ROWS:
@@ -170,6 +183,7 @@ class PassageIndex:
     def search_dense(
         self,
         vector: Sequence[float],
+        project_id: str,
         store_ids: Sequence[str],
         limit: int,
         *,
@@ -177,7 +191,7 @@ class PassageIndex:
         excluded: Sequence[int] = (),
         with_vectors: bool = False,
     ) -> list[Hit]:
-        """Find the passages nearest in meaning; `score` is the cosine. Best first.
+        """Find the project's passages nearest in meaning; `score` is the cosine. Best first.
 
         `numbers`: only these document versions. `excluded`: all but these.
         """
@@ -185,7 +199,7 @@ class PassageIndex:
             "dense",
             [list(vector)],
             {"metric_type": "COSINE", "params": {"ef": max(_SEARCH_EF, limit)}},
-            _where(store_ids, numbers, excluded),
+            _where(project_id, store_ids, numbers, excluded),
             limit,
             with_vectors,
         )
@@ -193,6 +207,7 @@ class PassageIndex:
     def search_bm25(
         self,
         analysed: str,
+        project_id: str,
         store_ids: Sequence[str],
         limit: int,
         *,
@@ -200,9 +215,9 @@ class PassageIndex:
         excluded: Sequence[int] = (),
         with_vectors: bool = False,
     ) -> list[Hit]:
-        """Find the passages that share terms with `analysed` (see `analyse_query`). Best first.
+        """Find the project's passages that share terms with `analysed` (see `analyse_query`).
 
-        `score` is BM25's, above 0; passages that share no term are not found.
+        Best first; `score` is BM25's, above 0: passages that share no term are not found.
         """
         if not analysed.strip():
             return []
@@ -210,7 +225,7 @@ class PassageIndex:
             "sparse",
             [analysed],
             {"metric_type": "BM25", "params": {}},
-            _where(store_ids, numbers, excluded),
+            _where(project_id, store_ids, numbers, excluded),
             limit,
             with_vectors,
         )
@@ -412,9 +427,16 @@ def _fitting(analysed: str) -> str:
     return data[:_TEXT_BYTES].decode(errors="ignore").rpartition(" ")[0]
 
 
-def _where(store_ids: Sequence[str], numbers: Sequence[int] | None, excluded: Sequence[int]) -> str:
-    """Write a Milvus filter expression; empty means every row."""
+def _where(
+    project_id: str | None,
+    store_ids: Sequence[str] = (),
+    numbers: Sequence[int] | None = None,
+    excluded: Sequence[int] = (),
+) -> str:
+    """Write a Milvus filter expression; empty means every row, of all projects."""
     parts = []
+    if project_id is not None:
+        parts.append(f"project_id == {json.dumps(project_id)}")
     if len(store_ids) == 1:
         parts.append(f"store_id == {json.dumps(store_ids[0])}")
     elif store_ids:

@@ -1,6 +1,6 @@
 """Thousands of files into a vector store, as one Ray Data job.
 
-    ray job submit -- python -m ingestion.job PATH… --store NAME [--chunking TYPE] [--json]
+    ray job submit -- python -m ingestion.job PATH… --store NAME [--project ID] [--json]
 
 Beside a running Everloop it is safe: the rows it works on are leased (`ingestion.ledger`), so the
 Ingestor leaves them alone; Milvus gets passages of numbers that nobody else writes, under ids that
@@ -29,8 +29,10 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from cluster.database import Database
 from cluster.errors import DatabaseError, EverloopError, VectorDatabaseError
+from cluster.ids import DEFAULT_PROJECT
 from cluster.settings import Settings, load_settings
 from cluster.storage import ByteStore
+from cluster.tenancy import acting_in
 from ingestion.bulk_stages import CutFile, EmbedPassages, PassageRow, StageSettings
 from ingestion.bulk_writing import BulkWriter, Failure
 from ingestion.errors import IngestionError
@@ -75,6 +77,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="ingestion.job", description=__doc__)
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH")
     parser.add_argument("--store", required=True, help="id or name of the vector store")
+    parser.add_argument(
+        "--project", default=DEFAULT_PROJECT, help="id of the project that it is for"
+    )
     parser.add_argument("--chunking", help="auto, sentence, by_title or semantic")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     options = parser.parse_args(arguments)
@@ -83,7 +88,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         settings = load_settings()
         chunking = {"type": options.chunking} if options.chunking else settings.ingestion.chunking
-        report = run_job(settings, options.paths, options.store, chunking)
+        with acting_in(options.project):
+            report = run_job(settings, options.paths, options.store, chunking)
     except EverloopError as error:
         print(error, file=sys.stderr)
         return _CANNOT_RUN
@@ -97,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run_job(
     settings: Settings, paths: Sequence[Path], store: str, chunking: dict[str, Any]
 ) -> JobReport:
-    """Ingest the files of `paths`. Raises EverloopError when it cannot start."""
+    """Ingest the files of `paths` for the acting project. Raises EverloopError."""
     from ingestion.chunking import parse_strategy
 
     started = time.monotonic()
@@ -291,6 +297,7 @@ def _batches(settings: Settings, claims: Sequence[Claim]) -> Iterator[dict[str, 
     files = [
         {
             "number": claim.number,
+            "project_id": claim.project_id,
             "storage_key": claim.storage_key,
             "filename": claim.filename,
             "chunking": json.dumps(claim.chunking),

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from cluster.database import Database
@@ -27,6 +27,7 @@ __all__ = [
     "Completed",
     "Failed",
     "Ledger",
+    "Located",
     "Outcome",
     "Progress",
     "Returned",
@@ -90,6 +91,14 @@ class Returned:
 
 
 Change = Progress | Completed | Failed | Returned
+
+
+class Located(NamedTuple):
+    """Where a document version's passages stand."""
+
+    project_id: str
+    store_id: str
+    number: int
 
 
 class Outcome(NamedTuple):
@@ -184,40 +193,19 @@ class Ledger:
         """Detach the files of stores past their `expires_after`. Returns how many files."""
         return await self._database.run(self._expire_stores)
 
-    async def unpurged(self, limit: int) -> list[tuple[str, int]]:
-        """(store, number) of versions that are found no longer and not yet purged, oldest first."""
-        return await self._database.run(
-            lambda session: [
-                (store_id, number)
-                for store_id, number in session.execute(
-                    select(VectorStoreFile.store_id, VectorStoreFile.number)
-                    .join(VectorStore, VectorStore.id == VectorStoreFile.store_id)
-                    .where(
-                        VectorStoreFile.purged.is_(False),
-                        or_(_dead(), VectorStore.deleted_at.is_not(None)),
-                    )
-                    .order_by(VectorStoreFile.number)
-                    .limit(limit)
-                )
-            ],
-            read_only=True,
-        )
+    async def unpurged(self, limit: int) -> list[Located]:
+        """Versions that are found no longer and not yet purged, oldest first."""
+        query = _located().where(VectorStoreFile.purged.is_(False))
+        query = query.order_by(VectorStoreFile.number).limit(limit)
+        return await self._locate(query)
 
-    async def located(self, numbers: Sequence[int]) -> list[tuple[str, int]]:
-        """(store, number) of those of `numbers` that may be purged: found no longer."""
+    async def located(self, numbers: Sequence[int]) -> list[Located]:
+        """Those of `numbers` that may be purged: found no longer."""
+        return await self._locate(_located().where(VectorStoreFile.number.in_(numbers)))
+
+    async def _locate(self, query: Select[*tuple[Any, ...]]) -> list[Located]:
         return await self._database.run(
-            lambda session: [
-                (store_id, number)
-                for store_id, number in session.execute(
-                    select(VectorStoreFile.store_id, VectorStoreFile.number)
-                    .join(VectorStore, VectorStore.id == VectorStoreFile.store_id)
-                    .where(
-                        VectorStoreFile.number.in_(numbers),
-                        or_(_dead(), VectorStore.deleted_at.is_not(None)),
-                    )
-                )
-            ],
-            read_only=True,
+            lambda session: [Located(*row) for row in session.execute(query)], read_only=True
         )
 
     async def mark_purged(self, numbers: Sequence[int]) -> None:
@@ -408,6 +396,15 @@ class Ledger:
             row.live = False
             row.deleted_at = now
         return len(rows)
+
+
+def _located() -> Select[*tuple[Any, ...]]:
+    """Select what `Located` tells of dead versions and of those in deleted stores."""
+    return (
+        select(VectorStoreFile.project_id, VectorStoreFile.store_id, VectorStoreFile.number)
+        .join(VectorStore, VectorStore.id == VectorStoreFile.store_id)
+        .where(or_(_dead(), VectorStore.deleted_at.is_not(None)))
+    )
 
 
 def _queued() -> ColumnElement[bool]:

@@ -35,13 +35,12 @@ from ingestion.ledger import (
 from ingestion.outages import Patience, StillDownError
 from ingestion.parsing import Parser, ParserDiedError
 from ingestion.passages import Chunk, EmbeddedPassage, ParsedDocument
-from ingestion.stored_text import TEXT_KEY, dump_document
+from ingestion.stored_text import dump_document, text_key
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 __all__ = [
-    "TEXT_KEY",
     "BulkEmbedder",
     "Chunker",
     "DocumentPipeline",
@@ -94,8 +93,12 @@ class PassageWriter(Protocol):
         """Write passages; those with the same id are replaced."""
         ...
 
-    def delete(self, store_id: str, numbers: Sequence[int]) -> None:
+    def delete(self, project_id: str, store_id: str, numbers: Sequence[int]) -> None:
         """Remove every passage of these document versions."""
+        ...
+
+    def delete_project(self, project_id: str) -> int:
+        """Remove every passage of a project; returns how many there were."""
         ...
 
     def settle(self) -> None:
@@ -260,7 +263,7 @@ class DocumentPipeline:
         await self._enter(run, "chunking", language=document.language, pages=document.pages)
         chunks = await self._chunker.chunk(document, claim.chunking, self._embedder)
         check_chunks(chunks, claim.filename)
-        key = TEXT_KEY.format(number=claim.number)
+        key = text_key(claim.project_id, claim.number)
         await self._bytes.call(f"Writing {key}", lambda: self._store_text(key, document))
         await self._enter(run, "embedding", passages=len(chunks), passages_done=0)
         await self._index_all(run, chunks, document.language)

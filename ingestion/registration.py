@@ -86,7 +86,6 @@ class Registrar:
             row = session.scalar(
                 select(VectorStore)
                 .where(
-                    VectorStore.project_id == acting_project(),
                     VectorStore.deleted_at.is_(None),
                     (VectorStore.id == name) | (VectorStore.name == name),
                 )

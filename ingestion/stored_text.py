@@ -9,10 +9,19 @@ from typing import Final
 
 from ingestion.passages import Block, ParsedDocument
 
-__all__ = ["TEXT_KEY", "dump_document", "parse_document"]
+__all__ = ["dump_document", "parse_document", "text_key", "text_keys"]
 
-TEXT_KEY: Final = "text/{number}.json"
-"""Key in the byte store; `number` is `VectorStoreFile.number`."""
+_BEFORE_PROJECTS: Final = "text/{number}.json"
+
+
+def text_key(project_id: str, number: int) -> str:
+    """Key in the byte store; `number` is `VectorStoreFile.number`."""
+    return f"{project_id}/text/{number}.json"
+
+
+def text_keys(project_id: str, number: int) -> tuple[str, ...]:
+    """Every key under which it may stand: Everloop wrote another one before it had projects."""
+    return text_key(project_id, number), _BEFORE_PROJECTS.format(number=number)
 
 
 def dump_document(document: ParsedDocument) -> bytes:

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from cluster.storage import ByteStore
-from ingestion.ledger import Ledger
+from ingestion.ledger import Ledger, Located
 from ingestion.pipeline import PassageWriter
-from ingestion.stored_text import TEXT_KEY
+from ingestion.stored_text import text_keys
 
 __all__ = ["Sweeper"]
 
@@ -33,18 +33,23 @@ class Sweeper:
 
     async def due(self) -> list[int]:
         """Return the numbers to purge next, oldest first; a bounded part of all."""
-        return [number for _, number in await self._ledger.unpurged(_AT_ONCE)]
+        return [found.number for found in await self._ledger.unpurged(_AT_ONCE)]
 
-    async def _purge(self, located: Sequence[tuple[str, int]]) -> int:
-        by_store: dict[str, list[int]] = {}
-        for store_id, number in located:
-            by_store.setdefault(store_id, []).append(number)
-        for store_id, numbers in by_store.items():
-            await asyncio.to_thread(self._index.delete, store_id, numbers)
-            await asyncio.to_thread(self._delete_texts, numbers)
+    async def purge_project(self, project_id: str) -> int:
+        """Remove every passage of a project, whatever the records say; returns how many."""
+        return await asyncio.to_thread(self._index.delete_project, project_id)
+
+    async def _purge(self, located: Sequence[Located]) -> int:
+        by_store: dict[tuple[str, str], list[int]] = {}
+        for found in located:
+            by_store.setdefault((found.project_id, found.store_id), []).append(found.number)
+        for (project_id, store_id), numbers in by_store.items():
+            await asyncio.to_thread(self._index.delete, project_id, store_id, numbers)
+            await asyncio.to_thread(self._delete_texts, project_id, numbers)
             await self._ledger.mark_purged(numbers)
         return len(located)
 
-    def _delete_texts(self, numbers: Sequence[int]) -> None:
+    def _delete_texts(self, project_id: str, numbers: Sequence[int]) -> None:
         for number in numbers:
-            self._storage.delete(TEXT_KEY.format(number=number))
+            for key in text_keys(project_id, number):
+                self._storage.delete(key)

@@ -125,7 +125,8 @@ class Deletions:
         if table == "files":
             self._keys.add(str(row["storage_key"]))
         elif table == "vector_store_files":
-            self._keys.add(f"text/{row['number']}.json")
+            text = f"text/{row['number']}.json"  # before there were projects
+            self._keys |= {text, f"{row['project_id']}/{text}"}
 
 
 def _places(here: ByteStore) -> list[str]:

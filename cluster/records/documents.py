@@ -87,6 +87,9 @@ class VectorStoreFile(Owned, Base):
     """Set when the file was detached, or replaced by a newer version."""
     replaced_by: Mapped[int | None] = mapped_column(BigInteger)
     purged: Mapped[bool] = mapped_column(default=False)
+    forget_at: Mapped[int | None] = mapped_column(BigInteger, index=True)
+    """When what quotes it is to be cleared, for it was taken out and not replaced. None: it was
+    not, or that is done."""
     passages: Mapped[int] = mapped_column(Integer, default=0)
     passages_done: Mapped[int] = mapped_column(Integer, default=0)
     usage_bytes: Mapped[int] = mapped_column(BigInteger, default=0)

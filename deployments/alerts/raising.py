@@ -7,7 +7,6 @@ from sqlalchemy.orm import Session
 
 from cluster.ids import new_id
 from cluster.records import Alert, now
-from cluster.tenancy import acting_project
 
 __all__ = ["raise_alert", "resolve_alert"]
 
@@ -41,7 +40,6 @@ def resolve_alert(session: Session, *, kind: str, source_id: str) -> str | None:
 def _unresolved(session: Session, kind: str, source_id: str) -> Alert | None:
     return session.scalar(
         select(Alert).where(
-            Alert.project_id == acting_project(),
             Alert.kind == kind,
             Alert.source_id == source_id,
             Alert.status != "resolved",

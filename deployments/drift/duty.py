@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from cluster.errors import EverloopError
 from cluster.ids import new_id
 from cluster.records import DriftMonitor, DriftReport, now
+from cluster.tenancy import acting_in
 from deployments.alerts.raising import raise_alert, resolve_alert
 from deployments.drift.look import Window, look
 from deployments.drift.plan import FirstRequests, MonitorPlan
@@ -47,6 +48,7 @@ class _Claimed:
     """A monitor that this Monitor may look for."""
 
     id: str
+    project_id: str
     name: str
     plan: MonitorPlan
     progress: Progress
@@ -89,12 +91,8 @@ class DriftDuty:
             claimed = await self._parts.database.run(self._claim)
             if claimed is None:
                 return
-            try:
-                await self._look(claimed)
-            except Exception as error:  # noqa: BLE001 - a look's edge: it is tried again
-                if not isinstance(error, EverloopError):
-                    _log.exception("A look of the drift monitor %s failed", claimed.id)
-                await self._put_off(claimed, error)
+            with acting_in(claimed.project_id):
+                await self._look_or_put_off(claimed)
 
     def _claim(self, session: Session) -> _Claimed | None:
         at = now()
@@ -117,7 +115,17 @@ class DriftDuty:
             return None
         plan = MonitorPlan.model_validate(row.settings)
         progress = Progress.of(row.state)
-        return _Claimed(row.id, row.name, plan, progress, row.created_at, at + _LEASE_S)
+        return _Claimed(
+            row.id, row.project_id, row.name, plan, progress, row.created_at, at + _LEASE_S
+        )
+
+    async def _look_or_put_off(self, claimed: _Claimed) -> None:
+        try:
+            await self._look(claimed)
+        except Exception as error:  # noqa: BLE001 - a look's edge: it is tried again
+            if not isinstance(error, EverloopError):
+                _log.exception("A look of the drift monitor %s failed", claimed.id)
+            await self._put_off(claimed, error)
 
     async def _look(self, claimed: _Claimed) -> None:
         progress = await self._with_reference(claimed)
@@ -148,7 +156,8 @@ class DriftDuty:
             streak=streak,
         )
         await self._parts.database.run(lambda s: self._keep(s, claimed, report, decision))
-        await self._vectors.prune()
+        with acting_in(None):  # what is kept is bounded over all projects
+            await self._vectors.prune()
 
     async def _with_reference(self, claimed: _Claimed) -> Progress:
         """The progress, with the end of the first requests where they are complete by now."""
@@ -222,7 +231,6 @@ class DriftDuty:
             DriftReport(
                 id=report_id,
                 monitor_id=row.id,
-                project_id=row.project_id,
                 drifted=bool(decision.out),
                 alert_id=alert_id,
                 body=report.model_dump(mode="json"),

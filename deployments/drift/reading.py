@@ -13,7 +13,6 @@ from sqlalchemy.orm import Session
 from sqlalchemy.sql import ColumnElement
 
 from cluster.records import Feedback, Trace
-from cluster.tenancy import acting_project
 from deployments.drift.plan import TraceFilters
 from deployments.drift.signals import Observed, feedback_value, observe
 
@@ -78,7 +77,6 @@ def _observed(session: Session, ids: Sequence[str]) -> list[Observed]:
 def _watched(filters: TraceFilters) -> list[ColumnElement[bool]]:
     """Users' own requests: no shadow, and no background request of an evaluation."""
     clauses: list[ColumnElement[bool]] = [
-        Trace.project_id == acting_project(),
         Trace.question.is_not(None),
         Trace.shadow_of.is_(None),
         Trace.body["background"].as_boolean().is_not(True),

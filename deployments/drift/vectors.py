@@ -8,7 +8,6 @@ from sqlalchemy.orm import Session
 
 from cluster.database import Database
 from cluster.records import QuestionVector
-from cluster.tenancy import acting_project
 from deployments.drift.signals import Observed
 from deployments.ports import TextEmbedder
 
@@ -71,11 +70,7 @@ class QuestionVectors:
 
     def _write(self, session: Session, rows: dict[str, bytes]) -> None:
         for trace, vector in rows.items():
-            session.merge(
-                QuestionVector(
-                    trace_id=trace, project_id=acting_project(), model=self._model, vector=vector
-                )
-            )
+            session.merge(QuestionVector(trace_id=trace, model=self._model, vector=vector))
 
     def _prune(self, session: Session) -> None:
         count = int(session.scalar(select(func.count()).select_from(QuestionVector)) or 0)

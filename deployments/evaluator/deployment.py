@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from cluster.settings import Settings
+from cluster.tenancy import acting_in
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -69,19 +70,21 @@ class EvaluatorReplica:
         with acting_in(project_id):
             return await grade_answer(grader, item, answer, self._toolbox)
 
-    async def report(self, run_id: str) -> "MadeReport":
+    async def report(self, run_id: str, project_id: str) -> "MadeReport":
         """See `deployments.ports.AnswerScorer`."""
         from deployments.evaluator.reports import report_run
 
-        return await report_run(self._database, run_id)
+        with acting_in(project_id):
+            return await report_run(self._database, run_id)
 
     async def compare(
-        self, baseline: str, candidate: str, settings: Mapping[str, Any]
+        self, baseline: str, candidate: str, settings: Mapping[str, Any], project_id: str
     ) -> "MadeReport":
         """See `deployments.ports.AnswerScorer`."""
         from deployments.evaluator.reports import compare_stored
 
-        return await compare_stored(self._database, baseline, candidate, settings)
+        with acting_in(project_id):
+            return await compare_stored(self._database, baseline, candidate, settings)
 
     async def counts(self) -> "EvaluatorCounts":
         """Count what became of what was submitted."""

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from cluster.database import Database
 from cluster.errors import DatabaseError
 from cluster.records import Trace, TraceScore, now
+from cluster.tenancy import acting_in
 from deployments.errors import RequestError
 from deployments.evaluation.metrics.relevance import relevance, relevant_share
 from deployments.evaluation.metrics.verdicts import check_sentences, share
@@ -128,14 +129,14 @@ class Evaluator:
                     TraceScore(
                         trace_id=trace_id,
                         name=name,
-                        project_id=trace.project_id,
                         value=score.value,
                         evaluator=EVALUATOR,
                         detail=score.detail,
                     )
                 )
 
-        await self._database.run(write)
+        with acting_in(trace.project_id):
+            await self._database.run(write)
         return {name: score.value for name, score in scores.items()}
 
     async def _scores(self, trace: Trace) -> dict[str, _Score]:

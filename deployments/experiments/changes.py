@@ -15,7 +15,6 @@ from cluster.arms import arm_reference
 from cluster.audit import record
 from cluster.ids import new_id
 from cluster.records import Experiment, ExperimentEvent, GateRun, now
-from cluster.tenancy import acting_project
 from deployments.alerts.raising import raise_alert
 from deployments.errors import Conflict, NotFound
 from deployments.experiments.arms import Arm
@@ -48,7 +47,7 @@ SAMPLE_RATIO: Final = "experiment.sample_ratio"
 def find_experiment(session: Session, experiment_id: str) -> Experiment:
     """The experiment. Raises NotFound."""
     row = session.get(Experiment, experiment_id)
-    if row is None or row.project_id != acting_project():
+    if row is None:
         raise NotFound(
             f"No such experiment: {experiment_id[:128]}.", param="experiment_id", code="not_found"
         )
@@ -165,7 +164,6 @@ def running_on(session: Session, alias: str) -> Experiment | None:
     """The experiment that runs on the alias's traffic."""
     return session.scalar(
         select(Experiment).where(
-            Experiment.project_id == acting_project(),
             Experiment.alias == alias,
             Experiment.status == "running",
         )
@@ -174,9 +172,7 @@ def running_on(session: Session, alias: str) -> Experiment | None:
 
 def running_with(session: Session, model: str) -> list[str]:
     """Ids of experiments that run with an arm of this model or adapter."""
-    running = select(Experiment).where(
-        Experiment.project_id == acting_project(), Experiment.status == "running"
-    )
+    running = select(Experiment).where(Experiment.status == "running")
     return [
         row.id
         for row in session.scalars(running)

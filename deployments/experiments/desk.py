@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from cluster.errors import DatabaseError
 from cluster.records import Experiment
-from cluster.tenancy import acting_project
+from cluster.tenancy import acting_in, acting_project
 from deployments.experiments.arms import Split
 
 if TYPE_CHECKING:
@@ -27,17 +27,20 @@ _PATIENCE_S: Final = 0.25
 
 
 class ExperimentDesk:
-    """Running experiments by alias. While the records do not answer, what was known last counts."""
+    """Running experiments by project and alias, all read at once.
+
+    While the records do not answer, what was known last counts.
+    """
 
     def __init__(self, database: "Database", clock: Callable[[], float] = time.monotonic) -> None:
         self._database: Final = database
         self._clock: Final = clock
-        self._splits: dict[str, Split] = {}
+        self._splits: dict[tuple[str, str], Split] = {}
         self._read_at = -DESK_TTL_S
         self._reading: asyncio.Task[None] | None = None
 
     async def running(self, alias: str) -> Split | None:
-        """The experiment on this alias's traffic, if one runs.
+        """The experiment on the traffic of this alias of the acting project, if one runs.
 
         Waits a quarter of a second at most, and only where what is known has aged.
         """
@@ -45,7 +48,7 @@ class ExperimentDesk:
             if self._reading is None:
                 self._reading = asyncio.create_task(self._read())
             await asyncio.wait({self._reading}, timeout=_PATIENCE_S)
-        return self._splits.get(alias)
+        return self._splits.get((acting_project(), alias))
 
     def forget(self) -> None:
         """Read anew for the next request."""
@@ -54,7 +57,8 @@ class ExperimentDesk:
     async def _read(self) -> None:
         asked = self._clock()
         try:
-            self._splits = await self._database.run(_running, read_only=True)
+            with acting_in(None):
+                self._splits = await self._database.run(_running, read_only=True)
         except DatabaseError as error:
             _log.warning("Experiments are assigned by what was known: %s", error)
         finally:
@@ -62,10 +66,6 @@ class ExperimentDesk:
             self._reading = None
 
 
-def _running(session: "Session") -> dict[str, Split]:
-    rows = session.scalars(
-        select(Experiment).where(
-            Experiment.project_id == acting_project(), Experiment.status == "running"
-        )
-    )
-    return {row.alias: Split.of(row) for row in rows}
+def _running(session: "Session") -> dict[tuple[str, str], Split]:
+    rows = session.scalars(select(Experiment).where(Experiment.status == "running"))
+    return {(row.project_id, row.alias): Split.of(row) for row in rows}

@@ -15,7 +15,7 @@ from sqlalchemy import select, update
 
 from cluster.errors import EverloopError
 from cluster.records import Experiment, GateRun
-from cluster.tenancy import acting_project
+from cluster.tenancy import acting_in
 from deployments.errors import Conflict
 from deployments.experiments import changes
 from deployments.experiments.arms import Arm
@@ -77,13 +77,15 @@ class ExperimentDuty:
         failures: list[Exception] = []
         for row in running:
             try:
-                await self._look(row)
+                with acting_in(row.project_id):
+                    await self._look(row)
             except Conflict:
                 continue  # somebody changed it meanwhile; the next turn sees how
             except EverloopError as error:
                 failures.append(error)
         for row in promoting:
-            await self._parts.database.run(partial(_follow_gate, row=row))
+            with acting_in(row.project_id):
+                await self._parts.database.run(partial(_follow_gate, row=row))
         if failures:
             raise ExceptionGroup("experiments", failures)
 
@@ -185,10 +187,9 @@ _RATIO_OFF: Final = "the arms did not get the users that their weights ask for"
 
 def _open(session: "Session") -> tuple[list[Experiment], list[Experiment]]:
     """Experiments that run, and those whose winner is on its way through the gate."""
-    ours = select(Experiment).where(Experiment.project_id == acting_project())
-    running = session.scalars(ours.where(Experiment.status == "running"))
+    running = session.scalars(select(Experiment).where(Experiment.status == "running"))
     promoting = session.scalars(
-        ours.where(
+        select(Experiment).where(
             Experiment.status == "decided",
             Experiment.promotion["status"].as_string().in_(_OPEN_PROMOTIONS),
         )

@@ -1,7 +1,7 @@
 """Writing feedback: one row for each trace, name, source and user."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from sqlalchemy import select
@@ -9,7 +9,6 @@ from sqlalchemy.orm import Session
 
 from cluster.ids import new_id
 from cluster.records import Feedback, Trace, now
-from cluster.tenancy import acting_project
 from deployments.errors import Conflict, InvalidRequest
 from deployments.feedback.bodies import PARTS, Part, Review
 from deployments.feedback.finding import no_such_trace
@@ -30,7 +29,6 @@ class Opinion:
     user_id: str | None = None
     metadata: Mapping[str, str] | None = None
     """None: as it was."""
-    project_id: str = field(default_factory=acting_project)
 
 
 def save_opinion(session: Session, opinion: Opinion) -> Feedback:
@@ -40,14 +38,11 @@ def save_opinion(session: Session, opinion: Opinion) -> Feedback:
     the same at once make one row. Raises NotFound where the trace is gone, and InvalidRequest where
     nothing would be left of what was said.
     """
-    trace = select(Trace.id).where(
-        Trace.id == opinion.trace_id, Trace.project_id == opinion.project_id
-    )
+    trace = select(Trace.id).where(Trace.id == opinion.trace_id)
     if session.scalar(trace.with_for_update()) is None:
         raise no_such_trace("trace_id", opinion.trace_id)
     row = session.scalar(
         select(Feedback).where(
-            Feedback.project_id == opinion.project_id,
             Feedback.trace_id == opinion.trace_id,
             Feedback.name == opinion.name,
             Feedback.source == opinion.source,
@@ -61,7 +56,6 @@ def save_opinion(session: Session, opinion: Opinion) -> Feedback:
         at = now()
         row = Feedback(
             id=new_id("fb"),
-            project_id=opinion.project_id,
             trace_id=opinion.trace_id,
             name=opinion.name,
             source=opinion.source,

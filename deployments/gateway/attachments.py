@@ -7,11 +7,18 @@ from sqlalchemy import ColumnElement, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from cluster.records import FileBatch, StoredFile, VectorStore, VectorStoreFile, now
+from deployments.deletion.documents import take_out
 from deployments.errors import InvalidRequest, NotFound
 from deployments.gateway.bodies import FileAttach
-from deployments.gateway.objects import UNFINISHED_STAGES, FileCounts, expiry_of
+from deployments.gateway.objects import (
+    UNFINISHED_STAGES,
+    DeletionReport,
+    FileCounts,
+    expiry_of,
+)
 
 __all__ = [
+    "Detached",
     "StoreTotals",
     "active_store",
     "attach",
@@ -32,30 +39,39 @@ class StoreTotals(NamedTuple):
     usage_bytes: int
 
 
+class Detached(NamedTuple):
+    """Document versions whose passages are found no more."""
+
+    numbers: list[int]
+    passages: int
+
+    def report(self, *, purged: bool, size: int = 0) -> DeletionReport:
+        """What the client is told. `purged`: the passages are gone; `size`: bytes of the file."""
+        return DeletionReport(
+            documents=len(self.numbers),
+            passages=self.passages,
+            passages_gone="now" if purged else "soon",
+            bytes=size,
+        )
+
+
 def unexpired() -> ColumnElement[bool]:
     """Return the condition that a file has not expired."""
     return or_(StoredFile.expires_at.is_(None), StoredFile.expires_at > now())
 
 
-def find_file(session: Session, project_id: str, file_id: str) -> StoredFile:
-    """Return the file; NotFound where this project has none of that id."""
-    row = session.scalar(
-        select(StoredFile).where(
-            StoredFile.id == file_id, StoredFile.project_id == project_id, unexpired()
-        )
-    )
+def find_file(session: Session, file_id: str) -> StoredFile:
+    """Return the file; NotFound where there is none of that id."""
+    row = session.scalar(select(StoredFile).where(StoredFile.id == file_id, unexpired()))
     if row is None:
         raise NotFound(f"No such file: {file_id}.", param="file_id", code="not_found")
     return row
 
 
-def find_store(
-    session: Session, project_id: str, store_id: str, *, lock: bool = False
-) -> VectorStore:
-    """Return the store; NotFound where this project has none of that id."""
+def find_store(session: Session, store_id: str, *, lock: bool = False) -> VectorStore:
+    """Return the store; NotFound where there is none of that id."""
     query = select(VectorStore).where(
         VectorStore.id == store_id,
-        VectorStore.project_id == project_id,
         VectorStore.deleted_at.is_(None),
     )
     row = session.scalar(query.with_for_update() if lock else query)
@@ -66,11 +82,9 @@ def find_store(
     return row
 
 
-def active_store(
-    session: Session, project_id: str, store_id: str, *, lock: bool = False
-) -> VectorStore:
+def active_store(session: Session, store_id: str, *, lock: bool = False) -> VectorStore:
     """Return the store as `find_store` does; InvalidRequest where it has expired."""
-    store = find_store(session, project_id, store_id, lock=lock)
+    store = find_store(session, store_id, lock=lock)
     expires_at = expiry_of(store)
     if expires_at is not None and now() >= expires_at:
         raise InvalidRequest(
@@ -108,7 +122,7 @@ def attach(
     queued when a file is missing, InvalidRequest when the store would hold too many.
     """
     by_id = {wish.file_id: wish for wish in wishes}
-    files = _files(session, store.project_id, by_id)
+    files = _files(session, by_id)
     _check_room(session, store, len(by_id), max_files)
     present = _attached(session, store.id, by_id)
     rows = []
@@ -127,20 +141,21 @@ def attach(
     return rows
 
 
-def detach(session: Session, *conditions: ColumnElement[bool]) -> list[int]:
-    """Make the matching rows' passages invisible; returns their numbers, for the purge."""
-    numbers = list(
-        session.scalars(
-            select(VectorStoreFile.number).where(VectorStoreFile.deleted_at.is_(None), *conditions)
+def detach(session: Session, *conditions: ColumnElement[bool]) -> Detached:
+    """Make the matching rows' passages invisible, and have cleared what quotes them."""
+    found = session.execute(
+        select(VectorStoreFile.number, VectorStoreFile.passages).where(
+            VectorStoreFile.deleted_at.is_(None), *conditions
         )
-    )
+    ).all()
     session.execute(
         update(VectorStoreFile)
         .where(VectorStoreFile.deleted_at.is_(None), *conditions)
         .values(live=False, deleted_at=now())
         .execution_options(synchronize_session=False)
     )
-    return numbers
+    take_out(session, *conditions)
+    return Detached([row.number for row in found], sum(row.passages for row in found))
 
 
 def store_totals(session: Session, store_ids: Iterable[str]) -> dict[str, StoreTotals]:
@@ -191,15 +206,11 @@ def _newest(session: Session, store_id: str, file_id: str) -> VectorStoreFile | 
     )
 
 
-def _files(session: Session, project_id: str, ids: Iterable[str]) -> dict[str, StoredFile]:
+def _files(session: Session, ids: Iterable[str]) -> dict[str, StoredFile]:
     wanted = list(ids)
     found = {
         row.id: row
-        for row in session.scalars(
-            select(StoredFile).where(
-                StoredFile.id.in_(wanted), StoredFile.project_id == project_id, unexpired()
-            )
-        )
+        for row in session.scalars(select(StoredFile).where(StoredFile.id.in_(wanted), unexpired()))
     }
     for file_id in wanted:
         if file_id not in found:

@@ -1,6 +1,7 @@
 """The Gateway's Serve shell: the HTTP ingress of the application."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ class GatewayReplica:
         monitor: Any,
         models: dict[str, Any],
     ) -> None:
+        from cluster.backup.deletions import note_deletion
         from cluster.database import Database
         from cluster.storage import ByteStore
         from deployments.gateway.grounding.answer_request import ChatProfile
@@ -96,6 +98,7 @@ class GatewayReplica:
             trainer=TrainerHandle(trainer, retry_after_s=retry),
             calls=lambda: {name: model.in_flight for name, model in chat.items()},
             checks={"milvus": search.check, **checks},
+            note_deletion=partial(note_deletion, settings),
         )
 
     def __serve_build_asgi_app__(self) -> "ASGIApp":

@@ -122,7 +122,7 @@ class ModelDirectory:
 
         def read(session: "Session") -> _PointedArm | None:
             row = session.get(Experiment, experiment_id)
-            if row is None or row.project_id != acting_project():
+            if row is None:
                 return None
             arm = pinned_arm(row.arms, arm_name)
             return None if arm is None else _PointedArm(arm, row.alias)

@@ -48,6 +48,31 @@ class Deleted(BaseModel):
     deleted: bool = True
 
 
+class DeletionReport(BaseModel):
+    """Where a document was deleted, and what follows within moments."""
+
+    documents: int
+    """Versions that were in vector stores."""
+    passages: int
+    passages_gone: Literal["now", "soon"]
+    """`soon`: they are found no more, and leave the index once it answers again."""
+    bytes: int
+    """Of the file itself, where that went."""
+    quotes_gone: Literal["soon"] = "soon"
+    """In traces, stored responses and evaluated answers."""
+    stays: list[str] = [
+        "answers, which are a model's words",
+        "ids of passages in lineage",
+        "data sets and adapters made of answers; lineage says which",
+    ]
+
+
+class DocumentDeleted(Deleted):
+    """What the deletion of documents answers."""
+
+    report: DeletionReport
+
+
 class DatasetObject(BaseModel):
     """What a training file holds. It was read whole, and nothing in it is wrong."""
 

@@ -11,17 +11,19 @@ __all__ = ["purge_soon", "wake"]
 _log = logging.getLogger(__name__)
 
 
-async def purge_soon(ingestor: DocumentQueue, numbers: Sequence[int]) -> None:
-    """Delete passages now where the Ingestor answers; else its sweeper does it later.
+async def purge_soon(ingestor: DocumentQueue, numbers: Sequence[int]) -> bool:
+    """Delete passages now where the Ingestor answers; else its sweeper does it later. Whether now.
 
     They are invisible either way, because their rows are not live any more.
     """
     if not numbers:
-        return
+        return True
     try:
         await ingestor.purge(numbers)
     except RequestError as error:
         _log.warning("%d document versions wait for the sweeper: %s", len(numbers), error)
+        return False
+    return True
 
 
 async def wake(ingestor: DocumentQueue) -> None:

@@ -12,6 +12,7 @@ from cluster.errors import EverloopError
 from cluster.internal_tokens import InternalTokens
 from cluster.records import now
 from cluster.settings import Settings
+from deployments.deletion.notes import DeletionNotes
 from deployments.experiments.desk import ExperimentDesk
 from deployments.gateway.access.key_book import KeyBook
 from deployments.gateway.directory import ModelDirectory
@@ -59,6 +60,8 @@ class Services:
     """Calls to each model that this replica holds now."""
     checks: Mapping[str, Check] = field(default_factory=dict)
     """What `/readyz` asks besides the database and the byte store, by the part's name."""
+    note_deletion: DeletionNotes | None = None
+    """Told of deleted files; None where no backups are known."""
     started_at: int = field(default_factory=now)
     """When this replica started, in seconds since the epoch."""
 

@@ -55,11 +55,18 @@ class IngestorReplica:
 
     async def purge(self, numbers: Sequence[int]) -> None:
         """Delete passages; see DocumentQueue. Unavailable while it starts: the sweeper follows."""
+        await self._started_one().purge(numbers)
+
+    async def purge_project(self, project_id: str) -> int:
+        """Delete a project's passages; see DocumentQueue. Unavailable while it starts."""
+        return await self._started_one().purge_project(project_id)
+
+    def _started_one(self) -> Ingestor:
         from deployments.errors import Unavailable
 
         if self._ingestor is None:
             raise Unavailable("The Ingestor is starting.", code="part_restarting", retry_after_s=2)
-        await self._ingestor.purge(numbers)
+        return self._ingestor
 
     async def stats(self) -> dict[str, Any]:
         """Return IngestorStats as a dictionary; `ready` is False while it starts."""

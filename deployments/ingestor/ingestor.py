@@ -102,6 +102,16 @@ class Ingestor:
         async with self._purging:
             await self._sweeper.purge(numbers)
 
+    async def purge_project(self, project_id: str) -> int:
+        """Stop work for a project and delete its passages; returns how many there were."""
+        flights = self._flights.values()
+        if await self._stop_flights(
+            [f.claim.number for f in flights if f.claim.project_id == project_id]
+        ):
+            await self._pipeline.writes_under_way()
+        async with self._purging:
+            return await self._sweeper.purge_project(project_id)
+
     async def stats(self) -> IngestorStats:
         """Return what is waiting and under way."""
         return IngestorStats(

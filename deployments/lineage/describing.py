@@ -30,7 +30,6 @@ from cluster.records import (
     VectorStore,
     VectorStoreFile,
 )
-from cluster.tenancy import acting_project
 from deployments.lineage.keys import MOVE, PROMPT, STORE_FILE
 
 if TYPE_CHECKING:
@@ -77,7 +76,7 @@ def _rows(
     that an index helps with, where none helps to find the key.
     """
     gone = false() if deleted_at is None else deleted_at.is_not(None)
-    query = select(key, row.created_at, gone, *columns).where(row.project_id == acting_project())
+    query = select(key, row.created_at, gone, *columns)
     if newest is not None:
         query = query.order_by(newest)
 
@@ -108,7 +107,6 @@ def _models(_session: "Session", ids: Sequence[str]) -> dict[str, Described]:
 def _passages(session: "Session", ids: Sequence[str]) -> dict[str, Described]:
     """Passages by the file that they stand in; gone where their file was detached everywhere."""
     parts = select(LineageEdge.target, LineageEdge.source).where(
-        LineageEdge.project_id == acting_project(),
         LineageEdge.target.in_(ids),
         LineageEdge.kind == "part",
     )

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from sqlalchemy import Select, SQLColumnExpression, func, select
 
-from cluster.tenancy import acting_project
 from deployments.lineage.node import Direction, Link, node_of, types_meant
 
 if TYPE_CHECKING:
@@ -54,7 +53,6 @@ class ColumnRelation:
     target: str
     sources: SQLColumnExpression[Any]
     targets: SQLColumnExpression[Any]
-    project: SQLColumnExpression[Any]
     newest: SQLColumnExpression[Any]
     """Grows with creation."""
     only: SQLColumnExpression[bool] | None = None
@@ -70,7 +68,6 @@ class ColumnRelation:
         query = (
             select(self.sources, self.targets)
             .where(
-                self.project == acting_project(),
                 column.in_(wanted),
                 self.sources.is_not(None),
                 self.targets.is_not(None),
@@ -103,7 +100,6 @@ class ListRelation:
     """Whether a row had a part in what it names, or that in the row."""
     key: SQLColumnExpression[Any]
     columns: tuple[SQLColumnExpression[Any], ...]
-    project: SQLColumnExpression[Any]
     newest: SQLColumnExpression[Any]
     named: Callable[..., Iterable[str]]
     """From the columns' values to the ids that they name."""
@@ -114,7 +110,7 @@ class ListRelation:
         wanted = _ids_of(ids, self.row if from_row else self.other)
         if not wanted:
             return Found()
-        query = select(self.key, *self.columns).where(self.project == acting_project())
+        query = select(self.key, *self.columns)
         query = query.order_by(self.newest.desc()).limit(_LOOKED_THROUGH)
         if from_row:
             query = query.where(self.key.in_(wanted))

@@ -40,7 +40,7 @@ def _columns(
     **more: Any,
 ) -> ColumnRelation:
     newest = row.id if newest is None else newest
-    return ColumnRelation(kind, source, target, sources, targets, row.project_id, newest, **more)
+    return ColumnRelation(kind, source, target, sources, targets, newest, **more)
 
 
 def _answerers(model: str | None, summary: Mapping[str, Any] | None) -> Iterable[str]:
@@ -78,7 +78,6 @@ _ANSWERS: Final[tuple[Relation, ...]] = (
         False,
         PROMPT,
         (PromptVersion.body,),
-        PromptVersion.project_id,
         PromptVersion.created_at,
         _steps,
     ),
@@ -125,7 +124,6 @@ _TRAINING: Final[tuple[Relation, ...]] = (
         True,
         FineTuningJob.id,
         (FineTuningJob.result_files,),
-        FineTuningJob.project_id,
         FineTuningJob.id,
         iter,
     ),
@@ -175,7 +173,6 @@ _JUDGMENT: Final[tuple[Relation, ...]] = (
         False,
         EvalRun.id,
         (EvalRun.model, EvalRun.summary),
-        EvalRun.project_id,
         EvalRun.id,
         _answerers,
     ),
@@ -197,7 +194,6 @@ _LEARNING: Final[tuple[Relation, ...]] = (
             False,
             Experiment.id,
             (Experiment.arms,),
-            Experiment.project_id,
             Experiment.created_at,
             _arms(name),
         )

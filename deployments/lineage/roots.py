@@ -58,7 +58,6 @@ def _named(session: "Session", name: str, models: Collection[str]) -> Node | Non
     base, _, version = name.partition("@")
     if version.isdecimal() and len(version) < _DIGEST:
         move = select(AliasMove.number).where(
-            AliasMove.project_id == acting_project(),
             AliasMove.alias == base,
             AliasMove.version == int(version),
         )
@@ -81,7 +80,6 @@ def _is_known(session: "Session", node: Node) -> bool:
     if node.id in describe(session, node.type, [node.id]):
         return True
     edge = select(LineageEdge.kind).where(
-        LineageEdge.project_id == acting_project(),
         (LineageEdge.source == node.id) | (LineageEdge.target == node.id),
     )
     return session.scalar(edge.limit(1)) is not None

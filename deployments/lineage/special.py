@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from sqlalchemy import select
 
 from cluster.records import AliasMove, LineageEdge, Trace, VectorStoreFile
-from cluster.tenancy import acting_project
 from deployments.lineage.edges import store_file_id
 from deployments.lineage.node import Direction, Link, Node, type_of
 from deployments.lineage.relation import Found, Ids, bounded
@@ -36,7 +35,7 @@ class WrittenEdges:
             return Found()
         query = (
             select(LineageEdge.source, LineageEdge.target, LineageEdge.kind)
-            .where(LineageEdge.project_id == acting_project(), column.in_(wanted))
+            .where(column.in_(wanted))
             .order_by(LineageEdge.created_at.desc(), LineageEdge.target.desc(), LineageEdge.source)
         )
         rows, more = bounded(session, query, limit)
@@ -64,7 +63,6 @@ class FilesInStores:
         query = (
             select(VectorStoreFile.store_id, VectorStoreFile.file_id)
             .where(
-                VectorStoreFile.project_id == acting_project(),
                 VectorStoreFile.file_id.in_(files) | VectorStoreFile.store_id.in_(stores),
             )
             .order_by(VectorStoreFile.number.desc())
@@ -124,7 +122,6 @@ class MovesInForce:
                 query = (
                     select(Trace.id)
                     .where(
-                        Trace.project_id == acting_project(),
                         Trace.model == move.target,
                         Trace.alias == move.alias,
                         Trace.created_at >= move.created_at,
@@ -141,9 +138,7 @@ class MovesInForce:
 def _moves(session: "Session", aliases: set[str]) -> dict[str, list[AliasMove]]:
     """The moves of these aliases, oldest first."""
     moves: dict[str, list[AliasMove]] = defaultdict(list)
-    query = select(AliasMove).where(
-        AliasMove.project_id == acting_project(), AliasMove.alias.in_(aliases)
-    )
+    query = select(AliasMove).where(AliasMove.alias.in_(aliases))
     for move in session.scalars(query.order_by(AliasMove.version)):
         moves[move.alias].append(move)
     return moves

@@ -110,6 +110,32 @@ class AdapterCache:
         finally:
             self._release(slot)
 
+    def forget(self, adapter_id: str) -> None:
+        """Have it leave the engine and the folder as soon as no call uses it; unknown is fine."""
+        slot = self._slots.get(adapter_id)
+        if slot is not None:
+            task = asyncio.get_running_loop().create_task(self._leave(slot), name=adapter_id)
+            self._keep(task)
+
+    async def _leave(self, slot: _Slot) -> None:
+        await slot.done.wait()
+        slot.open.clear()
+        try:
+            while self._slots.get(slot.adapter.id) is slot:
+                if not slot.idle:
+                    self._changed.clear()
+                    await self._changed.wait()
+                    continue
+                async with self._turn:
+                    if slot.idle and self._slots.get(slot.adapter.id) is slot:
+                        await self._evict(slot)
+        finally:
+            slot.open.set()
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
     async def _pinned(self, adapter: AdapterFiles, wait_s: float) -> _Slot:
         slot = self._slots.get(adapter.id)
         if slot is None or not slot.done.is_set() or not slot.open.is_set():
@@ -158,9 +184,7 @@ class AdapterCache:
         slot = self._slots[adapter.id] = _Slot(adapter)
         slot.folder = self._folder.path / str(next(self._counter))
         slot.open.set()
-        task = asyncio.get_running_loop().create_task(self._bring(slot))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._keep(asyncio.get_running_loop().create_task(self._bring(slot)))
         return slot
 
     def _release(self, slot: _Slot) -> None:
@@ -217,7 +241,7 @@ class AdapterCache:
         self._placed.remove(slot)
         await self._engine.unload(slot.adapter.id)
         await self._clear(slot)
-        _log.info("Adapter %s made room for another.", slot.adapter.id)
+        _log.info("Adapter %s has left.", slot.adapter.id)
 
     async def _clear(self, slot: _Slot) -> None:
         await asyncio.to_thread(shutil.rmtree, slot.folder, ignore_errors=True)

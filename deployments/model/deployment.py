@@ -83,6 +83,11 @@ class ModelReplica:
         async with self._serving.adapter(adapter, LONGEST_WAIT_S):
             pass
 
+    async def forget(self, adapter_id: str) -> None:
+        """Drop a deleted adapter; see `AdapterCache.forget`."""
+        if self._adapters is not None:
+            self._adapters.forget(adapter_id)
+
     async def check_health(self) -> None:
         """Raise when the engine is dead or hangs; Serve then replaces the replica."""
         await self._watchdog.check()
@@ -157,6 +162,7 @@ def _server_class() -> type[Any]:
         generate = ModelReplica.generate
         stats = ModelReplica.stats
         prepare = ModelReplica.prepare
+        forget = ModelReplica.forget
         check_health = ModelReplica.check_health
 
         def __del__(self) -> None:

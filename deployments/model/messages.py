@@ -4,12 +4,18 @@ The gateway must not import vllm, so requests travel as the client's JSON (alrea
 JSON shape) and the replica builds vLLM's request objects.
 """
 
+import json
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from hashlib import sha256
+from typing import Any, Final, Literal
 
 from cluster.adapters import AdapterFiles
+from cluster.tenancy import acting_project
 
 __all__ = ["ModelCall", "ModelLoad", "Part", "Usage"]
+
+_SALT: Final = "cache_salt"
+_SALT_DIGITS: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +34,18 @@ class ModelCall:
     """What answers instead of the model's own weights; the answer's `model` is then its id."""
     background: bool = False
     """Work that gives way to users' requests, and is no sign that serving is pressed."""
+    project_id: str = field(default_factory=acting_project)
+    """Whose call it is."""
+
+    def salted(self) -> dict[str, Any]:
+        """The body with its `cache_salt`: whose prefixes of prompts the engine may share with it.
+
+        Prompts of two projects share no block of the prefix cache, so that no project learns from
+        the time of a first token what another has asked. A client's own salt divides further.
+        """
+        own = self.body.get(_SALT)
+        text = json.dumps([self.project_id, own], ensure_ascii=False)
+        return {**self.body, _SALT: sha256(text.encode()).hexdigest()[:_SALT_DIGITS]}
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,7 +101,7 @@ class VllmChatEngine:
         from vllm.exceptions import VLLMClientError
 
         kind = ChatCompletionRequest if call.kind == "chat" else CompletionRequest
-        body = {**call.body, "model": _model_name(call), "request_id": call.request_id}
+        body = {**call.salted(), "model": _model_name(call), "request_id": call.request_id}
         if body.get("stream"):
             body["stream_options"] = _with_usage(body.get("stream_options"))
         try:

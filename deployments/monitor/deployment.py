@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import time
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from cluster.settings import Settings
@@ -20,11 +21,23 @@ class MonitorReplica:
     """Runs the duties, and is replaced when they end or one is stuck."""
 
     async def __init__(  # type: ignore[misc]  # Serve awaits it
-        self, settings: Settings, embedder: Any, evaluator: Any, trainer: Any
+        self,
+        settings: Settings,
+        embedder: Any,
+        evaluator: Any,
+        trainer: Any,
+        ingestor: Any,
+        models: Mapping[str, Any],
     ) -> None:
         from cluster.database import Database
         from cluster.storage import ByteStore
-        from deployments.handles import EmbedderHandle, EvaluatorHandle, TrainerHandle
+        from deployments.handles import (
+            EmbedderHandle,
+            EvaluatorHandle,
+            IngestorHandle,
+            ModelHandle,
+            TrainerHandle,
+        )
         from deployments.monitor.duties import make_duties
         from deployments.monitor.duty import MonitorParts
         from deployments.monitor.monitor import Monitor
@@ -36,6 +49,8 @@ class MonitorReplica:
             embedder=EmbedderHandle(embedder),
             evaluator=EvaluatorHandle(evaluator),
             trainer=TrainerHandle(trainer),
+            ingestor=IngestorHandle(ingestor),
+            models={name: ModelHandle(handle, name) for name, handle in models.items()},
         )
         self._monitor = Monitor(make_duties(parts))
         self._task = asyncio.get_running_loop().create_task(self._monitor.run())
@@ -65,6 +80,8 @@ def build_monitor(
     embedder: "Application",
     evaluator: "Application",
     trainer: "Application",
+    ingestor: "Application",
+    models: Mapping[str, "Application"],
 ) -> "Application":
     """Bind the Monitor."""
     from ray import serve
@@ -79,4 +96,4 @@ def build_monitor(
         health_check_timeout_s=20,
         graceful_shutdown_timeout_s=5,
         ray_actor_options={"num_cpus": settings.monitor.cpus},
-    ).bind(settings, embedder, evaluator, trainer)
+    ).bind(settings, embedder, evaluator, trainer, ingestor, dict(models))

@@ -1,10 +1,17 @@
 """What the Monitor does again and again, and what it does it with."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from cluster.settings import Settings
-from deployments.ports import AnswerScorer, TextEmbedder, TrainingQueue
+from deployments.ports import (
+    AnswerScorer,
+    ChatModel,
+    DocumentQueue,
+    TextEmbedder,
+    TrainingQueue,
+)
 
 if TYPE_CHECKING:
     from cluster.database import Database
@@ -23,6 +30,9 @@ class MonitorParts:
     embedder: TextEmbedder
     evaluator: AnswerScorer
     trainer: TrainingQueue
+    ingestor: DocumentQueue
+    models: Mapping[str, ChatModel]
+    """By model id."""
 
 
 class Duty(Protocol):

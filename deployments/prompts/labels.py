@@ -11,7 +11,6 @@ from sqlalchemy.orm import Session
 
 from cluster import audit
 from cluster.records import PromptLabel, PromptLabelMove, PromptRecord, now
-from cluster.tenancy import acting_project
 from deployments.errors import Conflict, InvalidRequest, NotFound
 from deployments.prompts.versions import LATEST, is_digest
 
@@ -74,7 +73,6 @@ def move_label(session: Session, record: PromptRecord, move: LabelMove) -> Promp
     row = PromptLabel(
         prompt_id=record.id,
         label=move.label,
-        project_id=acting_project(),
         number=move.target,
         moves=1 if current is None else current.moves + 1,
         updated_at=at,
@@ -99,7 +97,6 @@ def move_label(session: Session, record: PromptRecord, move: LabelMove) -> Promp
             raise _raced(record, move)
     session.add(
         PromptLabelMove(
-            project_id=acting_project(),
             prompt_id=record.id,
             label=move.label,
             source=source,

@@ -10,7 +10,6 @@ from sqlalchemy.orm import Session
 from cluster import audit
 from cluster.ids import new_id
 from cluster.records import PromptLabel, PromptRecord, PromptVersion, now
-from cluster.tenancy import acting_project
 from deployments.errors import Conflict, InvalidRequest, NotFound
 from deployments.prompts.body import PromptBody, digest_of
 
@@ -55,7 +54,6 @@ def find_prompt(session: Session, key: str) -> PromptRecord | None:
     """The prompt with this name or id, unless it is deleted."""
     row = session.scalar(
         select(PromptRecord).where(
-            PromptRecord.project_id == acting_project(),
             (PromptRecord.id if _ID.fullmatch(key) else PromptRecord.name) == key,
         )
     )
@@ -80,7 +78,6 @@ def find_version(session: Session, key: str, version: str | None) -> PromptVersi
         owner = PromptVersion.prompt_id if _ID.fullmatch(key) else PromptVersion.name
         return session.scalar(
             select(PromptVersion).where(
-                PromptVersion.project_id == acting_project(),
                 owner == key,
                 PromptVersion.digest == version,
             )
@@ -111,18 +108,13 @@ def create_prompt(
             param="name",
             code="invalid_value",
         )
-    row = session.scalar(
-        select(PromptRecord).where(
-            PromptRecord.project_id == acting_project(), PromptRecord.name == name
-        )
-    )
+    row = session.scalar(select(PromptRecord).where(PromptRecord.name == name))
     if row is not None and row.deleted_at is None:
         raise _exists(name)
     again = row is not None
     if row is None:
         row = PromptRecord(
             id=new_id("prompt"),
-            project_id=acting_project(),
             name=name,
             latest=0,
             created_at=now(),
@@ -162,7 +154,6 @@ def add_version(
     row = PromptVersion(
         prompt_id=record.id,
         number=number,
-        project_id=acting_project(),
         name=record.name,
         digest=digest,
         body=body.to_json(),
@@ -199,7 +190,7 @@ def missing_prompt(session: Session, key: str, others: tuple[str, ...] = ()) -> 
     """The error that says which prompts there are, `others` among them."""
     names = session.scalars(
         select(PromptRecord.name)
-        .where(PromptRecord.project_id == acting_project(), PromptRecord.deleted_at.is_(None))
+        .where(PromptRecord.deleted_at.is_(None))
         .order_by(PromptRecord.updated_at.desc())
         .limit(_SHOWN)
     )

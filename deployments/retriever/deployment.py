@@ -64,9 +64,9 @@ class RetrieverReplica:
         """See `deployments.ports.PassageSearch`."""
         return await self._retriever.rerank(query, documents)
 
-    async def contents(self, store_id: str, number: int) -> list[str]:
+    async def contents(self, project_id: str, store_id: str, number: int) -> list[str]:
         """See `deployments.ports.PassageSearch`."""
-        return await self._retriever.contents(store_id, number)
+        return await self._retriever.contents(project_id, store_id, number)
 
     async def check(self) -> None:
         """See `deployments.ports.PassageSearch`."""

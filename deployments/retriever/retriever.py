@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 from cluster.errors import VectorDatabaseError
 from cluster.settings import RetrievalSettings
+from cluster.tenancy import acting_in
 from deployments.errors import DeadlineExceeded, Unavailable
 from deployments.ports import EmbeddedTexts
 from deployments.retriever.merging import merged
@@ -81,7 +82,8 @@ class Retriever:
         with _timed(timings, "total"):
             try:
                 async with asyncio.timeout(self._settings.timeout_s):
-                    passages = await self._run(plan, timings)
+                    with acting_in(plan.project_id):
+                        passages = await self._run(plan, timings)
             except TimeoutError as error:
                 raise DeadlineExceeded(
                     f"The search took longer than {self._settings.timeout_s:g} s.",
@@ -93,9 +95,9 @@ class Retriever:
         """Relevance of each document to `query`, 0 to 1, in the order given."""
         return await self._reranker.score(query, documents)
 
-    async def contents(self, store_id: str, number: int) -> list[str]:
+    async def contents(self, project_id: str, store_id: str, number: int) -> list[str]:
         """Return the texts of a document version's passages, in the document's order."""
-        return await self._milvus(lambda: self._index.texts(store_id, number))
+        return await self._milvus(lambda: self._index.texts(project_id, store_id, number))
 
     async def check(self) -> None:
         """Raise Unavailable, with the reason, unless Milvus answers."""
@@ -126,12 +128,7 @@ class Retriever:
     async def _scope(self, plan: Plan, timings: Timings) -> Scope:
         with _timed(timings, "records"):
             return await self._database.run(
-                partial(
-                    read_scope,
-                    project_id=plan.project_id,
-                    store_ids=plan.store_ids,
-                    filters=plan.filters,
-                ),
+                partial(read_scope, store_ids=plan.store_ids, filters=plan.filters),
                 read_only=True,
             )
 
@@ -171,6 +168,7 @@ class Retriever:
             return await self._milvus(
                 lambda: self._index.search_dense(
                     vector,
+                    plan.project_id,
                     plan.store_ids,
                     plan.candidates,
                     numbers=scope.numbers,
@@ -186,6 +184,7 @@ class Retriever:
             return await self._milvus(
                 lambda: self._index.search_bm25(
                     analyse_query(plan.query, scope.languages),
+                    plan.project_id,
                     plan.store_ids,
                     plan.candidates,
                     numbers=scope.numbers,

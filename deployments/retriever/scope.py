@@ -38,16 +38,14 @@ class LiveFile:
 
 def read_scope(
     session: Session,
-    project_id: str,
     store_ids: Sequence[str],
     filters: Mapping[str, Any] | None,
 ) -> Scope:
-    """Return the scope of a search now. Raises NotFound unless the project has every store."""
+    """The scope of a search now. Raises NotFound unless the acting project has every store."""
     known = set(
         session.scalars(
             select(VectorStore.id).where(
                 VectorStore.id.in_(store_ids),
-                VectorStore.project_id == project_id,
                 VectorStore.deleted_at.is_(None),
             )
         )

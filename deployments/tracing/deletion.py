@@ -11,7 +11,6 @@ from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from cluster.records import Feedback, LineageEdge, QuestionVector, Trace, TraceScore
-from cluster.tenancy import acting_project
 
 __all__ = ["ROW_EDGE", "delete_traces"]
 
@@ -26,7 +25,6 @@ def delete_traces(session: Session, ids: Sequence[str]) -> int:
     session.execute(delete(QuestionVector).where(QuestionVector.trace_id.in_(ids)))
     session.execute(
         delete(LineageEdge).where(
-            LineageEdge.project_id == acting_project(),
             LineageEdge.source.in_(ids) | LineageEdge.target.in_(ids),
             LineageEdge.kind != ROW_EDGE,
         )

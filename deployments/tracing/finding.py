@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import select
 
 from cluster.records import Trace
-from cluster.tenancy import acting_project
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -18,7 +17,5 @@ _PREFIXES: Final = ("chatcmpl-", "cmpl-")
 def trace_of_request(session: "Session", name: str) -> str | None:
     """The newest trace of a request's id, or of a completion's, which is made of it."""
     prefix = next((prefix for prefix in _PREFIXES if name.startswith(prefix)), "")
-    query = select(Trace.id).where(
-        Trace.project_id == acting_project(), Trace.request_id == name.removeprefix(prefix)
-    )
+    query = select(Trace.id).where(Trace.request_id == name.removeprefix(prefix))
     return session.scalar(query.order_by(Trace.id.desc()).limit(1))

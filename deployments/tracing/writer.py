@@ -5,7 +5,7 @@ import contextlib
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -18,6 +18,7 @@ from cluster.fencing import fenced_by
 from cluster.inserting import insert_missing
 from cluster.records import Trace
 from cluster.settings import TracingSettings
+from cluster.tenancy import acting_in
 from deployments.lineage.edges import Edge, add_edges, edges_of_trace
 from deployments.tracing.counts import TraceCounts
 from deployments.tracing.draft import TraceDraft
@@ -162,7 +163,10 @@ class TraceWriter:
         try:
             await asyncio.get_running_loop().run_in_executor(self._thread, self._make_rows, batch)
             made = [waiting.row for waiting in batch if waiting.row is not None]
-            edges = [e for w in batch for e in edges_of_trace(w.draft.id, w.draft.body)]
+            edges: dict[str, list[Edge]] = {}
+            for waiting in batch:
+                draft = waiting.draft
+                edges.setdefault(draft.project_id, []).extend(edges_of_trace(draft.id, draft.body))
             with fenced_by(None):  # whoever flushes: traces are no part of what it makes
                 await self._database.run(lambda session: _insert(session, made, edges))
         except asyncio.CancelledError:
@@ -219,7 +223,14 @@ class _Waiting:
     """Made once, however often the database is tried."""
 
 
-def _insert(session: Session, rows: Sequence[dict[str, Any]], edges: Sequence[Edge]) -> None:
-    """Insert what is not there yet: a commit whose answer got lost may have done it."""
+def _insert(
+    session: Session, rows: Sequence[dict[str, Any]], edges: Mapping[str, Sequence[Edge]]
+) -> None:
+    """Insert what is not there yet: a commit whose answer got lost may have done it.
+
+    `edges`: by the project of their trace. A batch has traces of several.
+    """
     insert_missing(session, Trace, rows)
-    add_edges(session, edges)
+    for project_id, found in edges.items():
+        with acting_in(project_id):
+            add_edges(session, found)

@@ -29,7 +29,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cluster.client import key_for
-from cluster.ids import new_id
+from cluster.ids import DEFAULT_PROJECT, new_id
 from cluster.models import ensure_model
 from cluster.settings import load_settings
 
@@ -194,7 +194,7 @@ async def in_this_process(folder: Path, documents: Documents) -> tuple[Measured,
             await ingestor.drain()
             seconds = time.perf_counter() - started
             outcomes = (await ingestor.stats()).outcomes
-            stored = await asyncio.to_thread(index.count, store)
+            stored = await asyncio.to_thread(index.count, DEFAULT_PROJECT, store)
             if outcomes != {"completed": len(documents)} or stored != len(embedder.texts):
                 raise SystemExit(f"Not every document was completed: {outcomes}, {stored} stored.")
             database.close()

@@ -64,6 +64,9 @@ class LightModel:
         choices = [{"index": 0, "message": message, "finish_reason": "stop"}]
         yield Part(json.dumps({"choices": choices, "usage": usage}).encode(), counted)
 
+    async def forget(self, adapter_id: str) -> int:
+        return 1
+
     async def prepare(self, adapter: AdapterFiles) -> int:
         """See `ChatModel.prepare`."""
         return 1
@@ -102,7 +105,7 @@ class LightRetriever:
         """See `PassageSearch.rerank`."""
         return [0.0] * len(documents)
 
-    async def contents(self, store_id: str, number: int) -> list[str]:
+    async def contents(self, project_id: str, store_id: str, number: int) -> list[str]:
         """See `PassageSearch.contents`."""
         return []
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from cluster.errors import VectorDatabaseError
+from cluster.ids import DEFAULT_PROJECT
 from cluster.milvus import MilvusLiteServer, ensure_milvus
 from cluster.settings import MilvusSettings
 from ingestion.index import PassageIndex
@@ -54,9 +55,9 @@ def test_kill_9_in_the_middle_of_work_only_delays(server: MilvusLiteServer) -> N
     killed = server.pid
     assert killed is not None
     os.kill(killed, signal.SIGKILL)
-    hits = index.search_bm25("wing", ["vs_a"], 5)
+    hits = index.search_bm25("wing", DEFAULT_PROJECT, ["vs_a"], 5)
     assert {hit.text for hit in hits} == {"settled wing", "unflushed wing"}
-    assert index.search_dense(unit(1), ["vs_a"], 1)[0].text == "unflushed wing"
+    assert index.search_dense(unit(1), DEFAULT_PROJECT, ["vs_a"], 1)[0].text == "unflushed wing"
     index.upsert([make_passage("written after", ordinal=2)])
     assert index.count() == 3
     eventually(lambda: server.pid not in (killed, None))

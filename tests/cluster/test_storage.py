@@ -139,3 +139,12 @@ def test_objects_are_listed_with_a_stamp_that_changes_when_they_do(tmp_path: Pat
     assert [one.key for one in store.objects("b")] == ["b/two"]
     store.put("a/one", [b"2"])
     assert store.objects("a")[0].stamp != first[0].stamp
+
+
+def test_what_lies_below_a_prefix_goes_in_bounded_steps(store: ByteStore) -> None:
+    for number in range(5):
+        store.put(f"proj_a/deep/{number}", [b"x"])
+    store.put("proj_ab/file", [b"x"])
+    assert [store.delete_below("proj_a", 3) for _ in range(3)] == [3, 2, 0]
+    assert store.delete_below("proj_none", 3) == 0
+    assert store.exists("proj_ab/file")

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from cluster.errors import DatabaseError
+from cluster.tenancy import acting_in, acting_project
 from deployments import last_known
 from deployments.last_known import LastKnown
 
@@ -146,3 +147,23 @@ async def test_what_there_is_no_more_is_forgotten(
     records.value = None
     clock.now = 1.0
     assert await known.get("a") is None
+
+
+async def test_each_project_knows_its_own(clock: Clock) -> None:
+    asked: list[str] = []
+
+    async def read(key: str) -> str:
+        asked.append(f"{acting_project()}/{key}")
+        return asked[-1]
+
+    known = LastKnown(read, ttl_s=1.0, stale_s=100.0, clock=clock)
+    for project in ("proj_a", "proj_b", "proj_a"):
+        with acting_in(project):
+            assert await known.get("assistant") == f"{project}/assistant"
+    assert asked == ["proj_a/assistant", "proj_b/assistant"]
+    with acting_in("proj_a"):
+        known.drop("assistant")
+        await known.get("assistant")
+    with acting_in("proj_b"):
+        await known.get("assistant")
+    assert asked[2:] == ["proj_a/assistant"]

@@ -56,6 +56,9 @@ class ScriptedModel:
         finally:
             self.stopped += not ended
 
+    async def forget(self, adapter_id: str) -> int:
+        return 1
+
     async def prepare(self, adapter: AdapterFiles) -> int:
         return 1
 
@@ -103,7 +106,7 @@ class ScriptedRetriever:
     async def rerank(self, query: str, documents: Sequence[str]) -> list[float]:
         return [0.0] * len(documents)
 
-    async def contents(self, store_id: str, number: int) -> list[str]:
+    async def contents(self, project_id: str, store_id: str, number: int) -> list[str]:
         return [passage.text for passage in self.passages]
 
     async def check(self) -> None:

@@ -12,7 +12,7 @@ from tokenizers.pre_tokenizers import Whitespace
 
 from cluster.database import Database
 from cluster.errors import StorageError
-from cluster.ids import new_id
+from cluster.ids import DEFAULT_PROJECT, new_id
 from cluster.records import FileBatch, StoredFile, VectorStore, VectorStoreFile
 from cluster.storage import ByteStore
 from deployments.errors import Unavailable
@@ -22,6 +22,7 @@ from ingestion.ledger import Ledger
 from ingestion.outages import Patience
 from ingestion.passages import Block, ParsedDocument
 from ingestion.pipeline import Chunker, DocumentPipeline
+from ingestion.stored_text import text_key
 from ingestion.sweeping import Sweeper
 from tests.fakes.parts import FakeEmbedder
 from tests.fakes.passage_index import MemoryIndex
@@ -177,7 +178,7 @@ class DocumentPath:
     def has_text(self, number: int) -> bool:
         """Whether the normalised text is stored."""
         try:
-            return bool(self.storage.read(f"text/{number}.json"))
+            return bool(self.storage.read(text_key(DEFAULT_PROJECT, number)))
         except StorageError:
             return False
 

@@ -19,11 +19,13 @@ from cluster.adapters import AdapterFiles
 from cluster.database import Database
 from cluster.records import VectorStoreFile, now
 from cluster.storage import ByteStore
+from cluster.tenancy import acting_in
 from deployments.errors import InvalidRequest, RequestError
 from deployments.evaluator.messages import GradedAnswer, MadeReport
 from deployments.model.messages import ModelCall, ModelLoad, Part, Usage
 from deployments.ports import EmbeddedTexts
 from deployments.retriever.messages import RetrievedPassage, SearchRequest, SearchResult
+from deployments.retriever.scope import read_scope
 
 __all__ = ["FakeEmbedder", "FakeEvaluator", "FakeIngestor", "FakeModel", "FakeRetriever"]
 
@@ -86,6 +88,18 @@ class FakeIngestor:
         for number in numbers:
             self.passages.pop(number, None)
 
+    async def purge_project(self, project_id: str) -> int:
+        if self.failure is not None:
+            raise self.failure
+        numbers = await self.database.run(
+            lambda session: list(
+                session.scalars(
+                    select(VectorStoreFile.number).where(VectorStoreFile.project_id == project_id)
+                )
+            )
+        )
+        return sum(len(self.passages.pop(number, ())) for number in numbers)
+
     async def work(self) -> None:
         """Ingest everything that is queued; an empty file fails, as the real one does it."""
         for number in await self.database.run(self._queued):
@@ -123,14 +137,15 @@ class FakeRetriever:
         if self.failure is not None:
             raise self.failure
         self.requests.append(request)
-        found = await self.database.run(lambda session: self._find(session, request))
+        with acting_in(request.project_id):
+            found = await self.database.run(lambda session: self._find(session, request))
         found.sort(key=lambda passage: -passage.score)
         return SearchResult(passages=tuple(found[: request.limit or 10]), timings_ms={"total": 1.0})
 
     async def rerank(self, query: str, documents: Sequence[str]) -> list[float]:
         return [self._score(query, document) for document in documents]
 
-    async def contents(self, store_id: str, number: int) -> list[str]:
+    async def contents(self, project_id: str, store_id: str, number: int) -> list[str]:
         return self.ingestor.passages[number]
 
     async def check(self) -> None:
@@ -138,6 +153,7 @@ class FakeRetriever:
             raise self.failure
 
     def _find(self, session: Session, request: SearchRequest) -> list[RetrievedPassage]:
+        read_scope(session, request.store_ids, None)
         rows = session.scalars(
             select(VectorStoreFile).where(
                 VectorStoreFile.store_id.in_(request.store_ids), VectorStoreFile.live
@@ -178,6 +194,7 @@ class FakeModel:
     failure: RequestError | None = None
     calls: list[ModelCall] = field(default_factory=list)
     prepared: list[str] = field(default_factory=list)
+    forgotten: list[str] = field(default_factory=list)
     running: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def generate(self, call: ModelCall) -> AsyncIterator[Part]:
@@ -194,6 +211,10 @@ class FakeModel:
         if self.failure is not None:
             raise self.failure
         self.prepared.append(adapter.id)
+        return 1
+
+    async def forget(self, adapter_id: str) -> int:
+        self.forgotten.append(adapter_id)
         return 1
 
     async def load(self) -> ModelLoad:

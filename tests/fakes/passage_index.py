@@ -1,7 +1,7 @@
 """A PassageIndex in memory, for what is written. The real one has its own tests."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from cluster.errors import VectorDatabaseError
 from ingestion.passages import EmbeddedPassage
@@ -29,13 +29,19 @@ class MemoryIndex:
         self.upserts += 1
         self.passages |= {passage.id: passage for passage in passages}
 
-    def delete(self, store_id: str, numbers: Sequence[int]) -> None:
+    def delete(self, project_id: str, store_id: str, numbers: Sequence[int]) -> None:
+        place = (project_id, store_id)
+        self._remove(lambda p: (p.project_id, p.store_id) == place and p.number in numbers)
+
+    def delete_project(self, project_id: str) -> int:
+        return self._remove(lambda passage: passage.project_id == project_id)
+
+    def _remove(self, goes: Callable[[EmbeddedPassage], bool]) -> int:
         self._answer()
-        self.passages = {
-            key: passage
-            for key, passage in self.passages.items()
-            if passage.store_id != store_id or passage.number not in numbers
-        }
+        kept = {key: passage for key, passage in self.passages.items() if not goes(passage)}
+        gone = len(self.passages) - len(kept)
+        self.passages = kept
+        return gone
 
     def settle(self) -> None:
         self._answer()

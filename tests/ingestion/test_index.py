@@ -2,11 +2,13 @@
 
 import random
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 import pytest
 
 from cluster.errors import VectorDatabaseError
+from cluster.ids import DEFAULT_PROJECT as PROJECT
 from cluster.ids import new_id
 from ingestion.analysis import analyse_query
 from ingestion.index import PassageIndex, collection_name
@@ -30,7 +32,7 @@ def index(milvus_uri: str) -> Iterator[PassageIndex]:
 def test_a_passage_comes_back_as_it_was_written(index: PassageIndex) -> None:
     written = make_passage("Grüße, 世界 🦆", number=7, ordinal=3, page=2, section=("A", "B"))
     index.upsert([written])
-    (hit,) = index.search_dense(unit(3), ["vs_a"], 5, with_vectors=True)
+    (hit,) = index.search_dense(unit(3), PROJECT, ["vs_a"], 5, with_vectors=True)
     assert (hit.id, hit.text, hit.number, hit.file_id) == (
         written.id,
         "Grüße, 世界 🦆",
@@ -44,7 +46,7 @@ def test_a_passage_comes_back_as_it_was_written(index: PassageIndex) -> None:
 
 def test_a_passage_without_a_page_has_none(index: PassageIndex) -> None:
     index.upsert([make_passage("no page")])
-    assert index.search_dense(unit(0), ["vs_a"], 1)[0].page is None
+    assert index.search_dense(unit(0), PROJECT, ["vs_a"], 1)[0].page is None
 
 
 @pytest.mark.parametrize("settled", [False, True])
@@ -58,7 +60,7 @@ def test_dense_scores_are_cosines_best_first(index: PassageIndex, settled: bool)
     )
     if settled:
         index.settle()
-    hits = index.search_dense(unit(0), ["vs_a"], 3)
+    hits = index.search_dense(unit(0), PROJECT, ["vs_a"], 3)
     assert [hit.text for hit in hits] == ["near", "between", "far"]
     assert [hit.score for hit in hits] == pytest.approx([1.0, 0.5**0.5, 0.0], abs=1e-5)
     assert [hit.dense_score for hit in hits] == [hit.score for hit in hits]
@@ -75,7 +77,7 @@ def test_bm25_scores_are_positive_best_first(index: PassageIndex, settled: bool)
     )
     if settled:
         index.settle()
-    hits = index.search_bm25(analyse_query("the wings"), ["vs_a"], 5)
+    hits = index.search_bm25(analyse_query("the wings"), PROJECT, ["vs_a"], 5)
     assert [hit.ordinal for hit in hits] == [0, 1]
     assert hits[0].score > hits[1].score > 0
     assert hits[0].bm25_score == hits[0].score
@@ -84,12 +86,12 @@ def test_bm25_scores_are_positive_best_first(index: PassageIndex, settled: bool)
 def test_words_are_found_by_stem_and_by_section(index: PassageIndex) -> None:
     index.upsert([make_passage("conducted tests", section=("Slabs",))])
     for query in ("conducting", "slab"):
-        assert index.search_bm25(analyse_query(query), ["vs_a"], 1), query
+        assert index.search_bm25(analyse_query(query), PROJECT, ["vs_a"], 1), query
 
 
 def test_a_query_without_words_finds_nothing(index: PassageIndex) -> None:
     index.upsert([make_passage("text")])
-    assert index.search_bm25(analyse_query("?!"), ["vs_a"], 5) == []
+    assert index.search_bm25(analyse_query("?!"), PROJECT, ["vs_a"], 5) == []
 
 
 def test_writing_an_id_again_replaces_it(index: PassageIndex) -> None:
@@ -97,14 +99,17 @@ def test_writing_an_id_again_replaces_it(index: PassageIndex) -> None:
     index.settle()
     index.upsert([make_passage("new")])
     assert index.count() == 1
-    assert [hit.text for hit in index.search_dense(unit(0), ["vs_a"], 5)] == ["new"]
-    assert index.search_bm25(analyse_query("old"), ["vs_a"], 5) == []
+    assert [hit.text for hit in index.search_dense(unit(0), PROJECT, ["vs_a"], 5)] == ["new"]
+    assert index.search_bm25(analyse_query("old"), PROJECT, ["vs_a"], 5) == []
 
 
 def test_stores_are_apart(index: PassageIndex) -> None:
     index.upsert([make_passage("one", store="vs_a"), make_passage("two", store="vs_b")])
-    assert [hit.text for hit in index.search_dense(unit(0), ["vs_b"], 5)] == ["two"]
-    assert {hit.text for hit in index.search_dense(unit(0), ["vs_a", "vs_b"], 5)} == {"one", "two"}
+    assert [hit.text for hit in index.search_dense(unit(0), PROJECT, ["vs_b"], 5)] == ["two"]
+    assert {hit.text for hit in index.search_dense(unit(0), PROJECT, ["vs_a", "vs_b"], 5)} == {
+        "one",
+        "two",
+    }
 
 
 def test_numbers_and_exclusions_narrow_both_searches(index: PassageIndex) -> None:
@@ -113,8 +118,8 @@ def test_numbers_and_exclusions_narrow_both_searches(index: PassageIndex) -> Non
         if settled:
             index.settle()
         for find in (
-            partial(index.search_dense, unit(0), ["vs_a"], 5),
-            partial(index.search_bm25, "wing", ["vs_a"], 5),
+            partial(index.search_dense, unit(0), PROJECT, ["vs_a"], 5),
+            partial(index.search_bm25, "wing", PROJECT, ["vs_a"], 5),
         ):
             assert {hit.number for hit in find(numbers=[1, 3])} == {1, 3}
             assert {hit.number for hit in find(excluded=[1, 3])} == {2}
@@ -123,23 +128,23 @@ def test_numbers_and_exclusions_narrow_both_searches(index: PassageIndex) -> Non
 def test_deleted_documents_are_gone_from_every_view(index: PassageIndex) -> None:
     index.upsert([make_passage(f"wing {n}", number=n, ordinal=n) for n in (1, 2)])
     index.settle()
-    index.delete("vs_a", [1, 99])
-    assert index.count("vs_a") == 1
-    assert index.count("vs_a", [1]) == 0
-    assert {hit.number for hit in index.search_dense(unit(1), ["vs_a"], 5)} == {2}
-    assert {hit.number for hit in index.search_bm25("wing", ["vs_a"], 5)} == {2}
+    index.delete(PROJECT, "vs_a", [1, 99])
+    assert index.count(PROJECT, "vs_a") == 1
+    assert index.count(PROJECT, "vs_a", [1]) == 0
+    assert {hit.number for hit in index.search_dense(unit(1), PROJECT, ["vs_a"], 5)} == {2}
+    assert {hit.number for hit in index.search_bm25("wing", PROJECT, ["vs_a"], 5)} == {2}
 
 
 def test_deletion_keeps_to_its_store(index: PassageIndex) -> None:
     index.upsert([make_passage("a", store="vs_a"), make_passage("b", store="vs_b")])
-    index.delete("vs_a", [1])
-    assert (index.count("vs_a"), index.count("vs_b")) == (0, 1)
+    index.delete(PROJECT, "vs_a", [1])
+    assert (index.count(PROJECT, "vs_a"), index.count(PROJECT, "vs_b")) == (0, 1)
 
 
 def test_texts_come_in_the_documents_order(index: PassageIndex) -> None:
     index.upsert([make_passage(f"part {n}", ordinal=n) for n in (2, 0, 1)])
-    assert index.texts("vs_a", 1) == ["part 0", "part 1", "part 2"]
-    assert index.texts("vs_a", 2) == []
+    assert index.texts(PROJECT, "vs_a", 1) == ["part 0", "part 1", "part 2"]
+    assert index.texts(PROJECT, "vs_a", 2) == []
 
 
 def test_a_passage_that_milvus_cannot_hold_is_refused_by_name(index: PassageIndex) -> None:
@@ -178,12 +183,30 @@ def test_a_random_history_leaves_what_was_written_last(index: PassageIndex, seed
                 expected |= {passage.id: passage.chunk.text for passage in written.values()}
             case "delete":
                 number = chance.randrange(12)
-                index.delete("vs_a", [number])
+                index.delete(PROJECT, "vs_a", [number])
                 expected.pop(make_passage("", number=number).id, None)
             case _:
                 index.settle()
         for hits in (
-            index.search_dense(unit(0), ["vs_a"], 20),
-            index.search_bm25("wing", ["vs_a"], 20),
+            index.search_dense(unit(0), PROJECT, ["vs_a"], 20),
+            index.search_bm25("wing", PROJECT, ["vs_a"], 20),
         ):
             assert {hit.id: hit.text for hit in hits} == expected
+
+
+def test_a_store_of_another_project_finds_and_loses_nothing(index: PassageIndex) -> None:
+    """Whatever the caller believes of the store: the project is part of every filter."""
+    theirs = replace(make_passage("the secret wing", number=1), id="psg_1", project_id="proj_b")
+    index.upsert([theirs, make_passage("my own wing", number=2)])
+    for search in (
+        partial(index.search_dense, unit(0)),
+        partial(index.search_bm25, analyse_query("wing")),
+    ):
+        assert [hit.text for hit in search(PROJECT, ["vs_a"], 5)] == ["my own wing"]
+        assert [hit.text for hit in search("proj_b", ["vs_a"], 5)] == ["the secret wing"]
+        assert search("proj_b", ["vs_a"], 5, numbers=[2]) == []
+    assert index.texts(PROJECT, "vs_a", 1) == []
+    index.delete(PROJECT, "vs_a", [1])
+    assert index.count("proj_b") == 1
+    assert [index.delete_project("proj_b") for _ in range(2)] == [1, 0]
+    assert (index.count("proj_b"), index.count(PROJECT)) == (0, 1)

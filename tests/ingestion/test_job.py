@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from cluster.database import Database
+from cluster.ids import DEFAULT_PROJECT
 from cluster.milvus import MilvusLiteServer
 from cluster.records import VectorStoreFile
 from cluster.settings import load_settings
@@ -89,7 +90,7 @@ def test_a_folder_is_ingested_once_and_bad_files_are_told(
             select(VectorStoreFile).where(VectorStoreFile.replaced_by.is_not(None))
         ).one()
     assert old.document_key == "note-3.md"
-    assert index.count(old.store_id, [old.number]) == 0
+    assert index.count(DEFAULT_PROJECT, old.store_id, [old.number]) == 0
     database.close()
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from cluster.database import Database
+from cluster.ids import DEFAULT_PROJECT
 from cluster.records import VectorStore
-from ingestion.ledger import Completed, Failed, Progress, Returned
+from ingestion.ledger import Completed, Failed, Located, Progress, Returned
 from tests.fakes.document_path import DocumentPath
 from tests.fixtures.databases import database
 
@@ -129,11 +130,12 @@ async def test_what_is_dead_is_purged_and_failures_stay_listed(path: DocumentPat
     with path.database.session() as session:
         session.get_one(VectorStore, deleted).deleted_at = 1
     assert await path.ledger.unpurged(10) == [
-        (store, failed),
-        (store, replaced),
-        (deleted, orphan),
+        Located(DEFAULT_PROJECT, store, failed),
+        Located(DEFAULT_PROJECT, store, replaced),
+        Located(DEFAULT_PROJECT, deleted, orphan),
     ]
-    assert await path.ledger.located([live, failed]) == [(store, failed)]
+    wanted = [Located(DEFAULT_PROJECT, store, failed)]
+    assert await path.ledger.located([live, failed]) == wanted
     await path.ledger.mark_purged([live, failed, replaced, orphan])
     assert await path.ledger.unpurged(10) == []
     assert not path.row(live).purged

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from cluster.database import Database
+from cluster.ids import DEFAULT_PROJECT
 from cluster.records import VectorStore
 from ingestion.errors import DocumentError
 from ingestion.ledger import Change, Outcome, Progress
 from ingestion.parsing import ParserDiedError
-from ingestion.stored_text import parse_document
+from ingestion.stored_text import parse_document, text_key
 from tests.fakes.document_path import DocumentPath
 from tests.fixtures.databases import database
 
@@ -46,7 +47,7 @@ async def test_a_document_becomes_passages_that_are_found(path: DocumentPath) ->
 async def test_the_stored_text_bears_out_every_offset(path: DocumentPath) -> None:
     number = path.attach(path.store(), long_text(40))
     await path.ingestor.drain()
-    document = parse_document(path.storage.read(f"text/{number}.json"))
+    document = parse_document(path.storage.read(text_key(DEFAULT_PROJECT, number)))
     chunks = [passage.chunk for passage in path.index.passages.values()]
     assert len(chunks) > 3
     assert all(document.text[chunk.start : chunk.end] == chunk.text for chunk in chunks)

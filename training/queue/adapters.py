@@ -14,7 +14,6 @@ from cluster.ids import new_id
 from cluster.manifest import sha256_of
 from cluster.records import Adapter, FineTuningCheckpoint, now
 from cluster.storage import ByteStore
-from cluster.tenancy import acting_project
 from training.checkpoint import export_checkpoint, is_whole
 from training.in_process import kept_checkpoints
 from training.recording import read_metrics
@@ -31,6 +30,7 @@ class AdapterSource:
     """What every adapter of a run has in common."""
 
     job_id: str
+    project_id: str
     base: str
     """Id of the served model."""
     source: str
@@ -86,7 +86,7 @@ class CheckpointShelf:
                 work,
                 base=self._source.base,
                 suffix=self._source.suffix,
-                project=acting_project(),
+                project=self._source.project_id,
             )
         finally:
             shutil.rmtree(work, ignore_errors=True)
@@ -100,7 +100,6 @@ class CheckpointShelf:
             FineTuningCheckpoint(
                 id=f"ftckpt_{step:010d}{digest}",  # lists are ordered by it
                 job_id=self._source.job_id,
-                project_id=acting_project(),
                 adapter_id=files.id,
                 step=step,
                 metrics=told,
@@ -127,7 +126,6 @@ class CheckpointShelf:
     def _adapter(self, files: AdapterFiles, metrics: dict[str, Any]) -> Adapter:
         return Adapter(
             id=files.id,
-            project_id=acting_project(),
             number=new_id("adapter"),
             base=self._source.base,
             base_revision=self._source.base_revision,

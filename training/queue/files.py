@@ -64,7 +64,6 @@ class JobFiles:
         stored = self._store.put(key, chunks)
         return StoredFile(
             id=file_id,
-            project_id=acting_project(),
             filename=name,
             purpose=_RESULTS,
             bytes=stored.size,

@@ -14,7 +14,7 @@ from cluster.ids import new_id
 from cluster.records import FineTuningJob, GateRun, now
 from cluster.settings import Settings
 from cluster.storage import ByteStore
-from cluster.tenancy import acting_project
+from cluster.tenancy import acting_in
 from training.data.columns import Columns
 from training.errors import SupersededError
 from training.preflight import PreparedRun, prepare_run
@@ -48,7 +48,8 @@ def run_queued_job(
         store = ByteStore(settings.storage_url, settings.storage.options)
         job = _Job(settings, attempt, row, JobFiles(database, store), store, connect)
         try:
-            return job.run()
+            with acting_in(row.project_id):
+                return job.run()
         except (SupersededError, DatabaseError, StorageError):
             raise  # not of the job's making
         except EverloopError as error:
@@ -179,6 +180,7 @@ class _Job:
         receipt = None if run.receipt is None else run.receipt.document
         return AdapterSource(
             job_id=row.id,
+            project_id=row.project_id,
             base=row.model,
             source=run.settings.model,
             base_folder=run.model_folder,
@@ -246,7 +248,6 @@ class _Job:
         return [
             GateRun(
                 id=new_id("gate"),
-                project_id=acting_project(),
                 status="queued",
                 alias=wanted["alias"],
                 adapter_id=adapter_id,

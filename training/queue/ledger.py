@@ -8,7 +8,8 @@ A running row has a lease that its process renews. One whose lease has lapsed be
 whoever wrote under an older attempt may not write any more.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Literal, cast
 
@@ -19,6 +20,7 @@ from sqlalchemy.orm import Session
 from cluster.database import Database
 from cluster.ids import new_id
 from cluster.records import Adapter, FineTuningEvent, FineTuningJob, GateRun, now
+from cluster.tenancy import acting_in
 from training.errors import SupersededError
 
 __all__ = ["LEASE_S", "START_LEASE_S", "Attempt", "Queue", "Wish", "Work", "job_event"]
@@ -47,6 +49,7 @@ class Work:
     """A row that is not at its end."""
 
     id: str
+    project_id: str
     kind: Literal["job", "gate"]
     status: str
     attempts: int
@@ -58,7 +61,7 @@ class Work:
 
 
 class Queue:
-    """What whoever starts the work does with the rows. Blocking."""
+    """What whoever starts the work does with the rows, of all projects. Blocking."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -104,7 +107,7 @@ class Queue:
 
         A wish that it did not live to hear is granted.
         """
-        with self._database.session() as session:
+        with acting_in(work.project_id), self._database.session() as session:
             row = cast("Row | None", session.get(_KINDS[work.kind], work.id, with_for_update=True))
             if row is None or row.status != "running" or row.attempts != work.attempts:
                 return
@@ -131,7 +134,7 @@ class Queue:
 
     def ask_to_yield(self, work: Work) -> None:
         """Have a running job stop at a checkpoint and wait in the queue again."""
-        with self._database.session() as session:
+        with acting_in(work.project_id), self._database.session() as session:
             found = session.execute(
                 update(FineTuningJob)
                 .where(
@@ -148,7 +151,7 @@ class Queue:
 
     def _end(self, work: Work, changes: dict[str, Any], message: str, level: str = "info") -> None:
         kind = _KINDS[work.kind]
-        with self._database.session() as session:
+        with acting_in(work.project_id), self._database.session() as session:
             found = session.execute(
                 update(kind)
                 .where(kind.id == work.id, kind.status == "running", kind.attempts == work.attempts)
@@ -159,7 +162,10 @@ class Queue:
 
 
 class Attempt:
-    """One attempt at one row, seen from the process that makes it. Blocking; safe in threads."""
+    """One attempt at one row, seen from the process that makes it. Blocking; safe in threads.
+
+    From `begin` on, what it writes belongs to the row's project, in whatever thread.
+    """
 
     def __init__(
         self, database: Database, kind: Literal["job", "gate"], work_id: str, number: int
@@ -169,22 +175,24 @@ class Attempt:
         self.is_job = kind == "job"
         self.id = work_id
         self.number = number
+        self._project_id: str | None = None
 
     def begin(self) -> Row:
         """The row. Raises SupersededError unless this attempt is the one that counts."""
-        with self._database.session() as session:
+        with self._session() as session:
             row = self._row(session)
             row.lease_until = now() + LEASE_S
+            self._project_id = row.project_id
             return row
 
     def renew(self) -> None:
         """Keep the row for LEASE_S seconds more. Raises SupersededError."""
-        with self._database.session() as session:
+        with self._session() as session:
             self._row(session).lease_until = now() + LEASE_S
 
     def wish(self) -> Wish | None:
         """What somebody wants of the row now. Raises SupersededError."""
-        with self._database.session(read_only=True) as session:
+        with self._session(read_only=True) as session:
             row = cast("Row | None", session.get(self._kind, self.id))
             self._check(row)
             return getattr(row, "wish", None)
@@ -219,7 +227,7 @@ class Attempt:
     ) -> str:
         for last in (False, True):
             try:
-                with self._database.session() as session:
+                with self._session() as session:
                     row = self._row(session)
                     for name, value in changes.items():
                         setattr(row, name, value)
@@ -231,6 +239,11 @@ class Attempt:
                 if last:
                     raise
         raise AssertionError("unreachable")
+
+    @contextmanager
+    def _session(self, *, read_only: bool = False) -> Iterator[Session]:
+        with acting_in(self._project_id), self._database.session(read_only=read_only) as session:
+            yield session
 
     def _row(self, session: Session) -> Row:
         row = cast("Row | None", session.get(self._kind, self.id, with_for_update=True))
@@ -288,6 +301,7 @@ def _grant(session: Session, row: FineTuningJob, note: str) -> str:
 def _work(row: Row, kind: Literal["job", "gate"]) -> Work:
     return Work(
         id=row.id,
+        project_id=row.project_id,
         kind=kind,
         status=row.status,
         attempts=row.attempts,

@@ -118,6 +118,11 @@ def upgrade() -> None:
         sa.Column("updated_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("project_id", "key_id", "month"),
     )
+    with op.batch_alter_table("vector_store_files", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("forget_at", sa.BigInteger(), nullable=True))
+        batch_op.create_index(
+            batch_op.f("ix_vector_store_files_forget_at"), ["forget_at"], unique=False
+        )
     with op.batch_alter_table("traces", schema=None) as batch_op:
         batch_op.add_column(sa.Column("key_id", sa.String(length=64), nullable=True))
         batch_op.create_index(batch_op.f("ix_traces_key_id"), ["key_id"], unique=False)
@@ -182,6 +187,9 @@ def _keep_audit_events() -> None:
 
 def downgrade() -> None:
     """Undo it."""
+    with op.batch_alter_table("vector_store_files", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_vector_store_files_forget_at"))
+        batch_op.drop_column("forget_at")
     with op.batch_alter_table("traces", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_traces_key_id"))
         batch_op.drop_column("key_id")

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, tuple_
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -57,10 +57,9 @@ class StoredVerdicts:
             count = session.scalar(select(func.count()).select_from(JudgeVerdict)) or 0
             if count <= self._most:
                 return gone
-            oldest = (
-                select(JudgeVerdict.key).order_by(JudgeVerdict.created_at).limit(count - self._most)
-            )
-            rest = session.execute(delete(JudgeVerdict).where(JudgeVerdict.key.in_(oldest)))
+            place = (JudgeVerdict.project_id, JudgeVerdict.key)
+            oldest = select(*place).order_by(JudgeVerdict.created_at).limit(count - self._most)
+            rest = session.execute(delete(JudgeVerdict).where(tuple_(*place).in_(oldest)))
             return gone + int(getattr(rest, "rowcount", 0))
 
         return await self._database.run(sweep)

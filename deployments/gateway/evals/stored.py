@@ -7,7 +7,6 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cluster.records import Trace
-from cluster.tenancy import acting_project
 from deployments.evaluation.runs.samples import sample_json, sample_of_trace
 from deployments.gateway.evals.bodies import StoredCompletions, StoredResponses
 from deployments.gateway.evals.rows import Row
@@ -44,7 +43,6 @@ def stored_rows(
     wanted = {**metadata, **(source.metadata or {})}
     most = min(source.limit or max_items, max_items)
     query = select(Trace).where(
-        Trace.project_id == acting_project(),
         Trace.route == _ROUTES[source.type],
         Trace.status == 200,
         Trace.question.is_not(None),

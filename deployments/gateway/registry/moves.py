@@ -52,7 +52,6 @@ def current_alias(session: Session, name: str, default_alias: str, default: str)
     row = session.get(Alias, (acting_project(), name))
     if row is None and name == default_alias:
         return Alias(
-            project_id=acting_project(),
             name=name,
             target=default,
             version=0,
@@ -85,7 +84,6 @@ def apply_move(session: Session, move: Move, current: Alias | None) -> Alias:
     at, version = now(), before + 1
     if current is None or current.version == 0:
         row = Alias(
-            project_id=acting_project(),
             name=move.alias,
             target=move.target,
             serving=serving,
@@ -102,7 +100,6 @@ def apply_move(session: Session, move: Move, current: Alias | None) -> Alias:
         found = session.execute(
             update(Alias)
             .where(
-                Alias.project_id == acting_project(),
                 Alias.name == move.alias,
                 Alias.version == current.version,
             )
@@ -116,7 +113,6 @@ def apply_move(session: Session, move: Move, current: Alias | None) -> Alias:
         if not getattr(found, "rowcount", 0):
             raise _moved(move.alias)
         row = Alias(
-            project_id=acting_project(),
             name=move.alias,
             target=move.target,
             serving=serving,
@@ -126,7 +122,6 @@ def apply_move(session: Session, move: Move, current: Alias | None) -> Alias:
         )
     session.add(
         AliasMove(
-            project_id=acting_project(),
             alias=move.alias,
             version=version,
             source=source,
@@ -164,7 +159,7 @@ def check_gate(session: Session, gate_id: str, alias: str, candidate: str) -> st
     alias and candidate, and says to promote.
     """
     run = session.get(GateRun, gate_id)
-    if run is None or run.project_id != acting_project():
+    if run is None:
         raise NotFound(f"There is no gate run {gate_id[:64]!r}.", param="gate")
     for field, wanted, found in (
         ("alias", alias, run.alias),
@@ -187,9 +182,7 @@ def rollback_target(session: Session, name: str, steps: int) -> tuple[str, Servi
     Raises InvalidRequest where it has not moved so often.
     """
     moves = session.scalars(
-        select(AliasMove)
-        .where(AliasMove.project_id == acting_project(), AliasMove.alias == name)
-        .order_by(AliasMove.number)
+        select(AliasMove).where(AliasMove.alias == name).order_by(AliasMove.number)
     )
     before: list[tuple[str, Serving]] = []
     for move in moves:
@@ -208,19 +201,13 @@ def rollback_target(session: Session, name: str, steps: int) -> tuple[str, Servi
 
 def aliases_of(session: Session, target: str) -> list[str]:
     """Aliases that point at `target`."""
-    return list(
-        session.scalars(
-            select(Alias.name).where(Alias.project_id == acting_project(), Alias.target == target)
-        )
-    )
+    return list(session.scalars(select(Alias.name).where(Alias.target == target)))
 
 
 def delete_alias(session: Session, name: str) -> bool:
     """Forget an alias; its history stays. False where there was none."""
     end_for_alias(session, name, "The alias was deleted.")
-    found: Any = session.execute(
-        delete(Alias).where(Alias.project_id == acting_project(), Alias.name == name)
-    )
+    found: Any = session.execute(delete(Alias).where(Alias.name == name))
     if found.rowcount:
         record(session, "alias.deleted", name)
     return bool(found.rowcount)
@@ -229,8 +216,7 @@ def delete_alias(session: Session, name: str) -> bool:
 def live_adapter(session: Session, adapter_id: str) -> Adapter | None:
     """The adapter, unless it is deleted or another project's."""
     row = session.get(Adapter, adapter_id)
-    ours = row is not None and row.project_id == acting_project() and row.deleted_at is None
-    return row if ours else None
+    return row if row is not None and row.deleted_at is None else None
 
 
 def _moved(alias: str) -> Conflict:

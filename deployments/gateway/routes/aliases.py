@@ -17,7 +17,6 @@ from sqlalchemy.orm import Session
 from cluster.adapters import ADAPTER_PREFIX
 from cluster.arms import ARM_PREFIX, read_arm_reference
 from cluster.records import Alias, AliasMove
-from cluster.tenancy import acting_project
 from deployments.errors import InvalidRequest, NotFound
 from deployments.experiments.changes import version_compared
 from deployments.gateway.bodies import Body, Text
@@ -91,11 +90,7 @@ async def list_aliases(parts: Parts) -> Page[AliasObject]:
     """List all aliases; the default one exists before it was ever moved."""
 
     def read(session: Session) -> list[Alias]:
-        rows = list(
-            session.scalars(
-                select(Alias).where(Alias.project_id == acting_project()).order_by(Alias.name)
-            )
-        )
+        rows = list(session.scalars(select(Alias).order_by(Alias.name)))
         if all(row.name != parts.settings.default_alias for row in rows):
             default = _current(session, parts, parts.settings.default_alias)
             rows = [default, *rows] if default is not None else rows
@@ -151,9 +146,9 @@ async def list_moves(
     """List what moved the alias, newest first. Nothing is ever taken out of it."""
 
     def read(session: Session) -> Page[AliasMoveObject]:
-        query = select(AliasMove).where(
-            AliasMove.project_id == acting_project(), AliasMove.alias == name
-        )
+        query = select(AliasMove).where(AliasMove.alias == name)
+        if _current(session, parts, name) is None and session.scalar(query.limit(1)) is None:
+            raise _missing(name)
         place = {
             side: _version(found)
             for side, found in (("after", page.after), ("before", page.before))

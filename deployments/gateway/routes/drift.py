@@ -55,7 +55,6 @@ async def create_monitor(body: MonitorCreate, parts: Parts) -> MonitorObject:
     def make(session: Session) -> MonitorObject:
         row = DriftMonitor(
             id=new_id("monitor"),
-            project_id=acting_project(),
             name=body.name,
             settings=body.settings.model_dump(mode="json"),
         )
@@ -71,7 +70,7 @@ async def list_monitors(parts: Parts, page: PageOf) -> Page[MonitorObject]:
     """List monitors, newest first."""
 
     def read(session: Session) -> Page[MonitorObject]:
-        query = select(DriftMonitor).where(DriftMonitor.project_id == acting_project())
+        query = select(DriftMonitor)
         rows, has_more = take_page(session, query, DriftMonitor.id, page)
         return Page[MonitorObject].of([MonitorObject.of(row) for row in rows], has_more=has_more)
 
@@ -262,7 +261,6 @@ async def _stored(
     def write(session: Session) -> FileObject:
         row = StoredFile(
             id=file_id,
-            project_id=acting_project(),
             filename=filename,
             purpose=_PURPOSES[body.kind],
             bytes=stored.size,
@@ -295,7 +293,7 @@ async def _check_names(parts: Services, plan: MonitorPlan) -> None:
 
 def _monitor(session: Session, monitor_id: str, *, lock: bool = False) -> DriftMonitor:
     row = session.get(DriftMonitor, monitor_id, with_for_update=lock)
-    if row is None or row.project_id != acting_project():
+    if row is None:
         raise NotFound(
             f"No such drift monitor: {monitor_id[:128]}.", param="monitor_id", code="not_found"
         )
@@ -304,7 +302,7 @@ def _monitor(session: Session, monitor_id: str, *, lock: bool = False) -> DriftM
 
 def _report(session: Session, report_id: str) -> DriftReport:
     row = session.get(DriftReport, report_id)
-    if row is None or row.project_id != acting_project():
+    if row is None:
         raise NotFound(
             f"No such drift report: {report_id[:128]}.", param="report_id", code="not_found"
         )

@@ -10,7 +10,6 @@ from sqlalchemy.orm import Session
 
 from cluster.ids import new_id
 from cluster.records import EvalComparison, now
-from cluster.tenancy import acting_project
 from deployments.errors import NotFound
 from deployments.gateway.evals.bodies import ComparisonCreate
 from deployments.gateway.evals.objects import ComparisonObject
@@ -36,7 +35,6 @@ async def create_comparison(body: ComparisonCreate, parts: Parts) -> ComparisonO
     def keep(session: Session) -> ComparisonObject:
         row = EvalComparison(
             id=comparison_id,
-            project_id=acting_project(),
             baseline_run=body.baseline,
             candidate_run=body.candidate,
             settings=body.settings,
@@ -58,7 +56,7 @@ async def list_comparisons(
     """List comparisons, newest first, without their reports."""
 
     def read(session: Session) -> Page[ComparisonObject]:
-        query = select(EvalComparison).where(EvalComparison.project_id == acting_project())
+        query = select(EvalComparison)
         rows, has_more = take_page(session, query, EvalComparison.id, page)
         found = [ComparisonObject.of(row, whole=False) for row in rows]
         return Page[ComparisonObject].of(found, has_more=has_more)
@@ -86,7 +84,7 @@ async def _find(parts: Services, comparison_id: str) -> EvalComparison:
     row = await parts.database.run(
         lambda session: session.get(EvalComparison, comparison_id), read_only=True
     )
-    if row is None or row.project_id != acting_project():
+    if row is None:
         raise NotFound(
             f"No such comparison: {comparison_id[:128]}.",
             param="comparison_id",

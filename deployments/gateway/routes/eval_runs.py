@@ -11,7 +11,6 @@ from sqlalchemy.orm import Session
 from cluster.audit import record
 from cluster.ids import new_id
 from cluster.records import EvalItem, EvalRun, now
-from cluster.tenancy import acting_project
 from deployments.errors import InvalidRequest
 from deployments.gateway.evals.bodies import RunCreate
 from deployments.gateway.evals.finding import find_eval, find_item, find_run, outcomes_of
@@ -59,7 +58,6 @@ async def create_run(eval_id: str, body: RunCreate, parts: Parts) -> RunObject:
         find_eval(session, eval_id, lock=True)  # not deleted meanwhile
         row = EvalRun(
             id=new_id("evalrun"),
-            project_id=acting_project(),
             eval_id=eval_id,
             name=body.name or "",
             status="queued",

@@ -10,7 +10,6 @@ from sqlalchemy.orm import Session
 from cluster.audit import record
 from cluster.ids import new_id
 from cluster.records import Eval, EvalItem, EvalRun, now
-from cluster.tenancy import acting_project
 from deployments.gateway.evals.bodies import EvalCreate, EvalUpdate
 from deployments.gateway.evals.finding import find_eval
 from deployments.gateway.evals.objects import EvalObject
@@ -42,7 +41,6 @@ async def create_eval(body: EvalCreate, parts: Parts) -> EvalObject:
         at = now()
         row = Eval(
             id=new_id("eval"),
-            project_id=acting_project(),
             name=body.name or "",
             data_source_config=body.data_source_config.model_dump(mode="json", exclude_none=True),
             testing_criteria=body.testing_criteria,
@@ -68,7 +66,7 @@ async def list_evals(
     wanted = page.model_copy(update={"order": order})
 
     def read(session: Session) -> Page[EvalObject]:
-        query = select(Eval).where(Eval.project_id == acting_project())
+        query = select(Eval)
         if order_by == "created_at":
             rows, has_more = take_page(session, query, Eval.id, wanted)
         else:
@@ -120,7 +118,7 @@ async def delete_eval(eval_id: str, parts: Parts) -> EvalDeleted:
 
 def _by_update(session: Session, page: PageQuery) -> tuple[list[Eval], bool]:
     """The page in order of the last change, and of creation where that is the same."""
-    query = select(Eval).where(Eval.project_id == acting_project())
+    query = select(Eval)
     ascending = page.order == "asc"
     if page.after is not None and (last := session.get(Eval, page.after)) is not None:
         same = Eval.updated_at == last.updated_at

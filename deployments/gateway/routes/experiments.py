@@ -14,7 +14,6 @@ from sqlalchemy.orm import Session
 
 from cluster.arms import arm_reference
 from cluster.records import Experiment, ExperimentEvent
-from cluster.tenancy import acting_project
 from deployments.errors import Conflict, InvalidRequest
 from deployments.experiments import changes
 from deployments.experiments.arms import Arm
@@ -83,7 +82,7 @@ async def list_experiments(
     """List experiments, newest first, without their reports."""
 
     def read(session: Session) -> Page[ExperimentObject]:
-        query = select(Experiment).where(Experiment.project_id == acting_project())
+        query = select(Experiment)
         if alias is not None:
             query = query.where(Experiment.alias == alias)
         if status is not None:
@@ -246,7 +245,7 @@ async def _checked_plan(parts: Services, plan: Plan) -> Plan:
         return plan
     settings = gate_settings(promotion.gate, "settings.promotion.gate")
     await parts.database.run(
-        lambda session: find_file(session, acting_project(), str(promotion.evaluation_file)),
+        lambda session: find_file(session, str(promotion.evaluation_file)),
         read_only=True,
     )
     return plan.model_copy(update={"promotion": promotion.model_copy(update={"gate": settings})})

@@ -64,7 +64,7 @@ async def list_feedback(
     """List feedback, newest first."""
 
     def read(session: Session) -> Page[FeedbackObject]:
-        query = filters.narrow(select(Feedback).where(Feedback.project_id == acting_project()))
+        query = filters.narrow(select(Feedback))
         rows, has_more = take_page(session, query, Feedback.id, page)
         traces = _traces(session, rows) if include else {}
         found = [FeedbackObject.of(row, traces.get(row.trace_id)) for row in rows]
@@ -115,12 +115,7 @@ async def create_end_user_feedback(
     trace_id = grant.trace_of(body.trace_id)
     grant.check_parts(body.parts)
     opinion = Opinion(
-        trace_id,
-        body.parts,
-        name=grant.name,
-        source="end_user",
-        user_id=grant.user_id,
-        project_id=grant.project_id,
+        trace_id, body.parts, name=grant.name, source="end_user", user_id=grant.user_id
     )
     return await parts.database.run(
         lambda session: FeedbackObject.of(save_opinion(session, opinion))

@@ -8,7 +8,6 @@ from sqlalchemy.orm import Session
 
 from cluster.ids import new_id
 from cluster.records import FileBatch, VectorStore, VectorStoreFile, now
-from cluster.tenancy import acting_project
 from deployments.errors import NotFound
 from deployments.gateway.attachments import active_store, attach, batch_counts, find_store
 from deployments.gateway.bodies import BatchCreate
@@ -34,8 +33,8 @@ async def create_batch(
     batch_id = new_id("vsfb")
 
     def add(session: Session) -> FileBatchObject:
-        store = active_store(session, acting_project(), vector_store_id, lock=True)
-        batch = FileBatch(id=batch_id, project_id=acting_project(), store_id=store.id)
+        store = active_store(session, vector_store_id, lock=True)
+        batch = FileBatch(id=batch_id, store_id=store.id)
         session.add(batch)
         session.flush()
         wishes = body.attachments()
@@ -104,7 +103,7 @@ async def list_batch_files(
 
 
 def _find(session: Session, store_id: str, batch_id: str) -> tuple[VectorStore, FileBatch]:
-    store = find_store(session, acting_project(), store_id)
+    store = find_store(session, store_id)
     batch = session.scalar(
         select(FileBatch).where(FileBatch.id == batch_id, FileBatch.store_id == store.id)
     )

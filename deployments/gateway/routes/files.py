@@ -18,10 +18,10 @@ from cluster.records import StoredFile, VectorStoreFile, now
 from cluster.storage import CHUNK_BYTES
 from cluster.tenancy import acting_project
 from deployments.errors import InvalidRequest, PayloadTooLarge
-from deployments.gateway.attachments import detach, find_file, unexpired
+from deployments.gateway.attachments import Detached, detach, find_file, unexpired
 from deployments.gateway.bodies import storable
 from deployments.gateway.downloads import send_stored
-from deployments.gateway.objects import Deleted, FileObject
+from deployments.gateway.objects import DocumentDeleted, FileObject
 from deployments.gateway.pages import Page, PageQuery, PageQueryDependency, take_page
 from deployments.gateway.purging import purge_soon
 from deployments.gateway.services import Services, services
@@ -76,7 +76,6 @@ async def create_file(
     created_at = now()
     row = StoredFile(
         id=file_id,
-        project_id=acting_project(),
         filename=filename,
         purpose=purpose,
         bytes=stored.size,
@@ -116,7 +115,7 @@ async def list_files(
     wanted = page.model_copy(update={"limit": limit})
 
     def read(session: Session) -> Page[FileObject]:
-        query = select(StoredFile).where(StoredFile.project_id == acting_project(), unexpired())
+        query = select(StoredFile).where(unexpired())
         if purpose is not None:
             query = query.where(StoredFile.purpose == purpose)
         rows, has_more = take_page(session, query, StoredFile.id, wanted)
@@ -129,7 +128,7 @@ async def list_files(
 async def retrieve_file(file_id: str, parts: Annotated[Services, Depends(services)]) -> FileObject:
     """Describe one file."""
     return await parts.database.run(
-        lambda session: FileObject.of(find_file(session, acting_project(), file_id)),
+        lambda session: FileObject.of(find_file(session, file_id)),
         read_only=True,
     )
 
@@ -144,31 +143,33 @@ async def retrieve_content(
     file_id: str, parts: Annotated[Services, Depends(services)]
 ) -> StreamingResponse:
     """Send the bytes as they were uploaded."""
-    row = await parts.database.run(
-        lambda session: find_file(session, acting_project(), file_id), read_only=True
-    )
+    row = await parts.database.run(lambda session: find_file(session, file_id), read_only=True)
     return await send_stored(parts.storage, row.storage_key, row.bytes, row.filename)
 
 
 @router.delete("/{file_id}", summary="Delete a file")
-async def delete_file(file_id: str, parts: Annotated[Services, Depends(services)]) -> Deleted:
-    """Delete a file and its passages in every vector store: they are found no more from now on."""
+async def delete_file(
+    file_id: str, parts: Annotated[Services, Depends(services)]
+) -> DocumentDeleted:
+    """Delete a file and its passages in every vector store: they are found no more from now on.
 
-    def remove(session: Session) -> tuple[str, list[int]]:
-        row = find_file(session, acting_project(), file_id)
-        numbers = detach(
-            session,
-            VectorStoreFile.file_id == file_id,
-            VectorStoreFile.project_id == acting_project(),
-        )
+    What quotes it in traces, stored responses and evaluated answers is blotted out within moments.
+    """
+
+    def remove(session: Session) -> tuple[str, int, Detached]:
+        row = find_file(session, file_id)
+        detached = detach(session, VectorStoreFile.file_id == file_id)
         session.delete(row)
         record(session, "file.deleted", file_id, filename=row.filename, purpose=row.purpose)
-        return row.storage_key, numbers
+        return row.storage_key, row.bytes, detached
 
-    key, numbers = await parts.database.run(remove)
-    await purge_soon(parts.ingestor, numbers)
+    key, size, detached = await parts.database.run(remove)
+    purged = await purge_soon(parts.ingestor, detached.numbers)
     await asyncio.to_thread(_delete_bytes, parts, key)
-    return Deleted(id=file_id, object="file")
+    if parts.note_deletion is not None:
+        await asyncio.to_thread(parts.note_deletion, "file", [file_id])
+    report = detached.report(purged=purged, size=size)
+    return DocumentDeleted(id=file_id, object="file", report=report)
 
 
 def _pieces(file: BinaryIO) -> Iterator[bytes]:

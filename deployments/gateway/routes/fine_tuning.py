@@ -18,7 +18,6 @@ from cluster.records import (
     StoredFile,
     now,
 )
-from cluster.tenancy import acting_project
 from deployments.errors import InvalidRequest, NotFound
 from deployments.gateway.attachments import find_file
 from deployments.gateway.fine_tuning.bodies import JobCreate
@@ -58,7 +57,6 @@ async def create_job(body: JobCreate, parts: Parts) -> JobObject:
                 _check_file(session, field, file_id)
         row = FineTuningJob(
             id=job_id,
-            project_id=acting_project(),
             status="queued",
             model=target.base,
             training_file=body.training_file,
@@ -90,7 +88,7 @@ async def list_jobs(
     """List jobs, newest first; settings and reports are with each one alone."""
 
     def read(session: Session) -> Page[JobObject]:
-        query = select(FineTuningJob).where(FineTuningJob.project_id == acting_project())
+        query = select(FineTuningJob)
         if status is not None:
             query = query.where(FineTuningJob.status == status)
         rows, has_more = take_page(session, query, FineTuningJob.id, page)
@@ -210,9 +208,7 @@ async def list_checkpoints(job_id: str, parts: Parts, page: PageOf) -> Page[Chec
 
 
 def _find(session: Session, job_id: str, *, lock: bool = False) -> FineTuningJob:
-    query = select(FineTuningJob).where(
-        FineTuningJob.id == job_id, FineTuningJob.project_id == acting_project()
-    )
+    query = select(FineTuningJob).where(FineTuningJob.id == job_id)
     row = session.scalar(query.with_for_update() if lock else query)
     if row is None:
         raise NotFound(
@@ -223,7 +219,7 @@ def _find(session: Session, job_id: str, *, lock: bool = False) -> FineTuningJob
 
 def _check_file(session: Session, field: str, file_id: str) -> StoredFile:
     try:
-        row = find_file(session, acting_project(), file_id)
+        row = find_file(session, file_id)
     except NotFound as error:
         raise NotFound(error.message, param=field, code="not_found") from None
     if row.purpose != _PURPOSE:

@@ -9,7 +9,6 @@ from sqlalchemy.orm import Session
 
 from cluster.adapters import ADAPTER_PREFIX
 from cluster.records import Adapter, Alias
-from cluster.tenancy import acting_project
 from deployments.errors import InvalidRequest
 from deployments.gateway.objects import Deleted
 from deployments.gateway.routes.adapters import delete_adapter
@@ -103,15 +102,11 @@ def _served(parts: Services) -> list[ModelObject]:
 
 def _stored(session: Session, parts: Services) -> list[ModelObject]:
     contexts = _contexts(parts)
-    aliases = list(
-        session.scalars(
-            select(Alias).where(Alias.project_id == acting_project()).order_by(Alias.name)
-        )
-    )
+    aliases = list(session.scalars(select(Alias).order_by(Alias.name)))
     adapters = list(
         session.scalars(
             select(Adapter)
-            .where(Adapter.project_id == acting_project(), Adapter.deleted_at.is_(None))
+            .where(Adapter.deleted_at.is_(None))
             .order_by(Adapter.number.desc())
             .limit(_MOST_ADAPTERS)
         )

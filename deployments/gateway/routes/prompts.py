@@ -11,7 +11,6 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cluster.records import PromptRecord, PromptVersion, now
-from cluster.tenancy import acting_project
 from deployments.errors import InvalidRequest
 from deployments.gateway.objects import Deleted
 from deployments.gateway.pages import Page, PageQuery, PageQueryDependency, take_page
@@ -79,9 +78,7 @@ async def list_prompts(parts: Parts, page: Pages) -> Page[PromptObject]:
     """List the prompts, without what they say."""
 
     def read(session: Session) -> Page[PromptObject]:
-        query = select(PromptRecord).where(
-            PromptRecord.project_id == acting_project(), PromptRecord.deleted_at.is_(None)
-        )
+        query = select(PromptRecord).where(PromptRecord.deleted_at.is_(None))
         rows, has_more = take_page(session, query, PromptRecord.id, page)
         return Page[PromptObject].of(prompt_objects(session, rows), has_more=has_more)
 

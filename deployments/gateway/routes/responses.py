@@ -10,7 +10,6 @@ from starlette.responses import JSONResponse, Response
 
 from cluster.audit import record
 from cluster.records import ResponseRecord
-from cluster.tenancy import acting_project
 from deployments.errors import InvalidRequest, NotFound
 from deployments.gateway.chains import Chain
 from deployments.gateway.choosing import Choice, choose
@@ -91,11 +90,7 @@ async def delete_response(response_id: str, parts: Parts) -> Deleted:
     """Forget a stored response; answers that went on from it keep their copy of what was said."""
 
     def forget(session: Session) -> int:
-        found = session.execute(
-            delete(ResponseRecord).where(
-                ResponseRecord.id == response_id, ResponseRecord.project_id == acting_project()
-            )
-        )
+        found = session.execute(delete(ResponseRecord).where(ResponseRecord.id == response_id))
         count = int(getattr(found, "rowcount", 0))
         if count:
             record(session, "response.deleted", response_id)
@@ -216,7 +211,6 @@ async def _save(
 ) -> None:
     record = ResponseRecord(
         id=response["id"],
-        project_id=acting_project(),
         body={"response": response, "input_items": input_items(body)},
         messages=[*messages, {"role": "assistant", "content": text}],
         trace_id=trace_id,
@@ -237,7 +231,7 @@ async def _record(parts: Services, response_id: str, param: str = "response_id")
     record = await parts.database.run(
         lambda session: session.get(ResponseRecord, response_id), read_only=True
     )
-    if record is None or record.project_id != acting_project():
+    if record is None:
         raise _missing(response_id, param)
     return record
 

@@ -48,11 +48,11 @@ async def touch_store(parts: Services, store_id: str) -> None:
     """Raise unless the store exists and has not expired; note that it is in use."""
 
     def is_stale(session: Session) -> bool:
-        store = active_store(session, acting_project(), store_id)
+        store = active_store(session, store_id)
         return now() - store.last_active_at > _ACTIVE_S
 
     def touch(session: Session) -> None:
-        active_store(session, acting_project(), store_id, lock=True).last_active_at = now()
+        active_store(session, store_id, lock=True).last_active_at = now()
 
     if await parts.database.run(is_stale, read_only=True):
         await parts.database.run(touch)

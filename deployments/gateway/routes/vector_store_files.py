@@ -11,6 +11,7 @@ from cluster.records import VectorStore, VectorStoreFile
 from cluster.tenancy import acting_project
 from deployments.errors import InvalidRequest
 from deployments.gateway.attachments import (
+    Detached,
     active_store,
     attach,
     detach,
@@ -20,7 +21,7 @@ from deployments.gateway.attachments import (
 from deployments.gateway.bodies import FileAttach, FileUpdate
 from deployments.gateway.objects import (
     UNFINISHED_STAGES,
-    Deleted,
+    DocumentDeleted,
     TextContent,
     VectorStoreFileObject,
 )
@@ -50,7 +51,7 @@ async def attach_file(
     limits = parts.settings.ingestion
 
     def add(session: Session) -> VectorStoreFileObject:
-        store = active_store(session, acting_project(), vector_store_id, lock=True)
+        store = active_store(session, vector_store_id, lock=True)
         rows = attach(session, store, [body], limits.chunking, limits.max_files_per_store)
         return VectorStoreFileObject.of(rows[0])
 
@@ -69,7 +70,7 @@ async def list_attachments(
     """List files, newest first."""
 
     def read(session: Session) -> Page[VectorStoreFileObject]:
-        store = find_store(session, acting_project(), vector_store_id)
+        store = find_store(session, vector_store_id)
         return attachment_page(session, store, page, status)
 
     return await parts.database.run(read, read_only=True)
@@ -82,7 +83,7 @@ async def retrieve_attachment(
     """Describe a file and how far its ingestion is."""
 
     def read(session: Session) -> VectorStoreFileObject:
-        store = find_store(session, acting_project(), vector_store_id)
+        store = find_store(session, vector_store_id)
         return VectorStoreFileObject.of(find_attachment(session, store, file_id))
 
     return await parts.database.run(read, read_only=True)
@@ -98,7 +99,7 @@ async def update_attachment(
     """Replace the attributes. Searches filter by the new ones at once."""
 
     def change(session: Session) -> VectorStoreFileObject:
-        store = find_store(session, acting_project(), vector_store_id, lock=True)
+        store = find_store(session, vector_store_id, lock=True)
         row = find_attachment(session, store, file_id)
         row.attributes = dict(body.attributes or {})
         if row.document_key != row.file_id:  # attached with `on_same_name: keep`
@@ -112,22 +113,25 @@ async def update_attachment(
 @router.delete("/{file_id}", summary="Detach a file")
 async def detach_file(
     vector_store_id: str, file_id: str, parts: Annotated[Services, Depends(services)]
-) -> Deleted:
-    """Take a file out of the store; it is found no more from now on. The file itself stays."""
+) -> DocumentDeleted:
+    """Take a file out of the store; it is found no more from now on. The file itself stays.
 
-    def remove(session: Session) -> list[int]:
-        store = find_store(session, acting_project(), vector_store_id, lock=True)
+    What quotes it from this store in traces, stored responses and evaluated answers is blotted out
+    within moments.
+    """
+
+    def remove(session: Session) -> Detached:
+        store = find_store(session, vector_store_id, lock=True)
         find_attachment(session, store, file_id)
-        numbers = detach(
-            session,
-            VectorStoreFile.store_id == store.id,
-            VectorStoreFile.file_id == file_id,
+        detached = detach(
+            session, VectorStoreFile.store_id == store.id, VectorStoreFile.file_id == file_id
         )
         record(session, "vector_store.file_deleted", store.id, file=file_id)
-        return numbers
+        return detached
 
-    await purge_soon(parts.ingestor, await parts.database.run(remove))
-    return Deleted(id=file_id, object="vector_store.file.deleted")
+    detached = await parts.database.run(remove)
+    report = detached.report(purged=await purge_soon(parts.ingestor, detached.numbers))
+    return DocumentDeleted(id=file_id, object="vector_store.file.deleted", report=report)
 
 
 @router.get("/{file_id}/content", summary="Retrieve a file's passages")
@@ -137,7 +141,7 @@ async def retrieve_text(
     """Return the text that was parsed from the file, passage by passage."""
 
     def read(session: Session) -> VectorStoreFileObject:
-        store = find_store(session, acting_project(), vector_store_id)
+        store = find_store(session, vector_store_id)
         row = find_attachment(session, store, file_id)
         numbers.append(row.number)
         return VectorStoreFileObject.of(row)
@@ -150,7 +154,7 @@ async def retrieve_text(
             param="file_id",
             code="file_not_completed",
         )
-    texts = await parts.retriever.contents(vector_store_id, numbers[-1])
+    texts = await parts.retriever.contents(acting_project(), vector_store_id, numbers[-1])
     return {
         "object": "vector_store.file_content.page",
         "file_id": file_id,

@@ -9,10 +9,15 @@ from sqlalchemy.orm import Session
 from cluster.audit import record
 from cluster.ids import new_id
 from cluster.records import VectorStore, VectorStoreFile, now
-from cluster.tenancy import acting_project
-from deployments.gateway.attachments import attach, detach, find_store, store_totals
+from deployments.gateway.attachments import (
+    Detached,
+    attach,
+    detach,
+    find_store,
+    store_totals,
+)
 from deployments.gateway.bodies import FileAttach, StoreCreate, StoreUpdate
-from deployments.gateway.objects import Deleted, VectorStoreObject
+from deployments.gateway.objects import DocumentDeleted, VectorStoreObject
 from deployments.gateway.pages import Page, PageQuery, PageQueryDependency, take_page
 from deployments.gateway.purging import purge_soon, wake
 from deployments.gateway.services import Services, services
@@ -33,7 +38,6 @@ async def create_store(
     def create(session: Session) -> VectorStoreObject:
         store = VectorStore(
             id=store_id,
-            project_id=acting_project(),
             name=body.name or "",
             description=body.description,
             meta=body.metadata or {},
@@ -65,9 +69,7 @@ async def list_stores(
     """List stores, newest first. `name` is our addition."""
 
     def read(session: Session) -> Page[VectorStoreObject]:
-        query = select(VectorStore).where(
-            VectorStore.project_id == acting_project(), VectorStore.deleted_at.is_(None)
-        )
+        query = select(VectorStore).where(VectorStore.deleted_at.is_(None))
         if name is not None:
             query = query.where(VectorStore.name == name)
         rows, has_more = take_page(session, query, VectorStore.id, page)
@@ -83,7 +85,7 @@ async def retrieve_store(
     """Describe one store."""
 
     def read(session: Session) -> VectorStoreObject:
-        return _described(session, [find_store(session, acting_project(), vector_store_id)])[0]
+        return _described(session, [find_store(session, vector_store_id)])[0]
 
     return await parts.database.run(read, read_only=True)
 
@@ -95,7 +97,7 @@ async def update_store(
     """Change the name, the metadata or the expiry; null clears them, what is absent stays."""
 
     def change(session: Session) -> VectorStoreObject:
-        store = find_store(session, acting_project(), vector_store_id, lock=True)
+        store = find_store(session, vector_store_id, lock=True)
         given = body.model_fields_set
         if "name" in given:
             store.name = body.name or ""
@@ -113,18 +115,19 @@ async def update_store(
 @router.delete("/{vector_store_id}", summary="Delete a vector store")
 async def delete_store(
     vector_store_id: str, parts: Annotated[Services, Depends(services)]
-) -> Deleted:
-    """Delete a store and its passages; the files stay."""
+) -> DocumentDeleted:
+    """Delete a store, its passages and what quotes them; the files stay."""
 
-    def remove(session: Session) -> list[int]:
-        store = find_store(session, acting_project(), vector_store_id, lock=True)
+    def remove(session: Session) -> Detached:
+        store = find_store(session, vector_store_id, lock=True)
         store.deleted_at = now()
         numbers = detach(session, VectorStoreFile.store_id == store.id)
         record(session, "vector_store.deleted", store.id, name=store.name)
         return numbers
 
-    await purge_soon(parts.ingestor, await parts.database.run(remove))
-    return Deleted(id=vector_store_id, object="vector_store.deleted")
+    detached = await parts.database.run(remove)
+    report = detached.report(purged=await purge_soon(parts.ingestor, detached.numbers))
+    return DocumentDeleted(id=vector_store_id, object="vector_store.deleted", report=report)
 
 
 def _described(session: Session, stores: list[VectorStore]) -> list[VectorStoreObject]:

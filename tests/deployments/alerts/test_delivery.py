@@ -65,7 +65,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def duty_of(database: Database, folder: Path, *hooks: WebhookSettings, **more: Any) -> AlertDuty:
     settings = Settings(data_dir=folder, alerts=AlertSettings(webhooks=hooks, **more))
     nothing = cast(Any, None)
-    return AlertDuty(MonitorParts(settings, database, nothing, nothing, nothing, nothing))
+    parts = MonitorParts(settings, database, nothing, nothing, nothing, nothing, nothing, {})
+    return AlertDuty(parts)
 
 
 def raised(database: Database, kind: str = "drift") -> str:

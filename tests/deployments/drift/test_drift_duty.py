@@ -11,6 +11,7 @@ from cluster.database import Database
 from cluster.records import Alert, DriftMonitor, DriftReport, QuestionVector, now
 from cluster.settings import Settings
 from cluster.storage import ByteStore
+from cluster.tenancy import acting_in
 from deployments.drift.duty import DriftDuty
 from deployments.drift.plan import MonitorPlan
 from deployments.errors import Unavailable
@@ -38,6 +39,8 @@ class Watched:
             embedder=self.embedder,
             evaluator=cast(Any, None),
             trainer=cast(Any, None),
+            ingestor=cast(Any, None),
+            models={},
         )
         self.duty = DriftDuty(self.parts)
         settings = MonitorPlan.model_validate(plan).model_dump(mode="json")
@@ -254,3 +257,22 @@ async def test_a_reference_that_is_gone_is_an_error_that_says_so(
     record = await watched.after(questions(CARDS, 50))
     assert record.error is not None
     assert "it needs 200" in record.error["message"]
+
+
+async def test_each_project_is_watched_by_itself(database: Database, tmp_path: Path) -> None:
+    with acting_in("proj_theirs"):
+        watched = Watched(database, tmp_path, PLAN)
+        add_traces(database, questions(CARDS, 200))
+    add_traces(database, questions(ROCKETS, 200))
+    await watched.turned()
+    assert watched.reports() == [], "requests of another project are none of its own"
+    for seed in (1, 2, 3):
+        with acting_in("proj_theirs"):
+            add_traces(database, questions(CARDS, 30, seed) + questions(ROCKETS, 20, seed))
+        await watched.turned()
+    (alert,) = watched.alerts()
+    assert len(watched.reports()) == 3
+    with database.session() as session:
+        vectors = set(session.scalars(select(QuestionVector.project_id)))
+    made = {alert.project_id, *vectors, *(report.project_id for report in watched.reports())}
+    assert made == {"proj_theirs"}

@@ -169,3 +169,13 @@ def test_every_score_is_an_evaluate_metric(
     name: str, rows: dict[str, list[Any]], mean: float, skipped: int
 ) -> None:
     assert as_metric(name).compute(**rows) == {name: mean, "skipped": skipped}
+
+
+async def test_scores_belong_to_the_project_of_their_trace(
+    records: Database, minilm: MiniLmEmbedder
+) -> None:
+    _write(records, _trace("theirs", "The warranty lasts 24 months.", project_id="proj_theirs"))
+    evaluator = Evaluator(records, minilm, max_queued=4)
+    evaluator.submit("theirs")
+    await evaluator.drain()
+    assert {score.project_id for score in _scores(records, "theirs").values()} == {"proj_theirs"}

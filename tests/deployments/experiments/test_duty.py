@@ -9,6 +9,7 @@ from sqlalchemy import select
 from cluster.database import Database
 from cluster.records import Alert, Experiment, ExperimentEvent, GateRun
 from cluster.settings import Settings
+from cluster.tenancy import acting_in
 from deployments.experiments.duty import ExperimentDuty
 from deployments.monitor.duty import MonitorParts
 from tests.deployments.experiments.traffic import Traffic, start_experiment
@@ -41,6 +42,8 @@ class Watched:
             embedder=cast(Any, None),
             evaluator=cast(Any, None),
             trainer=cast(Any, self.trainer),
+            ingestor=cast(Any, None),
+            models={},
         )
         self.duty = self.anew()
 
@@ -204,3 +207,19 @@ async def test_it_ends_without_a_winner_when_its_time_is_up(
     found = watched.experiment(row)
     assert found.decision is not None and found.decision["outcome"] == "undecided"
     assert (found.status, found.promotion) == ("decided", None)
+
+
+async def test_what_it_makes_belongs_to_the_experiments_project(
+    database: Database, tmp_path: Path
+) -> None:
+    with acting_in("proj_theirs"):
+        row = start_experiment(database, {**SCORED, "promotion": GATE})
+        traffic = Traffic(database, row)
+        traffic.ask(400, score=lambda arm: 0.9 if arm == "new" else 0.1)
+    watched = Watched(database, tmp_path)
+    await watched.look(traffic.at + 3)
+    assert "decided" in watched.events()
+    with database.session() as session:
+        made = {*session.scalars(select(ExperimentEvent.project_id))}
+        made |= {*session.scalars(select(GateRun.project_id))}
+    assert made == {"proj_theirs"}

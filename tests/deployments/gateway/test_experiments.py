@@ -13,6 +13,7 @@ from sqlalchemy import select
 
 from cluster.ids import DEFAULT_PROJECT, new_id
 from cluster.records import Adapter, Alert, AliasMove, Experiment, GateRun, Trace
+from cluster.tenancy import acting_in
 from deployments.errors import RequestError, Unavailable
 from deployments.experiments.duty import ExperimentDuty
 from deployments.gateway.app import create_app
@@ -53,6 +54,9 @@ class TwoModels:
                 raise self.failure
         text = self.good if call.adapter is None else self.other
         yield Part(told(text), usage=Usage(3, len(text.split())))
+
+    async def forget(self, _adapter_id: str) -> int:
+        return 1
 
     async def prepare(self, _adapter: object) -> int:
         return 1
@@ -95,6 +99,8 @@ def duty(parts: Services, trainer: Trainer | None = None) -> ExperimentDuty:
             embedder=parts.embedder,
             evaluator=parts.evaluator,
             trainer=cast(Any, trainer or Trainer()),
+            ingestor=cast(Any, None),
+            models={},
         )
     )
 
@@ -280,7 +286,8 @@ async def test_an_arm_whose_adapter_is_gone_is_its_own_fault(
     assert (await http.delete(f"/v1/adapters/{adapter}")).status_code == 409
     with parts.database.session() as session:  # as another release of Everloop might
         session.get_one(Adapter, adapter).deleted_at = 1
-    parts.directory.forget_adapter(adapter)
+    with acting_in(DEFAULT_PROJECT):
+        parts.directory.forget_adapter(adapter)
     codes = {
         (answer.status_code, answer.json().get("error", {}).get("code"))
         for answer in [await ask(http, f"user {number}") for number in range(20)]

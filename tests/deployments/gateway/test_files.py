@@ -5,7 +5,9 @@ from pathlib import Path
 import httpx2
 import openai
 import pytest
+from sqlalchemy import select
 
+from cluster.records import VectorStoreFile
 from deployments.errors import Unavailable
 from deployments.gateway.services import Services
 from tests.deployments.gateway.conftest import upload
@@ -151,3 +153,27 @@ async def test_an_expiry_out_of_range_is_named(client: openai.AsyncOpenAI) -> No
             expires_after={"anchor": "created_at", "seconds": 1},
         )
     assert caught.value.param == "expires_after.seconds"
+
+
+@pytest.mark.parametrize("ingestor_is_down", [False, True])
+async def test_a_deletion_says_what_went_and_what_follows(
+    client: openai.AsyncOpenAI, ingestor: FakeIngestor, parts: Services, *, ingestor_is_down: bool
+) -> None:
+    told: list[object] = []
+    object.__setattr__(parts, "note_deletion", lambda kind, ids: told.append((kind, ids)))
+    file_id = await upload(client, "The sky is blue.")
+    store = await client.vector_stores.create(file_ids=[file_id])
+    await ingestor.work()
+    if ingestor_is_down:
+        ingestor.failure = Unavailable("The Ingestor is restarting.")
+    detached = await client.vector_stores.files.delete(file_id, vector_store_id=store.id)
+    gone = "soon" if ingestor_is_down else "now"
+    report = (detached.model_extra or {})["report"]
+    assert (report["documents"], report["passages"], report["passages_gone"]) == (1, 1, gone)
+    assert (report["bytes"], told) == (0, []), "the file itself stays"
+    deleted = await client.files.delete(file_id)
+    report = (deleted.model_extra or {})["report"]
+    assert (report["documents"], report["bytes"]) == (0, len("The sky is blue."))
+    assert (report["quotes_gone"], told) == ("soon", [("file", [file_id])])
+    with parts.database.session() as session:
+        assert all(session.scalars(select(VectorStoreFile.forget_at)).all())

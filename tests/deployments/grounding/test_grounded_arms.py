@@ -160,6 +160,8 @@ async def test_an_arm_that_refuses_is_stopped_within_50_of_its_requests(
         embedder=parts.embedder,
         evaluator=parts.evaluator,
         trainer=cast(Any, None),
+        ingestor=cast(Any, None),
+        models={},
     )
     running = asyncio.ensure_future(Monitor([ExperimentDuty(monitored)]).run())
     count = 0

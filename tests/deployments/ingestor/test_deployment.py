@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from cluster.database import Database
+from cluster.ids import DEFAULT_PROJECT
 from cluster.milvus import MilvusLiteServer
 from cluster.models import ensure_model
 from cluster.settings import load_settings
@@ -90,7 +91,7 @@ async def test_a_kill_of_the_ingestor_loses_no_file(handle: Any, path: DocumentP
     index = PassageIndex(settings.milvus_uri, collection_name(settings.embedding.id, 384), 384)
     assert all(row.live for row in rows)
     assert all(path.row(number).attempts == 1 for number in before)
-    assert index.count(store) == sum(row.passages for row in rows)
+    assert index.count(DEFAULT_PROJECT, store) == sum(row.passages for row in rows)
 
     path.change(numbers[0], live=False, deleted_at=1)
     async with asyncio.timeout(60):
@@ -100,4 +101,4 @@ async def test_a_kill_of_the_ingestor_loses_no_file(handle: Any, path: DocumentP
                 break
             except RequestError:  # it is starting anew
                 await asyncio.sleep(0.2)
-    assert index.count(store, [numbers[0]]) == 0
+    assert index.count(DEFAULT_PROJECT, store, [numbers[0]]) == 0

@@ -62,6 +62,10 @@ class Bench:
 
         return asyncio.create_task(use())
 
+    async def left(self, name: str) -> None:
+        """Return once an adapter that was forgotten is out of the cache."""
+        await asyncio.gather(*(task for task in self.cache._tasks if task.get_name() == name))
+
     def folders(self) -> int:
         return len(list(self.own.path.iterdir()))
 
@@ -302,3 +306,19 @@ async def test_more_adapters_than_places_under_load_all_get_their_turn(bench: Be
     await asyncio.gather(*(user(number) for number in range(10)))
     assert len(bench.cache.loaded()) == 2
     assert bench.folders() == 2
+
+
+async def test_a_forgotten_adapter_leaves_once_no_call_uses_it(bench: Bench) -> None:
+    a, b = bench.adapter("a"), bench.adapter("b")
+    await bench.touch(b)
+    async with bench.held(a):
+        bench.cache.forget("a")
+        bench.cache.forget("b")
+        bench.cache.forget("unknown")
+        await bench.left("b")
+        assert "a" in bench.engine.loaded
+    await bench.left("a")
+    assert (bench.cache.loaded(), bench.folders()) == ((), 0)
+    assert bench.engine.did == ["+b", "+a", "-b", "-a"]
+    await bench.touch(a)
+    assert bench.cache.loaded() == ("a",)

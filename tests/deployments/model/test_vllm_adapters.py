@@ -276,3 +276,17 @@ async def test_one_that_failed_half_way_takes_no_place(
 async def test_a_prompt_that_is_too_long_is_counted_under_an_adapter_too(served: Served) -> None:
     with pytest.raises(InvalidRequest, match="context is 256 tokens"):
         await served.ask(served.named("a"), max_tokens=1000)
+
+
+@pytest.mark.parametrize("kind", ["chat", "completion"])
+def test_what_the_engine_is_asked_is_salted_by_its_project(kind: Any) -> None:
+    """vLLM's own request objects have the field; a client's salt is never passed on as it is."""
+    from deployments.model.vllm_engine import VllmChatEngine
+
+    engine = VllmChatEngine(None, max_tokens=64, max_answers=1)
+    asked = {"messages": [{"role": "user", "content": "x"}]} if kind == "chat" else {"prompt": "x"}
+    body = {"model": MODEL, "cache_salt": "a client's", **asked}
+    calls = [ModelCall(kind, body, "r", project_id=project) for project in ("a", "b")]
+    salts = [engine._request(call).cache_salt for call in calls]
+    assert salts == [call.salted()["cache_salt"] for call in calls]
+    assert len({*salts, "a client's"}) == 3

@@ -43,24 +43,32 @@ class MemoryIndex:
         self.passages += passages
 
     def search_dense(
-        self, vector: Sequence[float], store_ids: Sequence[str], limit: int, **narrow: Any
+        self,
+        vector: Sequence[float],
+        project_id: str,
+        store_ids: Sequence[str],
+        limit: int,
+        **narrow: Any,
     ) -> list[Hit]:
         def score(passage: EmbeddedPassage) -> float:
             return float(np.dot(vector, passage.vector))
 
-        return self._best(score, -2.0, store_ids, limit, **narrow)
+        return self._best(score, -2.0, project_id, store_ids, limit, **narrow)
 
     def search_bm25(
-        self, analysed: str, store_ids: Sequence[str], limit: int, **narrow: Any
+        self, analysed: str, project_id: str, store_ids: Sequence[str], limit: int, **narrow: Any
     ) -> list[Hit]:
         def score(passage: EmbeddedPassage) -> float:
             counts = Counter(terms(passage.chunk.text))
             return sum(math.log(1 + counts[term]) for term in analysed.split())
 
-        return self._best(score, 0.0, store_ids, limit, **narrow)
+        return self._best(score, 0.0, project_id, store_ids, limit, **narrow)
 
-    def texts(self, store_id: str, number: int) -> list[str]:
-        return [p.chunk.text for p in self.passages if (p.store_id, p.number) == (store_id, number)]
+    def texts(self, project_id: str, store_id: str, number: int) -> list[str]:
+        place = (project_id, store_id, number)
+        return [
+            p.chunk.text for p in self.passages if (p.project_id, p.store_id, p.number) == place
+        ]
 
     def check(self) -> None:
         self.before_search()
@@ -71,6 +79,7 @@ class MemoryIndex:
         self,
         score: Callable[[EmbeddedPassage], float],
         above: float,
+        project_id: str,
         store_ids: Sequence[str],
         limit: int,
         *,
@@ -97,7 +106,8 @@ class MemoryIndex:
                 vector=p.vector if with_vectors else None,
             )
             for p in self.passages
-            if p.store_id in store_ids
+            if p.project_id == project_id
+            and p.store_id in store_ids
             and (numbers is None or p.number in numbers)
             and p.number not in excluded
         ]
@@ -390,7 +400,7 @@ async def test_a_search_has_a_deadline(world: World) -> None:
 
 async def test_contents_are_the_documents_passages(world: World) -> None:
     number = world.document("one", "two")
-    assert await world.retriever.contents("vs_a", number) == ["one", "two"]
+    assert await world.retriever.contents(PROJECT, "vs_a", number) == ["one", "two"]
 
 
 @pytest.mark.integration
@@ -405,6 +415,6 @@ async def test_the_same_over_a_real_milvus(database: Database, milvus_uri: str) 
     assert await world.found() == ["the wing by name"]
     year = {"type": "eq", "key": "year", "value": 2024}
     assert await world.found(filters=year, mmr_lambda=0.5) == ["the wing by name"]
-    assert await world.retriever.contents("vs_a", kept) == ["the wing by name"]
+    assert await world.retriever.contents(PROJECT, "vs_a", kept) == ["the wing by name"]
     await world.retriever.check()
     index.drop()

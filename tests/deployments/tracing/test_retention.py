@@ -44,6 +44,8 @@ def _duty(database: Database, settings: TracingSettings) -> RetentionDuty:
         embedder=cast("object", None),  # type: ignore[arg-type]
         evaluator=cast("object", None),  # type: ignore[arg-type]
         trainer=cast("object", None),  # type: ignore[arg-type]
+        ingestor=cast("object", None),  # type: ignore[arg-type]
+        models={},
     )
     return RetentionDuty(parts)
 

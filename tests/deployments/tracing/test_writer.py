@@ -8,7 +8,8 @@ from sqlalchemy import select
 
 from cluster.database import Database
 from cluster.errors import DatabaseError
-from cluster.records import Trace
+from cluster.records import LineageEdge, Trace
+from cluster.tenancy import acting_in
 from deployments.tracing.counts import TraceCounts
 from deployments.tracing.draft import TraceDraft
 from deployments.tracing.policy import TracePolicy
@@ -176,3 +177,22 @@ async def test_texts_are_left_out_where_they_are_not_to_be_stored(database: Data
         "timings_ms": {},
     }
     assert row.error_code == "model_not_found"
+
+
+async def test_a_batch_of_several_projects_keeps_them_apart(database: Database) -> None:
+    """Whichever request wakes the writer, its project is not that of the others' edges."""
+    writer = TraceWriter(database, flush_interval_s=0.01)
+    for name in ("a", "b"):
+        with acting_in(f"proj_{name}"):
+            place = {"id": f"psg_{name}", "file_id": "file-1", "vector_store_id": f"vs_{name}"}
+            writer.record(TraceDraft(id=f"trace_{name}", body={"passages": [place]}))
+    await writer.close()
+    with database.session() as session:
+        edges = session.execute(select(LineageEdge.source, LineageEdge.project_id)).all()
+        traces = session.execute(select(Trace.id, Trace.project_id)).all()
+    assert set(map(tuple, traces)) == {("trace_a", "proj_a"), ("trace_b", "proj_b")}
+    assert set(map(tuple, edges)) == {
+        (source, f"proj_{name}")
+        for name in ("a", "b")
+        for source in (f"vs_{name}/file-1", f"psg_{name}")
+    }

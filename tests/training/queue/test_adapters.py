@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from cluster.ids import DEFAULT_PROJECT
 from cluster.records import Adapter, FineTuningCheckpoint
 from cluster.storage import ByteStore
 from tests.training.tiny import chats, tiny_chat_folder
@@ -52,6 +53,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def shelf(trained: Path, folder: Path, tmp_path: Path) -> CheckpointShelf:
     source = AdapterSource(
+        project_id=DEFAULT_PROJECT,
         job_id="ftjob-1",
         base="tiny",
         source="packaged:tiny",

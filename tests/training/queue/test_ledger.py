@@ -7,11 +7,19 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from cluster.database import Database
 from cluster.ids import new_id
-from cluster.records import Adapter, FineTuningCheckpoint, FineTuningJob, GateRun, now
+from cluster.records import (
+    Adapter,
+    FineTuningCheckpoint,
+    FineTuningEvent,
+    FineTuningJob,
+    GateRun,
+    now,
+)
+from cluster.tenancy import acting_in
 from tests.training.queue.rows import (
     add_gate,
     add_job,
@@ -313,3 +321,21 @@ def test_two_jobs_may_make_the_same_adapter_at_once(database: Database) -> None:
     assert job_of(database, job_id).crashes == 5
     with database.session() as session:
         assert session.get_one(Adapter, "ft:tiny:abc").metrics == {"step": 1}
+
+
+def test_what_is_written_belongs_to_the_rows_project(database: Database) -> None:
+    """In whatever thread, and whether the Trainer or the job's own process writes."""
+    with acting_in("proj_theirs"):
+        job_id = add_job(database)
+    work = claimed(database, job_id)
+    attempt = Attempt(database, "job", job_id, work.attempts)
+    attempt.begin()
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(attempt.write, {}, job_event(job_id, "from the process")).result()
+    Queue(database).put_back(work, "from the Trainer", crashed=True, pause_s=0)
+    with database.session() as session:
+        found = session.execute(select(FineTuningEvent.message, FineTuningEvent.project_id)).all()
+    assert sorted(map(tuple, found)) == [
+        ("from the Trainer", "proj_theirs"),
+        ("from the process", "proj_theirs"),
+    ]

@@ -1,0 +1,1 @@
+"""Deletion that reaches everywhere: of a document, and of a whole project."""
