@@ -17,6 +17,7 @@ from cluster.cli.lineage import lineage
 from cluster.cli.options import AsJson, BaseUrl, Store
 from cluster.cli.prompts import prompts
 from cluster.cli.traces import traces
+from cluster.cli.usage import usage
 
 __all__ = ["app"]
 
@@ -193,5 +194,5 @@ def export(
     return None
 
 
-for _command in (*COMMANDS, lineage):
+for _command in (*COMMANDS, lineage, usage):
     app.command()(_command)

@@ -1,4 +1,4 @@
-"""Settings of who may do what, how much, and what is let through."""
+"""Settings of who may do what, and what is let through."""
 
 from typing import Literal
 
@@ -6,7 +6,7 @@ from pydantic import Field
 
 from cluster.sections.section import Section
 
-__all__ = ["AccessSettings", "GuardsSettings", "LimitsSettings", "TlsSettings"]
+__all__ = ["AccessSettings", "GuardsSettings", "TlsSettings"]
 
 
 class AccessSettings(Section):
@@ -19,10 +19,6 @@ class AccessSettings(Section):
     """So long a gateway replica may still take a key that was revoked."""
     last_known_s: float = Field(default=600.0, ge=0)
     """So long a key that was seen goes on counting while the database does not answer."""
-
-
-class LimitsSettings(Section):
-    """How much a project and a key may use. None is without a limit."""
 
 
 class GuardsSettings(Section):
