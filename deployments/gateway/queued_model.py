@@ -67,11 +67,12 @@ class QueuedModel:
             call.deadline_s,
             weight=1 if lease is None else lease.weight,
             background=call.background,
-        ):
+        ) as place:
             left_s = max(0.0, due - time.monotonic())
             parts = self._model.generate(replace(call, deadline_s=left_s))
             try:
                 async for part in parts:
+                    place.answered = part.usage is not None
                     yield part
             finally:
                 await close_parts(parts)

@@ -23,7 +23,7 @@ class TokenEstimate(NamedTuple):
 def asked_tokens(options: Mapping[str, Any]) -> int | None:
     """The limit of an answer that a body asks for."""
     for name in ("max_completion_tokens", "max_tokens"):
-        if isinstance(value := options.get(name), int):
+        if isinstance(value := options.get(name), int) and not isinstance(value, bool):
             return value
     return None
 

@@ -11,7 +11,7 @@ from typing import Final
 from deployments.errors import Overloaded
 from deployments.limits.fair_order import FairOrder, Flow
 
-__all__ = ["Capacity", "ModelQueue"]
+__all__ = ["Capacity", "ModelQueue", "Place"]
 
 _PATIENCE: Final = 0.8
 """Share of a deadline that waiting and answering may be expected to take. The rest is for what the
@@ -28,6 +28,15 @@ class Capacity:
     calls: int
     tokens: float = math.inf
     """Of prompts and answers together, as the KV cache holds them."""
+
+
+@dataclass(slots=True)
+class Place:
+    """A call's place."""
+
+    answered: bool = False
+    """Whether the model has said all. Whoever reads an answer may stop right after its last part,
+    as one does who goes away in the middle."""
 
 
 @dataclass(eq=False, slots=True)
@@ -117,7 +126,7 @@ class ModelQueue:
         *,
         weight: float = 1.0,
         background: bool = False,
-    ) -> AsyncIterator[None]:
+    ) -> AsyncIterator["Place"]:
         """A place for one call, for as long as the block lasts. Raises Overloaded.
 
         `tokens`: what it may take, prompt and answer. `deadline_s`: seconds that it has left.
@@ -125,14 +134,16 @@ class ModelQueue:
         self._live += not background
         try:
             await self._enter(Flow(background, project_id), tokens, deadline_s, weight)
-            began, whole = self._clock(), False
+            place, began = Place(), self._clock()
             try:
-                yield
-                whole = True
+                yield place
             finally:
                 self._leave(tokens)
-                if whole:
-                    self._learn(self._clock() - began)
+                taken_s = self._clock() - began
+                # One that was broken off would have taken longer: it may only raise the mean, or
+                # a mean of those that were quick enough would let in too many.
+                if place.answered or taken_s > self._service_s > 0:
+                    self._learn(taken_s)
         finally:
             self._live -= not background
 

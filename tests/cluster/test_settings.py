@@ -83,3 +83,12 @@ def test_every_profile_is_valid(profile: str) -> None:
 def test_two_models_of_one_id_are_refused() -> None:
     with pytest.raises(SettingsError, match="same id twice"):
         load_settings({"models": [{"id": "a"}, {"id": "a"}]})
+
+
+@pytest.mark.parametrize(
+    ("fallback", "said"),
+    [({"tiny": "large"}, "names 'large'"), ({"tiny": "tiny"}, "names 'tiny' for itself")],
+)
+def test_a_smaller_model_is_one_that_is_served(fallback: dict[str, str], said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        load_settings({"models": [{"id": "tiny"}], "limits": {"fallback_model": fallback}})

@@ -41,9 +41,12 @@ class Calls:
         self.ends[name] = asyncio.Event()
 
         async def run() -> None:
-            async with self.queue.place(project, tokens, deadline_s, background=background):
+            async with self.queue.place(
+                project, tokens, deadline_s, background=background
+            ) as place:
                 self.began.append(name)
                 await self.ends[name].wait()
+                place.answered = True
 
         task = asyncio.create_task(run())
         await settle()
@@ -168,6 +171,22 @@ async def test_who_cannot_be_answered_in_time_any_more_leaves(clock: Clock) -> N
     assert calls.queue.waiting == 0
     await calls.end("a0")
     await first
+
+
+async def test_calls_that_were_broken_off_raise_the_expected_time_only(clock: Clock) -> None:
+    calls = Calls(queue(calls=1, most=100, each=100, clock=clock))
+    await served_once(calls, clock, 2.0)
+    expected = []
+    for seconds in (1.0, 12.0):
+        cut = await calls.start("a0")
+        clock.at += seconds
+        cut.cancel()
+        await asyncio.gather(cut, return_exceptions=True)
+        first = await calls.start("b0")
+        expected.append(calls.queue.refusal("c").retry_after_s)
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+    assert expected == [2, 3]
 
 
 async def test_more_places_are_taken_at_once() -> None:
