@@ -67,7 +67,8 @@ class UsageLedger:
     async def know(self, project_id: str) -> None:
         """Have read what the project used this month, not longer ago than `refresh_s`.
 
-        Where the database does not answer, what is known counts.
+        Where the database does not answer, what is known counts, and it is asked again after
+        `refresh_s`.
         """
         month = (project_id, month_of(self._clock()))
         if self._is_fresh(month):
@@ -78,6 +79,7 @@ class UsageLedger:
                     self._learn(month, await self._run(partial(_read, month)))
                 except DatabaseError as error:
                     _log.warning("What %s used is not known now: %s", project_id, error)
+                    self._learn(month, self._written.get(month, (0.0, {}))[1])
 
     def used(self, project_id: str, key_id: str | None = None) -> Used:
         """Use in the current month of a project, or of one of its keys, as far as it is known."""
