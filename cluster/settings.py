@@ -32,10 +32,11 @@ from cluster.sections.learning import (
     FeedbackSettings,
     MonitorSettings,
 )
+from cluster.sections.limits import Bounds, LimitsSettings
 from cluster.sections.serving import EmbeddingSettings, HttpSettings, ModelSettings, RaySettings
 from cluster.sections.stores import DatabaseSettings, MilvusSettings, StorageSettings
 from cluster.sections.tracing import TracingSettings
-from cluster.sections.trust import AccessSettings, GuardsSettings, LimitsSettings, TlsSettings
+from cluster.sections.trust import AccessSettings, GuardsSettings, TlsSettings
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AccessSettings",
     "AlertSettings",
+    "Bounds",
     "DatabaseSettings",
     "DriftSettings",
     "EmbeddingSettings",
@@ -136,6 +138,19 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, path: Path) -> Path:
         return path.expanduser().absolute()
+
+    @model_validator(mode="after")
+    def _fallbacks_served(self) -> Self:
+        served = {model.id for model in self.models}
+        for model, smaller in self.limits.fallback_model.items():
+            if unknown := sorted({model, smaller} - served):
+                raise ValueError(
+                    f"limits.fallback_model names {unknown[0]!r}; models has: "
+                    f"{', '.join(sorted(served))}"
+                )
+            if model == smaller:
+                raise ValueError(f"limits.fallback_model names {model!r} for itself")
+        return self
 
     @model_validator(mode="after")
     def _models_distinct(self) -> Self:

@@ -11,6 +11,7 @@ RequestError                  status, message, type, param, code: what the clien
 ├── UnsupportedMedia          415
 ├── Unprocessable             422
 ├── Overloaded                429, with `retry_after_s`
+├── QuotaExceeded             429: what a month or a project may use is used up
 ├── Unavailable               503, with `retry_after_s`
 └── DeadlineExceeded          504
 """
@@ -29,6 +30,7 @@ __all__ = [
     "NotFound",
     "Overloaded",
     "PayloadTooLarge",
+    "QuotaExceeded",
     "RequestError",
     "Unauthorized",
     "Unavailable",
@@ -176,6 +178,13 @@ class Overloaded(RequestError):
 
     status = 429
     type = "rate_limit_error"
+
+
+class QuotaExceeded(RequestError):
+    """What may be used of something is used up; asking again soon does not help."""
+
+    status = 429
+    type = "insufficient_quota"
 
 
 class Unavailable(RequestError):

@@ -134,7 +134,7 @@ class RetrieverHandle(_Part):
 
     async def search(self, request: SearchRequest) -> SearchResult:
         """Find passages; see PassageSearch."""
-        found: SearchResult = await self._call("search", self._timeout_s, request)
+        found: SearchResult = await self._call("search", request.within(self._timeout_s), request)
         return found
 
     async def rerank(self, query: str, documents: Sequence[str]) -> list[float]:

@@ -19,6 +19,7 @@ from cluster.cli.lineage import lineage
 from cluster.cli.options import AsJson, BaseUrl, Store
 from cluster.cli.prompts import prompts
 from cluster.cli.traces import traces
+from cluster.cli.usage import usage
 
 __all__ = ["app"]
 
@@ -199,5 +200,5 @@ def export(
     return None
 
 
-for _command in (*COMMANDS, lineage, restore):
+for _command in (*COMMANDS, lineage, restore, usage):
     app.command()(_command)

@@ -51,6 +51,9 @@ class ModelSettings(Section):
     """Requests a replica takes at once."""
     max_queued_requests: int = Field(default=64, ge=0)
     """Requests that wait for a replica before the gateway answers 429."""
+    capacity_tokens: int | None = Field(default=None, ge=256)
+    """Tokens of prompts and answers that a replica holds in its KV cache, as vLLM's log says; the
+    gateway lets no more in at once. Null: `max_context_tokens` for each of the requests."""
     stall_timeout_s: float = Field(default=30.0, gt=0)
     """An engine with work and without progress for this long is hung, and is replaced."""
     coalesce_ms: float = Field(default=500.0, ge=0)
@@ -131,6 +134,8 @@ class HttpSettings(Section):
     """CPUs that Ray reserves for a gateway replica."""
     max_ongoing_requests: int = Field(default=256, ge=1)
     """Requests a gateway replica handles at once."""
+    max_queued_requests: int = Field(default=256, ge=0)
+    """Requests that Serve's proxy holds for a gateway replica before it answers 503 by itself."""
     max_body_bytes: int = Field(default=8 * 1024**2, ge=1024)
     """Largest JSON body."""
     request_timeout_s: float = Field(default=300.0, gt=0)

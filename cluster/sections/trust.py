@@ -1,4 +1,4 @@
-"""Settings of who may do what, how much, and what is let through."""
+"""Settings of who may do what, and what is let through."""
 
 from typing import Literal
 
@@ -6,7 +6,7 @@ from pydantic import Field
 
 from cluster.sections.section import Section
 
-__all__ = ["AccessSettings", "GuardsSettings", "LimitsSettings", "TlsSettings"]
+__all__ = ["AccessSettings", "GuardsSettings", "TlsSettings"]
 
 
 class AccessSettings(Section):
@@ -22,10 +22,6 @@ class AccessSettings(Section):
     secret_env: str = "EVERLOOP_SECRET"  # noqa: S105 - the variable's name
     """Variable with the installation's secret, which signs tokens of end users and of Everloop's
     own parts; without it one is made in the data folder."""
-
-
-class LimitsSettings(Section):
-    """How much a project and a key may use. None is without a limit."""
 
 
 class GuardsSettings(Section):

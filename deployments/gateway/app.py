@@ -14,6 +14,7 @@ from deployments.feedback.cross_origin import EndUserOrigins
 from deployments.gateway.access.middleware import Access
 from deployments.gateway.background import Background, BackgroundGate
 from deployments.gateway.error_bodies import install_error_handlers
+from deployments.gateway.limiting import Limits
 from deployments.gateway.load_reports import report_load
 from deployments.gateway.middleware import BodyRules, Deadline, RequestIdentity
 from deployments.gateway.routes import (
@@ -48,6 +49,7 @@ from deployments.gateway.routes import (
     responses,
     search,
     traces,
+    usage,
     vector_store_files,
     vector_stores,
 )
@@ -89,6 +91,7 @@ _ROUTES = (
     projects,
     keys,
     audit,
+    usage,
     health,
     metrics,
 )
@@ -126,6 +129,7 @@ def create_app(services: Services, *, behind_serve: bool = False) -> FastAPI:
         max_file_bytes=services.settings.ingestion.max_file_bytes,
     )
     app.add_middleware(Background, gate=_background_gate(services.settings))
+    app.add_middleware(Limits, limiter=services.limiter, relief=services.relief)
     app.add_middleware(Deadline, timeout_s=http.request_timeout_s)
     app.add_middleware(Access, settings=services.settings, keys=services.keys)
     if origins := services.settings.feedback.allowed_origins:
@@ -157,6 +161,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     if reports is not None:
         reports.cancel()
     await services.shadows.close()
+    await services.limiter.ledger.close()
     await services.traces.close()
     if services.keys is not None:
         await services.keys.close()

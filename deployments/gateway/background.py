@@ -18,10 +18,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from deployments.errors import InvalidRequest, Overloaded, RequestError
 from deployments.gateway.error_bodies import error_response
 
-__all__ = ["Background", "BackgroundGate", "background_slots"]
+__all__ = ["HEADER", "MODEL_ROUTES", "Background", "BackgroundGate", "background_slots"]
 
 HEADER: Final = "x-everloop-priority"
-_ROUTES: Final = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/responses"})
+MODEL_ROUTES: Final = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/responses"})
 _PRIORITIES: Final = ("background", "live")
 
 
@@ -190,7 +190,7 @@ class Background:
         if (
             scope["type"] != "http"
             or scope["method"] != "POST"
-            or scope["path"].rstrip("/") not in _ROUTES
+            or scope["path"].rstrip("/") not in MODEL_ROUTES
         ):
             await self._app(scope, receive, send)
             return

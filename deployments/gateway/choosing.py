@@ -13,6 +13,7 @@ from deployments.gateway.directory import Target
 from deployments.gateway.prompting import PromptUse, read_prompt_use
 from deployments.gateway.services import Services
 from deployments.gateway.users import user_digest
+from deployments.limits.relief import Ease
 from deployments.model.messages import Usage
 from deployments.prompts import Prompt
 from deployments.serving import Retrieval
@@ -45,6 +46,8 @@ class Choice:
     """Tokens of the prompt's steps, which ran before."""
     shadows: tuple[ShadowArm, ...] = ()
     """Who gets a copy once the user has the answer."""
+    ease: Ease = field(default_factory=Ease)
+    """What it may do without, while models are pressed."""
 
 
 async def choose(

@@ -34,7 +34,9 @@ class GatewayReplica:
         from cluster.storage import ByteStore
         from deployments.gateway.grounding.answer_request import ChatProfile
         from deployments.gateway.grounding.answerer import GroundedAnswerer
+        from deployments.gateway.grounding.earlier import EarlierAnswers
         from deployments.gateway.grounding.tokens import TokenCounter
+        from deployments.gateway.queued_model import QueuedModel, queue_of, replica_tokens
         from deployments.gateway.readiness import deployment_checks
         from deployments.gateway.services import Services
         from deployments.handles import (
@@ -45,6 +47,7 @@ class GatewayReplica:
             RetrieverHandle,
             TrainerHandle,
         )
+        from deployments.limits.kept_answers import KeptAnswers
         from deployments.prompts import PromptLibrary
         from deployments.prompts.book import PromptBook
         from deployments.tracing.writer import TraceWriter
@@ -67,10 +70,24 @@ class GatewayReplica:
             )
             for name, handle in models.items()
         }
+        counters = {name: TokenCounter(Path(path)) for name, path in model_paths.items()}
+        queued = {
+            model.id: QueuedModel(
+                chat[model.id],
+                queue_of(model, settings.limits, settings.http.replicas),
+                counter=counters[model.id],
+                answer_tokens=settings.grounding.answer_tokens,
+                replica_tokens=replica_tokens(model),
+                gateways=settings.http.replicas,
+            )
+            for model in settings.models
+        }
+        limits = settings.limits
+        kept = KeptAnswers(limits.cached_answers, limits.cached_answer_s)
         profiles = {
             model.id: ChatProfile(
-                model=chat[model.id],
-                counter=TokenCounter(Path(model_paths[model.id])),
+                model=queued[model.id],
+                counter=counters[model.id],
                 context_tokens=model.max_context_tokens,
             )
             for model in settings.models
@@ -79,7 +96,7 @@ class GatewayReplica:
             settings=settings,
             database=database,
             storage=ByteStore(settings.storage_url, settings.storage.options),
-            models=chat,
+            models=queued,
             embedder=embedding,
             retriever=search,
             ingestor=IngestorHandle(ingestor, retry_after_s=retry),
@@ -93,10 +110,13 @@ class GatewayReplica:
                 evaluator=scorer,
                 settings=settings.grounding,
                 sample_rate=settings.evaluation.sample_rate,
+                earlier=EarlierAnswers(kept, database),
+                fewer_passages=limits.fewer_passages,
             ),
+            kept=kept,
             prompts=PromptBook(database),
             trainer=TrainerHandle(trainer, retry_after_s=retry),
-            calls=lambda: {name: model.in_flight for name, model in chat.items()},
+            calls=lambda: {name: model.in_flight for name, model in queued.items()},
             checks={"milvus": search.check, **checks},
             note_deletion=partial(note_deletion, settings),
         )
@@ -128,6 +148,7 @@ def build_gateway(
         name="Gateway",
         num_replicas=settings.http.replicas,
         max_ongoing_requests=settings.http.max_ongoing_requests,
+        max_queued_requests=settings.http.max_queued_requests,
         graceful_shutdown_timeout_s=20,
         ray_actor_options={"num_cpus": settings.http.cpus_per_replica},
     ).bind(

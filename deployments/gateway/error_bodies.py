@@ -17,7 +17,7 @@ from cluster.errors import (
     StorageFull,
     VectorDatabaseError,
 )
-from deployments.errors import InvalidRequest, NotFound, RequestError, Unavailable
+from deployments.errors import InvalidRequest, NotFound, QuotaExceeded, RequestError, Unavailable
 from deployments.gateway.request_context import current_trace
 from ingestion.chunking import StrategyError
 
@@ -36,6 +36,8 @@ def error_response(error: RequestError) -> JSONResponse:
     headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(error.retry_after_s)
+    if isinstance(error, QuotaExceeded):
+        headers["x-should-retry"] = "false"  # OpenAI's clients try a 429 again by themselves
     return JSONResponse(error.body(), status_code=error.status, headers=headers)
 
 
@@ -57,7 +59,8 @@ def install_error_handlers(app: FastAPI, retry_after_s: int) -> None:
 
     async def known(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestError)  # noqa: S101 - Starlette's types are wider
-        if error.status in {429, 503} and error.retry_after_s is None:
+        busy = error.status in {429, 503} and not isinstance(error, QuotaExceeded)
+        if busy and error.retry_after_s is None:
             error.retry_after_s = retry_after_s
         return traced(request, error)
 

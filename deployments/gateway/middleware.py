@@ -23,6 +23,7 @@ from deployments.errors import (
 )
 from deployments.gateway.error_bodies import error_response, internal_error_response
 from deployments.gateway.measures import measures
+from deployments.limits.lease import Lease
 from deployments.tracing.draft import CLIENT_CLOSED, TraceDraft
 from deployments.tracing.policy import KEEP_HEADER
 from deployments.tracing.writer import TraceWriter
@@ -74,6 +75,9 @@ class RequestIdentity:
                 told["x-trace-id"] = trace.id
                 if trace.arm is not None:
                     told["x-everloop-arm"] = trace.arm
+                lease: Lease | None = scope["state"].get("lease")
+                for header, value in lease.headers().items() if lease is not None else ():
+                    told[header] = value
             await send(message)
 
         try:

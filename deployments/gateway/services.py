@@ -16,7 +16,11 @@ from deployments.deletion.notes import DeletionNotes
 from deployments.experiments.desk import ExperimentDesk
 from deployments.gateway.access.key_book import KeyBook
 from deployments.gateway.directory import ModelDirectory
+from deployments.gateway.queued_model import queues_of
 from deployments.gateway.shadows import Shadows
+from deployments.limits.kept_answers import KeptAnswers
+from deployments.limits.limiter import Limiter
+from deployments.limits.relief import Relief
 from deployments.ports import (
     AnswerScorer,
     ChatModel,
@@ -25,6 +29,7 @@ from deployments.ports import (
     TextEmbedder,
     TrainingQueue,
 )
+from deployments.tracing.prices import Prices
 
 if TYPE_CHECKING:
     from cluster.database import Database
@@ -62,6 +67,8 @@ class Services:
     """What `/readyz` asks besides the database and the byte store, by the part's name."""
     note_deletion: DeletionNotes | None = None
     """Told of deleted files; None where no backups are known."""
+    kept: KeptAnswers = field(default_factory=lambda: KeptAnswers(0, 0.0))
+    """Answers that may be given again while models are pressed."""
     started_at: int = field(default_factory=now)
     """When this replica started, in seconds since the epoch."""
 
@@ -77,6 +84,24 @@ class Services:
             revoked_within_s=access.revoked_within_s,
             last_known_s=access.last_known_s,
         )
+
+    @cached_property
+    def limiter(self) -> Limiter:
+        """Holds requests to the bounds of their key and project."""
+        settings = self.settings
+        return Limiter(
+            self.database,
+            settings.limits,
+            prices=Prices(settings.tracing.prices),
+            replicas=settings.http.replicas,
+            last_known_s=settings.access.last_known_s,
+        )
+
+    @cached_property
+    def relief(self) -> Relief:
+        """What requests do without while models are pressed."""
+        contexts = {model.id: model.max_context_tokens for model in self.settings.models}
+        return Relief(queues_of(self.models), contexts, self.kept, self.settings.limits)
 
     @cached_property
     def directory(self) -> ModelDirectory:

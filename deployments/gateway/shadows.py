@@ -13,6 +13,7 @@ from fastapi import Request
 from deployments.errors import DeadlineExceeded, RequestError
 from deployments.gateway.measures import measures
 from deployments.gateway.request_context import current_trace, request_id
+from deployments.limits.lease import holding
 from deployments.model.messages import Part
 from deployments.tracing.draft import TraceDraft
 
@@ -91,9 +92,10 @@ async def _shadow(
     timeout_s = services.settings.http.request_timeout_s
     again = _again(request, trace, timeout_s)
     try:
-        async with asyncio.timeout(timeout_s):
-            chosen = await choose_shadow(services, shadow, body, trace)
-            await answer_unseen(trace, answer(again, chosen), read_answer)
+        with holding(None):  # its tokens do not count as the user's
+            async with asyncio.timeout(timeout_s):
+                chosen = await choose_shadow(services, shadow, body, trace)
+                await answer_unseen(trace, answer(again, chosen), read_answer)
     except RequestError as error:
         trace.fail(error)
     except TimeoutError:

@@ -1,1 +1,1 @@
-"""How much a project and a key may use."""
+"""How much may be used, and what happens when more is asked than can be done."""

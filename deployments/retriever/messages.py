@@ -24,6 +24,12 @@ class SearchRequest:
     rerank: bool | None = None
     mmr_lambda: float | None = None
     score_threshold: float | None = None
+    deadline_s: float | None = None
+    """Seconds from now after which nobody waits for it."""
+
+    def within(self, timeout_s: float) -> float:
+        """How long it may take, in seconds: `timeout_s`, or its deadline where that is sooner."""
+        return timeout_s if self.deadline_s is None else min(timeout_s, self.deadline_s)
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,14 +79,15 @@ class Retriever:
         """
         plan = make_plan(request, self._settings)
         timings: Timings = {}
+        timeout_s = request.within(self._settings.timeout_s)
         with _timed(timings, "total"):
             try:
-                async with asyncio.timeout(self._settings.timeout_s):
+                async with asyncio.timeout(timeout_s):
                     with acting_in(plan.project_id):
                         passages = await self._run(plan, timings)
             except TimeoutError as error:
                 raise DeadlineExceeded(
-                    f"The search took longer than {self._settings.timeout_s:g} s.",
+                    f"The search took longer than {timeout_s:g} s.",
                     code="search_too_slow",
                 ) from error
         return SearchResult(tuple(passages), timings, plan.mode)

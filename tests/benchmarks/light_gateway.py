@@ -9,7 +9,7 @@ that a trace costs: its inputs are not kept, and it is not written.
 import argparse
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -18,14 +18,22 @@ import uvicorn
 from cluster.adapters import AdapterFiles
 from cluster.database import Database
 from cluster.models import ensure_model
-from cluster.settings import AccessSettings, Settings, TracingSettings, load_settings
+from cluster.settings import (
+    AccessSettings,
+    ModelSettings,
+    Settings,
+    TracingSettings,
+    load_settings,
+)
 from cluster.storage import ByteStore
 from deployments.gateway.app import create_app
 from deployments.gateway.grounding.answer_request import ChatProfile
 from deployments.gateway.grounding.answerer import GroundedAnswerer
 from deployments.gateway.grounding.tokens import TokenCounter
+from deployments.gateway.queued_model import QueuedModel, queue_of
 from deployments.gateway.services import Services
 from deployments.model.messages import ModelCall, ModelLoad, Part, Usage
+from deployments.ports import ChatModel
 from deployments.prompts import PromptLibrary
 from deployments.prompts.book import PromptBook
 from deployments.retriever.messages import RetrievedPassage, SearchRequest, SearchResult
@@ -45,13 +53,26 @@ _PASSAGE: Final = (
 
 
 class LightModel:
-    """Says the same two sentences in vLLM's shapes, a word every 2 ms."""
+    """Says the same two sentences in vLLM's shapes, by default a word every 2 ms.
 
-    async def generate(self, call: ModelCall) -> AsyncIterator[Part]:
+    `slots` calls at once, as an engine has them; further ones wait, without a bound.
+    """
+
+    def __init__(self, slots: int = 1024, service_s: float = 0.03) -> None:
+        self._slots = asyncio.Semaphore(slots)
+        self._capacity = slots
+        self._word_s = service_s / len(_WORDS)
+
+    async def generate(self, call: ModelCall) -> AsyncGenerator[Part, None]:
         """See `ChatModel.generate`."""
+        async with self._slots:
+            async for part in self._answer(call):
+                yield part
+
+    async def _answer(self, call: ModelCall) -> AsyncIterator[Part]:
         streamed = bool(call.body.get("stream"))
         for word in _WORDS:
-            await asyncio.sleep(0.002)
+            await asyncio.sleep(self._word_s)
             if streamed:
                 yield Part(_event([{"index": 0, "delta": {"content": f" {word}"}}]))
         usage = {"prompt_tokens": 40, "completion_tokens": len(_WORDS)}
@@ -73,7 +94,7 @@ class LightModel:
 
     async def load(self) -> ModelLoad:
         """See `ChatModel.load`."""
-        return ModelLoad(replicas=1, capacity=64)
+        return ModelLoad(replicas=1, capacity=self._capacity)
 
 
 class LightRetriever:
@@ -128,10 +149,22 @@ def _services(options: argparse.Namespace) -> Services:
     tracing = TracingSettings(max_buffered=options.buffer, mask=options.mask)
     if options.untraced:
         _leave_inputs_out()
-    settings = Settings(data_dir=options.folder, access=AccessSettings(keys="off"), tracing=tracing)
+    settings = Settings(
+        data_dir=options.folder,
+        models=(ModelSettings(id=MODEL, max_ongoing_requests=options.slots),),
+        access=AccessSettings(keys=options.keys),
+        tracing=tracing,
+    )
     database = Database(options.database)
-    model, retriever, embedder = LightModel(), LightRetriever(), FakeEmbedder(dimension=384)
+    retriever, embedder = LightRetriever(), FakeEmbedder(dimension=384)
     folder = ensure_model("packaged:all-minilm-l6-v2", load_settings().cache_dir)
+    counter = TokenCounter(folder)
+    light = LightModel(options.slots, options.service_ms / 1000)
+    model: ChatModel = light
+    if not options.unqueued:
+        model = QueuedModel(
+            light, queue_of(settings.models[0], settings.limits, 1), counter=counter
+        )
     writer = _Untraced if options.untraced else TraceWriter
     return Services(
         settings=settings,
@@ -145,7 +178,7 @@ def _services(options: argparse.Namespace) -> Services:
         traces=writer.of(database, tracing),
         answerer=GroundedAnswerer(
             retriever=retriever,
-            profiles={MODEL: ChatProfile(model, TokenCounter(folder), 8192)},
+            profiles={MODEL: ChatProfile(model, counter, 8192)},
             embedder=embedder,
             prompts=PromptLibrary(),
             evaluator=FakeEvaluator(),
@@ -171,6 +204,10 @@ def main() -> None:
     parser.add_argument("--buffer", type=int, default=TracingSettings().max_buffered)
     parser.add_argument("--mask", choices=("off", "mask"), default="off")
     parser.add_argument("--untraced", action="store_true")
+    parser.add_argument("--slots", type=int, default=1024, help="calls the model takes at once")
+    parser.add_argument("--service-ms", type=float, default=30.0, help="of one call")
+    parser.add_argument("--unqueued", action="store_true", help="without queues before the model")
+    parser.add_argument("--keys", choices=("off", "required"), default="off")
     options = parser.parse_args()
     app = create_app(_services(options))
     uvicorn.run(app, host="127.0.0.1", port=options.port, log_level="warning")

@@ -112,3 +112,12 @@ def test_without_keys_it_listens_to_this_machine_only(host: str) -> None:
 def test_on_this_machine_keys_may_be_off(host: str) -> None:
     settings = load_settings({"access": {"keys": "off"}, "http": {"host": host}})
     assert settings.access.keys == "off"
+
+
+@pytest.mark.parametrize(
+    ("fallback", "said"),
+    [({"tiny": "large"}, "names 'large'"), ({"tiny": "tiny"}, "names 'tiny' for itself")],
+)
+def test_a_smaller_model_is_one_that_is_served(fallback: dict[str, str], said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        load_settings({"models": [{"id": "tiny"}], "limits": {"fallback_model": fallback}})

@@ -115,6 +115,12 @@ async def test_an_answer_that_does_not_come_is_a_deadline(handles: dict[str, Any
         await slow.search(SearchRequest("p", (), "x"))
 
 
+async def test_a_search_is_waited_for_until_the_requests_deadline(handles: dict[str, Any]) -> None:
+    slow = RetrieverHandle(handles["plain"], timeout_s=60)
+    with pytest.raises(DeadlineExceeded, match=r"The Retriever .* 0\.2 s"):
+        await slow.search(SearchRequest("p", (), "x", deadline_s=0.2))
+
+
 async def test_a_stream_that_is_left_stops_the_replica(handles: dict[str, Any]) -> None:
     model = ModelHandle(handles["plain"], "tiny")
     stream = model.generate(_call())

@@ -1,8 +1,9 @@
 """A question to the answer path, and what stands before the model is asked."""
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cluster.adapters import AdapterFiles
 from cluster.tenancy import acting_project
@@ -10,11 +11,15 @@ from deployments.gateway.grounding.attribution import Attributor
 from deployments.gateway.grounding.options import FileSearch
 from deployments.gateway.grounding.packing import Packing
 from deployments.gateway.grounding.tokens import TokenCounter
+from deployments.limits.relief import Ease
 from deployments.model.messages import Usage
 from deployments.ports import ChatModel
 from deployments.prompts import Prompt
 from deployments.retriever.messages import RetrievedPassage
 from deployments.serving import Retrieval
+
+if TYPE_CHECKING:
+    from deployments.gateway.grounding.earlier import EarlierAnswer
 
 __all__ = ["AnswerRequest", "ChatProfile", "PreparedAnswer"]
 
@@ -54,6 +59,15 @@ class AnswerRequest:
     spent: Usage = field(default_factory=Usage)
     """Tokens of the prompt's steps, which ran before; the answer's usage has them too."""
 
+    ease: Ease = field(default_factory=Ease)
+    """What it may do without, while models are pressed."""
+    made: float = field(default_factory=time.monotonic)
+
+    @property
+    def left_s(self) -> float:
+        """What is left of `deadline_s` now."""
+        return max(0.0, self.deadline_s - (time.monotonic() - self.made))
+
     @property
     def answers(self) -> str:
         """What the answer gives as its model."""
@@ -72,6 +86,10 @@ class PreparedAnswer:
     packing: Packing | None = None
     refusal: str | None = None
     """Said instead of asking the model, where nothing supports an answer."""
+    earlier: "EarlierAnswer | None" = None
+    """Given again instead of asking the model, which is pressed."""
+    keep_as: str | None = None
+    """The name to keep the answer under."""
     attributor: Attributor | None = field(default=None, repr=False)
     is_json: bool = False
 

@@ -18,11 +18,8 @@ from deployments.gateway.grounding.attribution import Attributor
 from deployments.gateway.grounding.budget import check_budget, fit_texts, fit_turns
 from deployments.gateway.grounding.chat import chat_body, chat_options, chat_stream
 from deployments.gateway.grounding.conversation import Conversation, read_conversation
-from deployments.gateway.grounding.events import (
-    AnswerEvent,
-    Finished,
-    Searched,
-)
+from deployments.gateway.grounding.earlier import EarlierAnswer, EarlierAnswers, say_again
+from deployments.gateway.grounding.events import AnswerEvent, Finished, Searched
 from deployments.gateway.grounding.highlights import highlights
 from deployments.gateway.grounding.options import FileSearch, parse_file_search
 from deployments.gateway.grounding.packing import PackedPassage, Packing, pack, passage_budget
@@ -31,6 +28,9 @@ from deployments.gateway.grounding.tokens import TokenCounter
 from deployments.gateway.grounding.tracing import trace_decision, trace_packing, trace_result
 from deployments.gateway.grounding.windows import SourcePassage
 from deployments.gateway.prompting import check_grounded, prompt_errors, told_options
+from deployments.gateway.token_estimate import asked_tokens
+from deployments.limits.ladder import Step
+from deployments.limits.lease import give_up
 from deployments.model.messages import ModelCall, Part
 from deployments.ports import AnswerScorer, PassageSearch, TextEmbedder
 from deployments.prompts import PromptLibrary
@@ -66,6 +66,8 @@ class GroundedAnswerer:
         evaluator: AnswerScorer,
         settings: GroundingSettings,
         sample_rate: float = 1.0,
+        earlier: EarlierAnswers | None = None,
+        fewer_passages: int = 2,
     ) -> None:
         self._retriever: Final = retriever
         self._profiles: Final = profiles
@@ -74,6 +76,8 @@ class GroundedAnswerer:
         self._evaluator: Final = evaluator
         self._settings: Final = settings
         self._sample_rate: Final = sample_rate
+        self._earlier: Final = earlier
+        self._fewer_passages: Final = fewer_passages
         self._submissions: Final[set[asyncio.Task[None]]] = set()
 
     async def prepare(self, request: AnswerRequest, trace: TraceDraft) -> PreparedAnswer:
@@ -105,6 +109,8 @@ class GroundedAnswerer:
             yield Searched(prepared.query, prepared.found)
         if prepared.refusal is not None:
             events = refuse(prepared.refusal)
+        elif prepared.earlier is not None:
+            events = say_again(prepared.earlier)
         else:
             events = Answering(prepared, trace).events()
         async with aclosing(events):
@@ -144,6 +150,7 @@ class GroundedAnswerer:
             variables=choice.variables,
             retrieval=choice.retrieval,
             spent=choice.spent,
+            ease=choice.ease,
         )
         prepared = await self.prepare(request, trace)
         events = self.stream(prepared, trace)
@@ -171,10 +178,27 @@ class GroundedAnswerer:
         query = _searched_for(request) or conversation.query()
         trace.question, trace.prompt_version = conversation.question, prompt.version
         trace.body.update(query=query, vector_store_ids=list(search.vector_store_ids))
+        if request.ease.step >= Step.CACHED_ANSWER and self._earlier is not None:
+            earlier = await self._earlier.find(request, prompt.version)
+            if earlier is not None:
+                give_up("cached_answer", trace)
+                return PreparedAnswer(request, profile, {}, query, earlier.found, earlier=earlier)
+        if request.ease.refusal is not None:
+            raise request.ease.refusal
+        keep_as = None
+        if request.ease.step >= Step.FEWER_PASSAGES:
+            search = search.fewer(self._fewer_passages)
+            give_up("fewer_passages", trace)
+        elif self._earlier is not None:
+            keep_as = await self._earlier.name(request, prompt.version)
         with trace.stage("retrieve"):
             result = await self._retriever.search(
                 search.request(
-                    query, request.project_id, self._settings.max_passages, request.retrieval
+                    query,
+                    request.project_id,
+                    self._settings.max_passages,
+                    request.retrieval,
+                    request.left_s,
                 )
             )
         trace.timings_ms.update({f"retrieve_{k}": v for k, v in result.timings_ms.items()})
@@ -204,6 +228,7 @@ class GroundedAnswerer:
             query,
             result.passages,
             packing,
+            keep_as=keep_as,
             attributor=self._attributor(packing),
             is_json=is_json,
         )
@@ -217,7 +242,7 @@ class GroundedAnswerer:
         passages: tuple[RetrievedPassage, ...],
     ) -> tuple[list[dict[str, str]], Packing]:
         counter, context = profile.counter, profile.context_tokens
-        answer = _asked_tokens(request.options) or self._settings.answer_tokens
+        answer = asked_tokens(request.options) or self._settings.answer_tokens
         prompt = counter.count_messages(self._render(request, conversation, [], (), counter))
         if "highlights" in (request.prompt or self._prompt).variables:
             prompt += _HIGHLIGHT_TOKENS
@@ -262,7 +287,7 @@ class GroundedAnswerer:
         body: dict[str, Any] = {"temperature": self._settings.temperature, **request.options}
         if body.get("temperature") is None:
             body["temperature"] = self._settings.temperature
-        if _asked_tokens(body) is None:
+        if asked_tokens(body) is None:
             body["max_tokens"] = self._settings.answer_tokens
         stop = (request.prompt or self._prompt).stop
         if not body.get("stop") and stop:
@@ -287,7 +312,10 @@ class GroundedAnswerer:
         if prepared.request.search is None:
             trace.question = trace.question or _last_text(prepared.request.messages)
         trace_result(trace, event)
-        grounded = prepared.request.search is not None
+        if prepared.keep_as is not None and self._earlier is not None:
+            answer = EarlierAnswer(prepared.found, event)
+            self._earlier.keep(prepared.request.project_id, prepared.keep_as, answer)
+        grounded = prepared.request.search is not None and prepared.earlier is None
         seen = not prepared.request.background or trace.shadow_of is not None
         scored = grounded and seen
         if scored and is_sampled(trace.id, self._sample_rate):
@@ -307,13 +335,6 @@ class GroundedAnswerer:
 def _wants_json(options: Mapping[str, Any]) -> bool:
     chosen = options.get("response_format")
     return isinstance(chosen, dict) and chosen.get("type") not in {None, "text"}
-
-
-def _asked_tokens(options: Mapping[str, Any]) -> int | None:
-    for name in ("max_completion_tokens", "max_tokens"):
-        if isinstance(value := options.get(name), int):
-            return value
-    return None
 
 
 def _searched_for(request: AnswerRequest) -> str | None:

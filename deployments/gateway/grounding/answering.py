@@ -103,7 +103,7 @@ class Answering:
             profile.model,
             self._prepared.body,
             request.request_id,
-            request.deadline_s,
+            request.left_s,
             request.adapter,
             background=request.background,
         )

@@ -29,11 +29,23 @@ class FileSearch(Body):
     mode: SearchMode | None = None
     rerank: bool | None = None
 
+    def fewer(self, most: int) -> "FileSearch":
+        """The same search for at most `most` passages, without reranking."""
+        wanted = min(most, self.max_num_results or most)
+        return self.model_copy(update={"max_num_results": wanted, "rerank": False})
+
     def limit(self, default: int, chosen: Retrieval) -> int:
         """Passages to find: the client's word, else the choice's, else `default`."""
         return self.max_num_results or chosen.max_num_results or default
 
-    def request(self, query: str, project_id: str, limit: int, chosen: Retrieval) -> SearchRequest:
+    def request(
+        self,
+        query: str,
+        project_id: str,
+        limit: int,
+        chosen: Retrieval,
+        deadline_s: float | None = None,
+    ) -> SearchRequest:
         """Make the search; `chosen`, then `limit`, hold where the client named nothing."""
         ranking = self.ranking_options or RankingOptions()
         rerank = chosen.rerank if self.rerank is None else self.rerank
@@ -49,6 +61,7 @@ class FileSearch(Body):
             mode=self.mode or chosen.mode,
             rerank=False if ranking.ranker == "none" else rerank,
             score_threshold=threshold,
+            deadline_s=deadline_s,
         )
 
 

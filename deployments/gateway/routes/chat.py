@@ -13,6 +13,7 @@ from deployments.gateway.choosing import Choice, choose
 from deployments.gateway.closing import close_parts
 from deployments.gateway.generation import answer, model_call, read_body
 from deployments.gateway.prompting import question_of, told_messages, told_options
+from deployments.gateway.relieving import relieved
 from deployments.gateway.request_context import (
     current_trace,
     is_background,
@@ -53,6 +54,7 @@ async def create_chat_completion(
     user = request.headers.get(USER_HEADER)
     background = is_background(request)
     choice = await choose(services, body, trace, user, grounded=grounded, background=background)
+    choice = relieved(request, services, choice, grounded=grounded)
     trace.question = question_of(messages)
     if isinstance(metadata := body.get("metadata"), dict):
         trace.body["metadata"] = metadata

@@ -7,7 +7,9 @@ from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
 from deployments.errors import InvalidRequest
+from deployments.gateway.choosing import Choice
 from deployments.gateway.generation import answer, model_call, read_body
+from deployments.gateway.relieving import relieved
 from deployments.gateway.request_context import current_trace
 from deployments.gateway.services import Services, services
 from deployments.tracing.inputs import request_input
@@ -34,6 +36,7 @@ async def create_completion(
     trace = current_trace(request)
     trace.route = "/v1/completions"
     trace.answered_by(target.name, target.alias, target.base)
+    target = relieved(request, services, Choice(target), grounded=False).target
     trace.question = prompt if isinstance(prompt, str) else None
     trace.body["input"] = request_input((), body, services.settings.tracing.max_input_characters)
     trace.begin("generate")

@@ -18,6 +18,7 @@ from cluster.records import StoredFile, VectorStoreFile, now
 from cluster.storage import CHUNK_BYTES
 from cluster.tenancy import acting_project
 from deployments.errors import InvalidRequest, PayloadTooLarge
+from deployments.gateway.access.identity import identity_of
 from deployments.gateway.attachments import Detached, detach, find_file, unexpired
 from deployments.gateway.bodies import storable
 from deployments.gateway.downloads import send_stored
@@ -62,6 +63,8 @@ async def create_file(
             param="file",
             code="file_too_large",
         )
+    identity = identity_of(request)
+    await parts.limiter.check_storage(identity.project_id, identity.key_id, file.size or 0)
     meta: dict[str, Any] = {}
     sources = RowSources()
     if purpose == PURPOSE:

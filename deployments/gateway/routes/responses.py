@@ -17,6 +17,7 @@ from deployments.gateway.generation import answer
 from deployments.gateway.grounding.answer_request import AnswerRequest
 from deployments.gateway.objects import Deleted
 from deployments.gateway.prompting import question_of, told_messages, told_options
+from deployments.gateway.relieving import relieved
 from deployments.gateway.request_context import (
     current_trace,
     is_background,
@@ -52,6 +53,7 @@ async def create_response(request: Request, body: ResponseCreate, parts: Parts) 
     user = request.headers.get(USER_HEADER)
     background, grounded = is_background(request), body.search is not None
     choice = await choose(parts, named, trace, user, grounded=grounded, background=background)
+    choice = relieved(request, parts, choice, grounded=grounded)
     if body.metadata:
         trace.body["metadata"] = dict(body.metadata)
     messages = [*await _earlier(parts, body.previous_response_id), *body.messages]
@@ -197,6 +199,7 @@ def _asked(
         prompt=prompt,
         variables=choice.variables,
         retrieval=choice.retrieval,
+        ease=choice.ease,
         spent=choice.spent,
     )
 

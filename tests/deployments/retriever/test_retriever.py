@@ -398,6 +398,12 @@ async def test_a_search_has_a_deadline(world: World) -> None:
         await world.search()
 
 
+async def test_a_request_may_leave_it_less_time(world: World) -> None:
+    world.embedder.delay = 30
+    with pytest.raises(DeadlineExceeded, match=r"longer than 0\.05 s"):
+        await world.search(deadline_s=0.05)
+
+
 async def test_contents_are_the_documents_passages(world: World) -> None:
     number = world.document("one", "two")
     assert await world.retriever.contents(PROJECT, "vs_a", number) == ["one", "two"]

@@ -1,0 +1,71 @@
+"""How many tokens a model call may take, before it is made."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, NamedTuple
+
+from deployments.gateway.grounding.tokens import TokenCounter
+
+__all__ = ["TokenEstimate", "asked_tokens", "estimate_tokens"]
+
+_COUNTED: Final = 8_000
+"""Characters up to which the model's tokenizer counts, in under a millisecond."""
+_CHARACTERS_A_TOKEN: Final = 4
+_MESSAGE_TOKENS: Final = 8
+
+
+class TokenEstimate(NamedTuple):
+    """Tokens of a call."""
+
+    prompt: int
+    answer: int
+
+
+def asked_tokens(options: Mapping[str, Any]) -> int | None:
+    """The limit of an answer that a body asks for."""
+    for name in ("max_completion_tokens", "max_tokens"):
+        if isinstance(value := options.get(name), int) and not isinstance(value, bool):
+            return value
+    return None
+
+
+def estimate_tokens(
+    body: Mapping[str, Any], counter: TokenCounter | None, default: int
+) -> TokenEstimate:
+    """Estimate what the body of a chat or a completion takes.
+
+    Long prompts count as a token for four characters; an answer as the limit that the body asks
+    for, else `default`, for each of `n`.
+    """
+    texts = list(_texts(body))
+    characters = sum(len(text) for text in texts)
+    if counter is not None and characters <= _COUNTED:
+        prompt = sum(counter.count(text) for text in texts)
+    else:
+        prompt = characters // _CHARACTERS_A_TOKEN
+    messages, numbers = body.get("messages"), body.get("prompt")
+    if isinstance(messages, list):
+        prompt += _MESSAGE_TOKENS * len(messages)
+    if isinstance(numbers, list):
+        prompt += sum(1 if isinstance(one, int) else _length(one) for one in numbers)
+    choices = body.get("n")
+    each = max(1, asked_tokens(body) or default)
+    return TokenEstimate(
+        prompt, each * (choices if isinstance(choices, int) and choices > 0 else 1)
+    )
+
+
+def _texts(body: Mapping[str, Any]) -> Iterator[str]:
+    prompt = body.get("prompt")
+    for text in prompt if isinstance(prompt, list) else [prompt]:
+        if isinstance(text, str):
+            yield text
+    for message in body.get("messages") or ():
+        content = message.get("content") if isinstance(message, dict) else None
+        for part in content if isinstance(content, list) else [content]:
+            text = part.get("text") if isinstance(part, dict) else part
+            if isinstance(text, str):
+                yield text
+
+
+def _length(value: object) -> int:
+    return len(value) if isinstance(value, list) else 0

@@ -1,0 +1,191 @@
+"""Holds requests to the bounds of their key and project, and counts what they used."""
+
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import func, select
+
+from cluster.errors import DatabaseError
+from cluster.records import ApiKey, Project, StoredFile
+from cluster.sections.limits import Bounds, LimitsSettings
+from cluster.tenancy import acting_in
+from deployments.errors import QuotaExceeded
+from deployments.last_known import LastKnown
+from deployments.limits.account import Account
+from deployments.limits.bounds import held_bounds
+from deployments.limits.budgets import Holder, exhausted
+from deployments.limits.lease import Lease
+from deployments.limits.month import seconds_left
+from deployments.limits.usage_ledger import UsageLedger
+from deployments.limits.used import Used
+from deployments.tracing.draft import TraceDraft
+from deployments.tracing.prices import Prices
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from cluster.database import Database
+
+__all__ = ["Limiter"]
+
+_log = logging.getLogger(__name__)
+_ACCOUNTS: Final = 4096
+_CHARACTERS_A_TOKEN: Final = 4
+_INTERNAL: Final = frozenset({"cli", "system"})
+"""Everloop itself works for a project under these names: its bounds hold, no key's do."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    key: Bounds
+    project: Bounds
+
+
+class Limiter:
+    """One gateway replica's.
+
+    Bounds are read anew after `refresh_s`; the last known ones, or the settings' defaults, hold
+    while the database does not answer. Used on one event loop.
+    """
+
+    def __init__(
+        self,
+        database: "Database",
+        settings: LimitsSettings,
+        *,
+        prices: Prices,
+        replicas: int = 1,
+        last_known_s: float = 600.0,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.ledger: Final = UsageLedger(database, settings, wall_clock)
+        self._database: Final = database
+        self._settings: Final = settings
+        self._prices: Final = prices
+        self._replicas: Final = replicas
+        self._clock: Final = clock
+        self._held: Final = LastKnown(
+            self._read,
+            ttl_s=settings.refresh_s,
+            stale_s=max(settings.refresh_s, last_known_s),
+            clock=clock,
+        )
+        self._accounts: Final[OrderedDict[Holder, Account]] = OrderedDict()
+
+    async def open(self, project_id: str, key_id: str, *, may_degrade: bool = True) -> Lease:
+        """A lease for a request that has not begun; `Lease.begin` counts it.
+
+        Raises QuotaExceeded where a month's budget is used up.
+        """
+        held = await self._bounds(project_id, key_id)
+        project = self._account(Holder("project", project_id), held.project)
+        accounts = [project]
+        if key_id not in _INTERNAL:
+            accounts.insert(0, self._account(Holder("key", key_id), held.key))
+        if any(_has_budget(account.bounds) for account in accounts):
+            await self.ledger.know(project_id)
+            self._check_budget(Holder("project", project_id), held.project, project_id, None)
+            if key_id not in _INTERNAL:
+                self._check_budget(Holder("key", key_id), held.key, project_id, key_id)
+        return Lease(project_id, key_id, accounts, may_degrade=may_degrade)
+
+    def close(self, lease: Lease, trace: TraceDraft) -> None:
+        """A request that had begun has ended; count what its trace says.
+
+        Where the client went before the model told its usage, the prompt counts as estimated and
+        the answer by its length.
+        """
+        told = trace.body.get("tokens") or {}
+        prompt, completion = int(told.get("prompt") or 0), int(told.get("completion") or 0)
+        if not told and "generate" in trace.began_ms:
+            prompt = lease.prompt_tokens
+            completion = -(-len(trace.answer or "") // _CHARACTERS_A_TOKEN)
+        lease.end(prompt + completion)
+        if trace.route and (trace.status < _FIRST_ERROR or prompt or completion):
+            model, base = trace.model, trace.body.get("base_model")
+            cost = self._prices.cost(model, base, prompt, completion) or 0.0
+            used = Used(1, prompt, completion, cost)
+            self.ledger.add(lease.project_id, lease.key_id, used)
+
+    async def check_storage(self, project_id: str, key_id: str, more: int) -> None:
+        """Raise QuotaExceeded unless the project may store `more` bytes."""
+        held = await self._bounds(project_id, key_id)
+        limits = [held.project.stored_bytes]
+        if key_id not in _INTERNAL:
+            limits.append(held.key.stored_bytes)
+        limit = min((one for one in limits if one is not None), default=None)
+        if limit is None:
+            return
+        stored = await self._database.run(
+            lambda session: _stored(session, project_id), read_only=True
+        )
+        if stored + more > limit:
+            raise QuotaExceeded(
+                f"The project stores {stored} bytes in files; with these {more} it would be more "
+                f"than the {limit} allowed. Delete files, or have the limit raised.",
+                param="file",
+                code="insufficient_quota",
+            )
+
+    async def _bounds(self, project_id: str, key_id: str) -> _Held:
+        try:
+            held = await self._held.get(f"{project_id}/{key_id}")
+        except DatabaseError as error:
+            _log.warning("Bounds of %s are not known now, defaults hold: %s", project_id, error)
+            held = None
+        return held or _Held(self._settings.key, self._settings.project)
+
+    async def _read(self, name: str) -> _Held:
+        project_id, _, key_id = name.partition("/")
+
+        def read(session: "Session") -> _Held:
+            key, project = session.get(ApiKey, key_id), session.get(Project, project_id)
+            return _Held(
+                held_bounds(self._settings.key, key.limits if key is not None else {}),
+                held_bounds(self._settings.project, project.limits if project is not None else {}),
+            )
+
+        with acting_in(None):
+            return await self._database.run(read, read_only=True)
+
+    def _account(self, holder: Holder, bounds: Bounds) -> Account:
+        account = self._accounts.pop(holder, None)
+        if account is None:
+            account = Account(holder.kind, bounds, self._replicas, self._clock)
+        elif account.bounds != bounds:
+            account.hold(bounds)
+        self._accounts[holder] = account
+        if len(self._accounts) > _ACCOUNTS:
+            idle = next((h for h, one in self._accounts.items() if not one.running), None)
+            if idle is not None and idle != holder:
+                del self._accounts[idle]
+        return account
+
+    def _check_budget(
+        self, holder: Holder, bounds: Bounds, project_id: str, key_id: str | None
+    ) -> None:
+        what = exhausted(bounds, self.ledger.used(project_id, key_id))
+        if what is not None:
+            raise QuotaExceeded(
+                f"The budget of this {holder.kind}, {what}, is used up. A new month begins at "
+                "00:00 UTC on its first day; an administrator can raise the budget before.",
+                code="insufficient_quota",
+                retry_after_s=seconds_left(self.ledger.now()),
+            )
+
+
+_FIRST_ERROR: Final = 400
+
+
+def _has_budget(bounds: Bounds) -> bool:
+    return bounds.tokens_per_month is not None or bounds.cost_per_month is not None
+
+
+def _stored(session: "Session", project_id: str) -> int:
+    total = select(func.coalesce(func.sum(StoredFile.bytes), 0))
+    return int(session.scalar(total.where(StoredFile.project_id == project_id)) or 0)
