@@ -81,6 +81,10 @@ class QueuedModel:
         """See `ChatModel.prepare`."""
         return await self._model.prepare(adapter)
 
+    async def forget(self, adapter_id: str) -> int:
+        """See `ChatModel.forget`."""
+        return await self._model.forget(adapter_id)
+
     async def load(self) -> ModelLoad:
         """See `ChatModel.load`."""
         return await self._model.load()

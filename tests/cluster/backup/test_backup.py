@@ -31,6 +31,7 @@ from tests.fixtures.system import free_port
 
 pytestmark = pytest.mark.integration
 COLLECTION = f"passages_test_{DIMENSION}"
+PROJECT = "proj_default"
 STORE = "vs_a"
 
 
@@ -73,8 +74,8 @@ class Everything:
     def hits(self) -> list[Any]:
         index = PassageIndex(self.settings.milvus_uri, COLLECTION, DIMENSION)
         try:
-            dense = index.search_dense(unit(1, 2), [STORE], 20, with_vectors=True)
-            words = index.search_bm25(analyse_query("parental leave", "en"), [STORE], 20)
+            dense = index.search_dense(unit(1, 2), PROJECT, [STORE], 20, with_vectors=True)
+            words = index.search_bm25(analyse_query("parental leave", "en"), PROJECT, [STORE], 20)
             return [(hit.id, hit.text, round(hit.score, 5), hit.vector) for hit in dense + words]
         finally:
             index.close()
@@ -146,7 +147,7 @@ def _filled(
                 for place in range(4)
             ]
         )
-    index.delete(STORE, [13])
+    index.delete(PROJECT, STORE, [13])
     index.settle()
     index.close()
     return everything

@@ -40,6 +40,9 @@ class HeldModel:
     async def prepare(self, adapter: AdapterFiles) -> int:
         return 1
 
+    async def forget(self, adapter_id: str) -> int:
+        return 1
+
     async def load(self) -> ModelLoad:
         return self.load_now
 

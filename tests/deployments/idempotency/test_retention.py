@@ -20,7 +20,8 @@ def _add(database: Database, key: str, project: str = "proj_a", **values: Any) -
 def _duty(database: Database, settings: Settings, **values: Any) -> KeyRetentionDuty:
     changed = settings.model_copy(update={"idempotency": IdempotencySettings(**values)})
     nothing = cast(Any, None)
-    return KeyRetentionDuty(MonitorParts(changed, database, nothing, nothing, nothing, nothing))
+    parts = MonitorParts(changed, database, nothing, nothing, nothing, nothing, nothing, {})
+    return KeyRetentionDuty(parts)
 
 
 def _left(database: Database) -> set[str]:
