@@ -3,10 +3,12 @@
 import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,8 +27,16 @@ from cluster.launch.run_record import (
 )
 from cluster.launch.serve_environment import SERVE_ENVIRONMENT
 from cluster.settings import Settings
+from cluster.tls import node_environment
 
-__all__ = ["connect", "ensure_ray_head", "ray_environment", "stop_ray_head"]
+__all__ = [
+    "connect",
+    "disconnect",
+    "ensure_ray_head",
+    "head_command",
+    "ray_environment",
+    "stop_ray_head",
+]
 
 _START_TIMEOUT_S: Final = 120.0
 _SETTLING_S: Final = 1.5
@@ -45,6 +55,7 @@ def ray_environment(settings: Settings) -> dict[str, str]:
         "SPT_NOENV": "1",  # else worker titles overwrite the environment `down` reads
         "DO_NOT_TRACK": "1",
         CLUSTER_ID: cluster_id(settings.data_dir),
+        **node_environment(settings.tls),
     }
     if settings.ray.address is None:
         # Ray replaces 127.0.0.1 by the machine's own address and then listens on every interface,
@@ -62,6 +73,7 @@ def connect(settings: Settings) -> None:
     if ray.is_initialized():
         return
     address = settings.ray.address or f"127.0.0.1:{settings.ray.port}"
+    told_to_end = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(address=address, log_to_driver=False, logging_level="ERROR", namespace="everloop")
     except (ConnectionError, RuntimeError, TimeoutError, ValueError) as error:
@@ -69,6 +81,15 @@ def connect(settings: Settings) -> None:
             f"The Ray cluster at {address} cannot be joined: {error}",
             fix="`everloop down` and `everloop up` start it anew.",
         ) from error
+    finally:
+        if threading.current_thread() is threading.main_thread():  # Ray puts its own in its place
+            signal.signal(signal.SIGTERM, told_to_end)
+
+
+def disconnect() -> None:
+    """Be no driver any more, if this process is one: it then outlives the cluster."""
+    if "ray" in sys.modules:
+        sys.modules["ray"].shutdown()
 
 
 def ensure_ray_head(settings: Settings, report: Callable[[str], None]) -> RunRecord:
@@ -151,7 +172,8 @@ def _refuse_taken_ports(settings: Settings) -> None:
         )
 
 
-def _command(settings: Settings) -> list[str]:
+def head_command(settings: Settings) -> list[str]:
+    """What starts the head. Nothing of it is reached from another machine."""
     client_port, agent_port = _free_port(), _free_port()
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"]
     command += ["--node-ip-address=127.0.0.1", f"--port={settings.ray.port}"]
@@ -176,7 +198,7 @@ def _start(settings: Settings) -> RunRecord | None:
     _temp_dir(settings).mkdir(mode=0o700, parents=True, exist_ok=True)
     with _log(settings).open("wb") as log:
         process = subprocess.Popen(
-            _command(settings),
+            head_command(settings),
             env=os.environ | ray_environment(settings) | {"NO_COLOR": "1", "PATH": _path()},
             stdin=subprocess.DEVNULL,
             stdout=log,

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from cluster.sections.section import Section
 
-__all__ = ["AccessSettings", "GuardsSettings", "TlsSettings"]
+__all__ = ["AccessSettings", "GuardsSettings"]
 
 
 class AccessSettings(Section):
@@ -26,7 +26,3 @@ class AccessSettings(Section):
 
 class GuardsSettings(Section):
     """What is checked of questions, passages and answers."""
-
-
-class TlsSettings(Section):
-    """Encryption of what goes over the network."""
