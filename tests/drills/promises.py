@@ -16,6 +16,7 @@ import openai
 
 __all__ = [
     "AliasMove",
+    "BrokenPromiseError",
     "Document",
     "EvalRun",
     "Feedback",
@@ -30,6 +31,10 @@ __all__ = [
 
 _LOOK_S: Final = 0.5
 _PAGE: Final = 100
+
+
+class BrokenPromiseError(Exception):
+    """The system answered well, and did not do what it said."""
 
 
 class Promise(Protocol):

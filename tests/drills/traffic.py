@@ -6,35 +6,36 @@ import json
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from random import Random
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import openai
 
 from tests.drills.promises import (
     AliasMove,
+    BrokenPromiseError,
     Document,
     EvalRun,
     Feedback,
     LabelMove,
     Ledger,
+    Promise,
     StoredAnswer,
     Upload,
 )
 
 __all__ = ["ALIAS", "MODEL", "OPERATIONS", "Traffic", "User"]
 
+Promised = TypeVar("Promised", bound=Promise)
 MODEL: Final = "smollm2-135m-instruct"
 EMBEDDING_MODEL: Final = "all-minilm-l6-v2"
 ALIAS: Final = "drilled"
 _PROMPT: Final = "drilled"
 _EVAL_ITEMS: Final = 2
 _JOIN_S: Final = 120.0
-_MOST_REQUESTS: Final = 2000
-"""Of one traffic, whatever its time."""
 _SYLLABLES: Final = ("ba", "do", "fi", "gu", "ka", "le", "mo", "nu", "pa", "ri", "so", "tu", "ve")
 
 
@@ -69,9 +70,9 @@ class User:
         ):
             finished = chunk.choices[0].finish_reason if chunk.choices else finished
         if finished is None:
-            raise openai.APIError("the stream broke off", _no_request(), body=None)
+            raise BrokenPromiseError("the stream broke off")
 
-    def answer(self) -> None:
+    def answer(self) -> StoredAnswer:
         """Ask from the documents; the answer is stored."""
         made = self.client.responses.create(
             model=MODEL,
@@ -79,18 +80,18 @@ class User:
             tools=[{"type": "file_search", "vector_store_ids": [self.store_id]}],
             max_output_tokens=8,
         )
-        self.ledger.add(StoredAnswer(made.id, made.output_text))
+        return self._noted(StoredAnswer(made.id, made.output_text))
 
-    def upload(self) -> None:
+    def upload(self) -> Document:
         """Upload a document and attach it: two promises."""
         word = self.word()
         data = f"The password of the room is {word}. Nobody else knows {word}.\n".encode()
         made = self.client.files.create(
             file=(f"{word}.txt", io.BytesIO(data)), purpose="assistants"
         )
-        self.ledger.add(Upload(made.id, hashlib.sha256(data).hexdigest()))
+        self._noted(Upload(made.id, hashlib.sha256(data).hexdigest()))
         self.client.vector_stores.files.create(vector_store_id=self.store_id, file_id=made.id)
-        self.ledger.add(Document(self.store_id, made.id, word))
+        return self._noted(Document(self.store_id, made.id, word))
 
     def search(self) -> None:
         """Search the store."""
@@ -110,7 +111,7 @@ class User:
             body={"trace_id": self.random.choice(self.traces), "name": comment, "comment": comment},
             cast_to=object,
         )
-        self.ledger.add(Feedback(said["id"], comment))
+        self._noted(Feedback(said["id"], comment))
 
     def promote(self) -> None:
         """Move an alias."""
@@ -120,9 +121,9 @@ class User:
             body={"target": MODEL, "override": True, "reason": reason},
             cast_to=object,
         )
-        self.ledger.add(AliasMove(ALIAS, moved["version"], reason))
+        self._noted(AliasMove(ALIAS, moved["version"], reason))
 
-    def label(self) -> None:
+    def label(self) -> LabelMove:
         """Make a prompt with one version and a label, and move the label again."""
         name, reason = f"{_PROMPT}_{self.word()}", self.word()
         version = {"messages": [{"role": "user", "content": "Say {{ word }}."}]}
@@ -133,9 +134,9 @@ class User:
             body={"version": "1", "reason": reason},
             cast_to=object,
         )
-        self.ledger.add(LabelMove(name, "production", reason))
+        return self._noted(LabelMove(name, "production", reason))
 
-    def evaluate(self) -> None:
+    def evaluate(self) -> EvalRun:
         """Have answers asked for and graded."""
         made = self.client.evals.create(
             name=self.word(),
@@ -171,7 +172,7 @@ class User:
                 "sampling_params": {"max_completion_tokens": 3, "temperature": 0},
             },
         )
-        self.ledger.add(EvalRun(made.id, run.id, _EVAL_ITEMS))
+        return self._noted(EvalRun(made.id, run.id, _EVAL_ITEMS))
 
     def list_traces(self) -> None:
         """Look at the newest traces."""
@@ -181,29 +182,39 @@ class User:
         """Seven syllables: the seed's, and nobody else's."""
         return "".join(self.random.choices(_SYLLABLES, k=7))
 
+    def _noted(self, promise: Promised) -> Promised:
+        self.ledger.add(promise)
+        return promise
 
-OPERATIONS: Final[dict[str, tuple[Callable[[User], None], int]]] = {
-    "chat": (User.chat, 4),
-    "stream": (User.stream, 3),
-    "answer": (User.answer, 2),
-    "upload": (User.upload, 6),
-    "search": (User.search, 3),
-    "embed": (User.embed, 3),
-    "say": (User.say, 4),
-    "promote": (User.promote, 2),
-    "label": (User.label, 1),
-    "evaluate": (User.evaluate, 1),
-    "list_traces": (User.list_traces, 1),
+
+OPERATIONS: Final = {
+    "chat": 4,
+    "stream": 3,
+    "answer": 2,
+    "upload": 6,
+    "search": 3,
+    "embed": 3,
+    "say": 4,
+    "promote": 2,
+    "label": 1,
+    "evaluate": 1,
+    "list_traces": 1,
 }
-"""What a user does, and how often of thirty."""
+"""What a user does, and how often of thirty times."""
 
 
 class Traffic:
     """Users at work from `with` to its end. Nothing is tried again: what fails is counted."""
 
-    def __init__(self, users: Sequence[User], pause_s: tuple[float, float] = (0.05, 0.5)) -> None:
-        self._users = users
+    def __init__(
+        self,
+        users: Sequence[User],
+        *,
+        pause_s: tuple[float, float] = (0.05, 0.5),
+        most_requests: int = 2000,
+    ) -> None:
         self._pause_s = pause_s
+        self._most_requests = most_requests
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._threads = [
@@ -237,27 +248,21 @@ class Traffic:
         return sum(thread.is_alive() for thread in self._threads)
 
     def _work(self, user: User) -> None:
-        names = list(OPERATIONS)
-        weights = [weight for _, weight in OPERATIONS.values()]
-        while not self._stopping.is_set() and self.sent.total() < _MOST_REQUESTS:
-            (name,) = user.random.choices(names, weights)
+        while not self._stopping.is_set() and self.sent.total() < self._most_requests:
+            (name,) = user.random.choices(list(OPERATIONS), list(OPERATIONS.values()))
             with self._lock:
                 self.sent[name] += 1
             try:
-                OPERATIONS[name][0](user)
-            except openai.APIError as error:
+                getattr(user, name)()
+            except (openai.APIError, BrokenPromiseError) as error:
                 with self._lock:
                     self.failed[name] += 1
                     self.reasons[_short(name, error)] += 1
             self._stopping.wait(user.random.uniform(*self._pause_s))
 
 
-def _short(name: str, error: openai.APIError) -> str:
+def _short(name: str, error: openai.APIError | BrokenPromiseError) -> str:
+    if isinstance(error, BrokenPromiseError):
+        return f"{name}: {error}"
     status = getattr(error, "status_code", None)
     return f"{name}: {status or type(error).__name__}{f' {error.code}' if error.code else ''}"
-
-
-def _no_request() -> Any:
-    import httpx
-
-    return httpx.Request("POST", "http://127.0.0.1")
