@@ -15,8 +15,8 @@ from tests.drills.traffic import MODEL
 
 __all__ = ["PoisonDocument", "PoisonPrompt"]
 
-_BOMB_MIB: Final = 1536
-"""Beyond what a parser may take; 1.5 MB as they are sent."""
+_BOMB_MIB: Final = 1024
+"""More than a parser may take."""
 _SLOW_WORDS: Final = 400_000
 """Minutes of a tagger's work."""
 _JUNK_BYTES: Final = 200_000
@@ -94,7 +94,7 @@ def _poison(kind: str, random: Random) -> tuple[str, bytes]:
     if kind == "bomb":
         return "bomb.pdf", _bomb()
     if kind == "junk":
-        return "junk.pdf", b"%PDF-1.7\n" + random.randbytes(_JUNK_BYTES)
+        return "junk.pdf", b"%PDF-1.7\n" + random.randbytes(_JUNK_BYTES) + b"\n%%EOF\n"
     letters = "abcdefghijklmnopqrstuvwxyz"
     words = ("".join(random.choices(letters, k=random.randint(2, 9))) for _ in range(_SLOW_WORDS))
     return "slow.txt", " ".join(
@@ -104,8 +104,8 @@ def _poison(kind: str, random: Random) -> tuple[str, bytes]:
 
 @functools.cache
 def _bomb() -> bytes:
-    """A PDF of one page, whose content is a gigabyte and a half of blanks, deflated."""
-    press = zlib.compressobj(9)
+    """A PDF of one page, whose content is a gigabyte of blanks, deflated."""
+    press = zlib.compressobj(1)
     blanks = b" " * (1 << 20)
     packed = b"".join([*(press.compress(blanks) for _ in range(_BOMB_MIB)), press.flush()])
     parts = (
