@@ -34,7 +34,7 @@ from tests.drills.promises import (
     StoredAnswer,
     broken_promises,
 )
-from tests.drills.traffic import ALIAS, MODEL, Traffic, User
+from tests.drills.traffic import Traffic, User, make_alias
 from tests.fixtures.system import System
 
 BAR_PERCENT: Final = 5.0
@@ -114,7 +114,7 @@ def main() -> int:
 def soak(system: System, minutes: float, user_count: int) -> tuple[list[Sample], Traffic]:
     """Traffic for so long; the samples of all processes meanwhile."""
     client = system.client(max_retries=0).with_options(timeout=60)
-    client.post("/aliases", body={"name": ALIAS, "target": MODEL}, cast_to=object)
+    make_alias(client)
     store = client.vector_stores.create(name="soak").id
     users = [Tenant(client, Ledger(), Random(f"soak:{n}"), store) for n in range(user_count)]
     samples, began = [], time.monotonic()

@@ -29,7 +29,7 @@ from tests.drills.scene import Scene
 from tests.drills.stores import BadWayToBytes, DeadPostgres, FullDisk, LockedDatabase
 from tests.drills.surroundings import running_system
 from tests.drills.table import Report
-from tests.drills.traffic import ALIAS, MODEL
+from tests.drills.traffic import make_alias
 from tests.drills.whole import DeadRaylet, DeadTrainingWorker
 
 __all__ = ["DRILLS", "main"]
@@ -74,7 +74,7 @@ def run(options: argparse.Namespace, tell: Callable[[str], None]) -> Report:
             left_out = [(drill.name, why) for drill in wanted if (why := drill.missing(scene))]
             unable = {name for name, _ in left_out}
             able = [drill for drill in wanted if drill.name not in unable]
-            scene.patient.post("/aliases", body={"name": ALIAS, "target": MODEL}, cast_to=object)
+            make_alias(scene.patient)
             try:
                 for drill, seed in plan(able, options.seed, options.rounds, every=not options.only):
                     outcomes.append(run_drill(drill, scene, seed))

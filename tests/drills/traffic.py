@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 
 import openai
 
+from cluster.ids import new_id
 from tests.drills.promises import (
     AliasMove,
     BrokenPromiseError,
@@ -27,7 +28,7 @@ from tests.drills.promises import (
     Upload,
 )
 
-__all__ = ["ALIAS", "MODEL", "OPERATIONS", "Traffic", "User"]
+__all__ = ["ALIAS", "MODEL", "OPERATIONS", "Traffic", "User", "make_alias"]
 
 Promised = TypeVar("Promised", bound=Promise)
 MODEL: Final = "smollm2-135m-instruct"
@@ -125,7 +126,7 @@ class User:
 
     def label(self) -> LabelMove:
         """Make a prompt with one version and a label, and move the label again."""
-        name, reason = f"{_PROMPT}_{self.word()}", self.word()
+        name, reason = new_id(_PROMPT), self.word()  # not again the same by the same seed
         version = {"messages": [{"role": "user", "content": "Say {{ word }}."}]}
         said = {**version, "variables": {"word": {}}}
         self.client.post("/prompts", body={"name": name, "version": said}, cast_to=object)
@@ -201,6 +202,15 @@ OPERATIONS: Final = {
     "list_traces": 1,
 }
 """What a user does, and how often of thirty times."""
+
+
+def make_alias(client: openai.OpenAI) -> None:
+    """Make the alias that users move, unless there is one."""
+    try:
+        client.post("/aliases", body={"name": ALIAS, "target": MODEL}, cast_to=object)
+    except openai.BadRequestError as error:
+        if error.code != "alias_exists":
+            raise
 
 
 class Traffic:
