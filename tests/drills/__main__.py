@@ -49,12 +49,13 @@ DRILLS: Final[tuple[Drill, ...]] = (
 _CRASHES_A_ROUND: Final = 10
 _CRASH: Final = "crash of a writer: "
 _SETTLE_S: Final = 60.0
+_LOG_COLUMNS: Final = 120
 
 
 def main() -> int:
     """Run what was asked for and report; 0, or 1 where a bar was missed."""
     options = _options()
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else _LOG_COLUMNS)
     report = run(options, lambda told: console.print(told, markup=False, highlight=False))
     report.show(console)
     if options.json:

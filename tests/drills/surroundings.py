@@ -5,6 +5,7 @@ user may mount one. `servers`: PostgreSQL, and an S3 server behind a proxy that 
 """
 
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -123,6 +124,7 @@ def _byte_store() -> Iterator[tuple[Doorway, dict[str, Any]]]:
     import fsspec
     from moto.server import ThreadedMotoServer
 
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it tells every request
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     try:
