@@ -28,7 +28,6 @@ _DOWN_TIMEOUT_S: Final = 120
 _DISK_MIB: Final = 2048
 _BUCKET: Final = "drills"
 _SETTINGS: Final = {
-    "EVERLOOP_ACCESS__KEYS": "off",
     "EVERLOOP_INGESTION__FILE_TIMEOUT_S": "15",  # a hanging parser is seen soon
     "EVERLOOP_INGESTION__PARSER_MEMORY_MIB": "768",
 }
