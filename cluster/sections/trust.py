@@ -6,7 +6,7 @@ from pydantic import Field
 
 from cluster.sections.section import Section
 
-__all__ = ["AccessSettings", "GuardsSettings", "LimitsSettings", "TlsSettings"]
+__all__ = ["AccessSettings", "LimitsSettings", "TlsSettings"]
 
 
 class AccessSettings(Section):
@@ -23,10 +23,6 @@ class AccessSettings(Section):
 
 class LimitsSettings(Section):
     """How much a project and a key may use. None is without a limit."""
-
-
-class GuardsSettings(Section):
-    """What is checked of questions, passages and answers."""
 
 
 class TlsSettings(Section):

@@ -14,7 +14,9 @@ from cluster.settings import Settings
 from deployments.experiments.desk import ExperimentDesk
 from deployments.gateway.access.key_book import KeyBook
 from deployments.gateway.directory import ModelDirectory
+from deployments.gateway.guarding import RequestGuards
 from deployments.gateway.shadows import Shadows
+from deployments.guards.book import GuardBook
 from deployments.ports import (
     AnswerScorer,
     ChatModel,
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from cluster.storage import ByteStore
     from deployments.gateway.grounding.answerer import GroundedAnswerer
     from deployments.prompts.book import PromptBook
+    from deployments.tracing.draft import TraceDraft
     from deployments.tracing.writer import TraceWriter
 
 __all__ = ["Check", "Services", "services"]
@@ -87,6 +90,20 @@ class Services:
     def shadows(self) -> Shadows:
         """Requests to shadow arms that this replica holds."""
         return Shadows(self.settings.experiments.max_shadows)
+
+    @cached_property
+    def guards(self) -> GuardBook:
+        """What is checked of questions, passages and answers."""
+        return GuardBook(
+            self.settings.guards,
+            embedder=self.embedder,
+            models=self.models,
+            outside=self.settings.evaluation.outside_models,
+        )
+
+    def guard(self, trace: "TraceDraft") -> RequestGuards:
+        """The guards of the request that `trace` is of."""
+        return RequestGuards(self.guards.of(trace.project_id), trace)
 
     async def wake_evaluator(self) -> None:
         """Say that runs of evals changed. It looks by itself too: a failure costs a moment."""

@@ -15,6 +15,7 @@ from deployments.gateway.chains import Chain
 from deployments.gateway.choosing import Choice, choose
 from deployments.gateway.generation import answer
 from deployments.gateway.grounding.answer_request import AnswerRequest
+from deployments.gateway.guarding import RequestGuards
 from deployments.gateway.objects import Deleted
 from deployments.gateway.prompting import question_of, told_messages, told_options
 from deployments.gateway.request_context import (
@@ -48,19 +49,22 @@ async def create_response(request: Request, body: ResponseCreate, parts: Parts) 
         raise InvalidRequest(
             "input is required, unless there is a prompt.", param="input", code="missing_parameter"
         )
+    guards = parts.guard(trace)
+    earlier = await _earlier(parts, body.previous_response_id)
+    messages, prompt = await guards.read([*earlier, *body.messages], body.prompt, param="input")
+    body = body.rewritten(messages[len(earlier) :], prompt)
     named = body.model_dump(include={"model", "prompt", "user", "safety_identifier"})
     user = request.headers.get(USER_HEADER)
     background, grounded = is_background(request), body.search is not None
     choice = await choose(parts, named, trace, user, grounded=grounded, background=background)
     if body.metadata:
         trace.body["metadata"] = dict(body.metadata)
-    messages = [*await _earlier(parts, body.previous_response_id), *body.messages]
     trace.body["input"] = _input(body, messages, parts.settings.tracing.max_input_characters)
     trace.question = question_of(messages)
     whole = body.model_copy(update={"stream": False, "store": False})
     return await answer(
         request,
-        _answered(request, parts, body, messages, choice),
+        _answered(request, parts, body, messages, choice, guards),
         streamed=bool(body.stream),
         read_answer=lambda _data: trace.answer or "",
         ended=lambda: start_shadows(
@@ -68,7 +72,9 @@ async def create_response(request: Request, body: ResponseCreate, parts: Parts) 
             parts,
             choice,
             named,
-            lambda again, chosen: _answered(again, parts, whole, messages, chosen),
+            lambda again, chosen: _answered(
+                again, parts, whole, messages, chosen, parts.guard(current_trace(again))
+            ),
             lambda _data: "",
         ),
     )
@@ -140,8 +146,11 @@ async def _answered(
     body: ResponseCreate,
     messages: list[dict[str, Any]],
     choice: Choice,
+    guards: RequestGuards,
 ) -> AsyncGenerator[Part, None]:
     trace = current_trace(request)
+    if choice.prompt is not None and choice.prompt.body.steps:
+        await guards.passed()
     body = body.model_copy(update={"model": choice.target.name})
 
     async def save(response: dict[str, Any], text: str) -> None:
@@ -160,7 +169,7 @@ async def _answered(
         grounded=body.search is not None,
         options=body.options,
     )
-    asked = _asked(request, body, instructed, await chain.run(choice, messages))
+    asked = _asked(request, body, instructed, await chain.run(choice, messages), guards)
     prepared = await parts.answerer.prepare(asked, trace)
     rendering = Rendering(
         new_response(body, prepared.temperature),
@@ -179,7 +188,11 @@ async def _answered(
 
 
 def _asked(
-    request: Request, body: ResponseCreate, messages: list[dict[str, Any]], choice: Choice
+    request: Request,
+    body: ResponseCreate,
+    messages: list[dict[str, Any]],
+    choice: Choice,
+    guards: RequestGuards,
 ) -> AnswerRequest:
     prompt, options = choice.prompt, body.options
     if prompt is not None:
@@ -199,6 +212,7 @@ def _asked(
         variables=choice.variables,
         retrieval=choice.retrieval,
         spent=choice.spent,
+        guards=guards,
     )
 
 
