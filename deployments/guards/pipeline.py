@@ -79,17 +79,22 @@ class Screened:
 class Guards:
     """The guards of one policy."""
 
-    def __init__(self, armed: Sequence[ArmedCheck], look_ahead: int = 256) -> None:
+    def __init__(
+        self, armed: Sequence[ArmedCheck], look_ahead: int = 256, *, is_warm: bool = False
+    ) -> None:
         self._armed: Final = tuple(armed)
+        places: tuple[Place, ...] = ("input", "passages", "output")
+        self._at: Final = {place: tuple(a for a in armed if a.acts(place)) for place in places}
         self.look_ahead: Final = look_ahead
+        self._is_warm = is_warm
 
     def at(self, place: Place) -> tuple[ArmedCheck, ...]:
         """Those that are on at a place."""
-        return tuple(armed for armed in self._armed if armed.acts(place))
+        return self._at[place]
 
     def chosen(self, wanted: Callable[[ArmedCheck], bool]) -> "Guards":
         """Those that are `wanted`."""
-        return Guards([armed for armed in self._armed if wanted(armed)], self.look_ahead)
+        return self._with([armed for armed in self._armed if wanted(armed)])
 
     def demanding(self, schema: Mapping[str, Any] | bool | None) -> "Guards":
         """The same, where the answer must be JSON of `schema`."""
@@ -97,7 +102,7 @@ class Guards:
             return self
         check = SchemaCheck(schema)
         armed = [replace(a, check=check) if a.check.name == check.name else a for a in self._armed]
-        return Guards(armed, self.look_ahead)
+        return self._with(armed)
 
     def rewrites(self, place: Place) -> bool:
         """Whether one may change a text, or keep it from being kept."""
@@ -107,10 +112,20 @@ class Guards:
         """Load what the guards need, before the first request is timed."""
         for armed in self._armed:
             await armed.check.warm_up()
+        self._is_warm = True
 
     async def screen(self, place: Place, texts: Sequence[GuardText]) -> Screened:
-        """Run all that are on at `place`, each within its budget; those that wait, together."""
-        judged = await asyncio.gather(*(self._judge(a, place, texts) for a in self.at(place)))
+        """Run all that are on at `place`, each within its budget; those that wait, together.
+
+        What is not loaded yet is loaded first; no budget counts that.
+        """
+        if not self._is_warm:
+            await self.warm_up()
+        on = self.at(place)
+        if len(on) == 1:  # as for each piece of a stream
+            judged = [await self._judge(on[0], place, texts)]
+        else:
+            judged = await asyncio.gather(*(self._judge(one, place, texts) for one in on))
         hidden: list[list[Span]] = [[] for _ in texts]
         for armed, verdict in judged:
             for number, span in verdict.spans:
@@ -123,6 +138,9 @@ class Guards:
             _categories(verdicts, "block"),
             verdicts,
         )
+
+    def _with(self, armed: Sequence[ArmedCheck]) -> "Guards":
+        return Guards(armed, self.look_ahead, is_warm=self._is_warm)
 
     async def _judge(
         self, armed: ArmedCheck, place: Place, texts: Sequence[GuardText]

@@ -35,6 +35,13 @@ class OutputScreen:
     _held: str = ""
     _growing: str | None = None
     """Kind of a find that was too long to wait for its end: what follows of it is left out."""
+    _holding: Guards = field(init=False)
+    _judging: Guards = field(init=False)
+    """Those that read the whole, once it is over."""
+
+    def __post_init__(self) -> None:
+        self._holding = self.guards.chosen(_holds)
+        self._judging = self.guards.chosen(lambda a: bool(a.acts("output")) and not _holds(a))
 
     async def feed(self, piece: str) -> str:
         """Take the next piece; return what may be shown now."""
@@ -42,17 +49,18 @@ class OutputScreen:
             return self._show("" if self.blocked else piece)
         self._held += piece
         self._leave_out()
-        if not self._held:
+        if self._growing is not None or not self._held:
             return ""
         text, shown = self._before + self._held, len(self._before)
         decided = min(a.check.undecided(text) for a in self._holding.at("output"))
-        cut = max(shown, decided, len(text) - self.guards.look_ahead)
-        return await self._release(text, cut) if cut > shown else ""
+        late = len(text) - self.guards.look_ahead
+        cut = max(shown, decided, late)
+        return await self._release(text, cut, too_long=late > decided) if cut > shown else ""
 
     async def finish(self) -> str:
         """Return what was held back, once the answer is whole."""
         last = ""
-        if self._growing == "PRIVATE_KEY":
+        if self._growing is not None:
             self._held = ""
         if self._held and not self.blocked:
             text = self._before + self._held
@@ -78,25 +86,20 @@ class OutputScreen:
         """What each guard decided so far."""
         return tuple(self._verdicts.values())
 
-    @property
-    def _holding(self) -> Guards:
-        return self.guards.chosen(_holds)
+    async def _release(self, text: str, cut: int, *, too_long: bool = False) -> str:
+        """Show `text` up to `cut`, of which `_before` has been shown.
 
-    @property
-    def _judging(self) -> Guards:
-        return self.guards.chosen(lambda armed: bool(armed.acts("output")) and not _holds(armed))
-
-    async def _release(self, text: str, cut: int) -> str:
-        """Show `text` up to `cut`, of which `_before` has been shown."""
+        A find across `cut` waits for its end; where that is `too_long`, its mask goes out.
+        """
         shown = len(self._before)
         screened = await self._holding.screen("output", [GuardText(text)])
         spans = self._hidden(screened)
         for span in spans:
             if span.start < cut < span.end:
-                if cut - max(span.start, shown) < self.guards.look_ahead and span.start >= shown:
-                    cut = span.start
-                else:
+                if too_long:
                     self._growing, cut = span.kind, span.end
+                else:
+                    cut = max(shown, span.start)
         self._note(screened.verdicts, shown, cut)
         if screened.blocked:
             self.blocked, self._held = screened.blocked, ""
@@ -125,7 +128,6 @@ class OutputScreen:
             end = _KEY_END.search(self._held)
             if end is None:
                 self._held = self._held[-_KEY_END_LENGTH:]
-                self._before = ""
                 return
             self._held, self._growing = self._held[end.end() :], None
         elif self._growing is not None:

@@ -19,6 +19,8 @@ BENCHMARKS: Final = (
     "evaluation_statistics",
     "anytime_statistics",
     "hot_swap",
+    "guards",
+    "trust_overhead",
 )
 
 

@@ -11,14 +11,20 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, Literal, cast
 
 import uvicorn
 
 from cluster.adapters import AdapterFiles
 from cluster.database import Database
 from cluster.models import ensure_model
-from cluster.settings import AccessSettings, Settings, TracingSettings, load_settings
+from cluster.settings import (
+    AccessSettings,
+    GuardsSettings,
+    Settings,
+    TracingSettings,
+    load_settings,
+)
 from cluster.storage import ByteStore
 from deployments.gateway.app import create_app
 from deployments.gateway.grounding.answer_request import ChatProfile
@@ -125,7 +131,13 @@ def _services(options: argparse.Namespace) -> Services:
     tracing = TracingSettings(max_buffered=options.buffer, mask=options.mask)
     if options.untraced:
         _leave_inputs_out()
-    settings = Settings(data_dir=options.folder, access=AccessSettings(keys="off"), tracing=tracing)
+    keys: Literal["required", "off"] = "required" if options.trusted else "off"
+    settings = Settings(
+        data_dir=options.folder,
+        access=AccessSettings(keys=keys),
+        guards=GuardsSettings(enabled=options.trusted),
+        tracing=tracing,
+    )
     database = Database(options.database)
     model, retriever, embedder = LightModel(), LightRetriever(), FakeEmbedder(dimension=384)
     folder = ensure_model("packaged:all-minilm-l6-v2", load_settings().cache_dir)
@@ -168,6 +180,7 @@ def main() -> None:
     parser.add_argument("--buffer", type=int, default=TracingSettings().max_buffered)
     parser.add_argument("--mask", choices=("off", "mask"), default="off")
     parser.add_argument("--untraced", action="store_true")
+    parser.add_argument("--trusted", action="store_true", help="ask for keys, and run the guards")
     options = parser.parse_args()
     app = create_app(_services(options))
     uvicorn.run(app, host="127.0.0.1", port=options.port, log_level="warning")

@@ -35,6 +35,8 @@ class _Pattern:
     weight: float
     expression: Any
     needs: tuple[str, ...]
+    needs_word: Any
+    """An expression without which it is not tried, or None."""
     places: frozenset[str]
 
 
@@ -55,11 +57,17 @@ class Rules:
     def matches(self, folded: str, place: Place) -> list[Match]:
         """What is found. Raises TimeoutError where a pattern takes too long."""
         found = []
+        held: dict[int, bool] = {}
         for pattern in self.patterns:
             if place not in pattern.places:
                 continue
             if pattern.needs and not any(word in folded for word in pattern.needs):
                 continue
+            if (word := pattern.needs_word) is not None:
+                if id(word) not in held:
+                    held[id(word)] = word.search(folded, timeout=_MATCH_S) is not None
+                if not held[id(word)]:
+                    continue
             match = pattern.expression.search(folded, timeout=_MATCH_S)
             if match is not None:
                 quoted = _is_quoted(folded, match.start(), match.end())
@@ -106,6 +114,7 @@ def load_rules(name: str) -> Rules:
             pattern = pattern.replace(f"{{{word}}}", alternatives)
         return pattern
 
+    compiled = {word: regex.compile(rf"(?<!\w){form}\b") for word, form in words.items()}
     return Rules(
         tuple(
             _Pattern(
@@ -113,6 +122,7 @@ def load_rules(name: str) -> Rules:
                 float(one["weight"]),
                 regex.compile(rf"(?<!\w)(?:{written(one['is'])})"),
                 tuple(one.get("needs", ())),
+                compiled.get(one.get("needs_word", "")),
                 frozenset(one.get("places", ("input", "passages", "output"))),
             )
             for one in loaded["patterns"]
