@@ -160,7 +160,7 @@ def _rounds(options: argparse.Namespace, folder: Path, records: "Records") -> Ro
         sides = {"traced": traced, "untraced": untraced}
         for url in sides.values():
             asyncio.run(send_load(url, options.rate, 5))
-        before = {side: _cpu_s(url) for side, url in sides.items()}
+        before = {side: cpu_s(url) for side, url in sides.items()}
         for number in range(options.rounds):
             order = list(sides) if number % 2 == 0 else list(reversed(sides))
             for side in order:
@@ -168,7 +168,7 @@ def _rounds(options: argparse.Namespace, folder: Path, records: "Records") -> Ro
                 sent[side].append(found)
                 print(f"round {number + 1}: {side} p50 {latency(found, 0.5):.2f} ms", flush=True)
         _settled(traced)
-        spent = {side: _cpu_s(url) - before[side] for side, url in sides.items()}
+        spent = {side: cpu_s(url) - before[side] for side, url in sides.items()}
     requests = [one for found in sent["traced"] for one in found]
     failed = [one for side in sent.values() for found in side for one in found if one.status != 200]
     if failed:
@@ -191,7 +191,7 @@ def _rounds(options: argparse.Namespace, folder: Path, records: "Records") -> Ro
     return Rounds(added, by_round, len(requests), missing, cpu_ms, latencies)
 
 
-def _cpu_s(url: str) -> float:
+def cpu_s(url: str) -> float:
     """CPU seconds of the process that listens there."""
     port = int(url.split(":")[2].split("/")[0])
     for process in psutil.Process().children():

@@ -24,7 +24,7 @@ from cluster.ids import DEFAULT_PROJECT, new_id
 from cluster.keys import key_digest, mint_key, shown_key
 from cluster.records import ApiKey, Project
 from tests.benchmarks.reporting import median, report
-from tests.benchmarks.tracing import Sent, latency, light_gateway, postgres, send_load
+from tests.benchmarks.tracing import Sent, cpu_s, latency, light_gateway, postgres, send_load
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
@@ -53,6 +53,7 @@ def main() -> int:
                 sides = {"trusted": trusted, "open": unguarded}
                 for url in sides.values():
                     asyncio.run(send_load(url, options.rate, 5, key))
+                before = {side: cpu_s(url) for side, url in sides.items()}
                 for number in range(options.rounds):
                     order = list(sides) if number % 2 == 0 else list(reversed(sides))
                     for side in order:
@@ -60,6 +61,7 @@ def main() -> int:
                             send_load(sides[side], options.rate, options.seconds, key)
                         )
                         sent[side].append(found)
+                spent = {side: cpu_s(url) - before[side] for side, url in sides.items()}
     failed = [one for rounds in sent.values() for found in rounds for one in found]
     failed = [one for one in failed if one.status != 200]
     if failed:
@@ -75,6 +77,11 @@ def main() -> int:
         ("rounds lie apart by, ms", spread, f"≤ {_BAR_MS:g}", spread <= _BAR_MS),
         ("p50 with keys and guards, ms", sides_ms["trusted"], "", True),
         ("p50 without, ms", sides_ms["open"], "", True),
+    ]
+    requests = options.rounds * options.seconds * options.rate
+    rows += [
+        (f"CPU ms a request, {side}", 1000 * seconds / requests, "", True)
+        for side, seconds in spent.items()
     ]
     title = f"Keys and guards at {options.rate} requests/s, {options.rounds} × {options.seconds} s"
     columns = ("figure", "value", "bar", "met")

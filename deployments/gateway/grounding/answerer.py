@@ -231,6 +231,7 @@ class GroundedAnswerer:
             result = await searching
         finally:
             searching.cancel()
+            await asyncio.wait([searching])
         return replace(result, passages=await request.guards.passages(result.passages))
 
     def _pack(

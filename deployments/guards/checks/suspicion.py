@@ -4,8 +4,9 @@ The rules read every text. Only where they suspect something and are not sure is
 compared with known attacks, and only where that leaves it open is a judge asked.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, Protocol
 
 from deployments.evaluation.metrics.disguises import fold
@@ -17,6 +18,8 @@ __all__ = ["Arbiter", "Likeness", "SuspicionCheck"]
 
 _SENTENCES: Final = 8
 """Suspicious sentences of a text that are compared; the first ones."""
+_REMEMBERED: Final = 2048
+"""Texts whose score is remembered."""
 _SURE: Final = 0.9
 """Score of what a comparison or a judge found."""
 
@@ -56,11 +59,17 @@ class SuspicionCheck:
     """Score from which the arbiter is asked."""
     sources: frozenset[Source] = frozenset({Source.ASKED, Source.SAID})
     needs_whole: bool = False
+    _score: Callable[[str, Place], float] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        # The same passages are found again and again.
+        self._score = lru_cache(_REMEMBERED)(
+            lambda text, place: self.rules.score(fold(text), place)
+        )
 
     async def find(self, text: str, place: Place) -> Finding:
         """See Check. Raises TimeoutError."""
-        folded = fold(text)
-        score = self.rules.score(folded, place)
+        score = self._score(text, place)
         if score < self.threshold and self.likeness is not None:
             score = max(score, await self._likeness(self.likeness, text))
         asked = self.unsure_from <= score < self.threshold

@@ -10,11 +10,12 @@ import httpx2
 import openai
 import pytest
 
+from cluster.adapters import AdapterFiles
 from cluster.records import Trace
 from cluster.sections.guards import GuardsSettings
 from deployments.gateway.app import create_app
 from deployments.gateway.services import Services
-from deployments.model.messages import ModelCall, Part, Usage
+from deployments.model.messages import ModelCall, ModelLoad, Part, Usage
 
 MODEL = "smollm2-135m-instruct"
 KEY = "sk-el-abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"
@@ -44,10 +45,17 @@ class Says:
             for word in self.words:
                 delta = {"delta": {"content": word}} if chat else {"text": word}
                 yield Part(_event({**base, "choices": [{"index": 0, **delta}]}))
-            end = {"index": 0, "finish_reason": "stop", **({"delta": {}} if chat else {"text": ""})}
+            last: dict[str, Any] = {"delta": {}} if chat else {"text": ""}
+            end = {"index": 0, "finish_reason": "stop", **last}
             yield Part(_event({**base, "choices": [end]}) + b"data: [DONE]\n\n", Usage(5, 2))
         finally:
             self.closed = True
+
+    async def prepare(self, adapter: AdapterFiles) -> int:
+        return 1
+
+    async def load(self) -> ModelLoad:
+        return ModelLoad(replicas=1, capacity=8)
 
 
 def _json(body: dict[str, Any]) -> bytes:
@@ -223,9 +231,8 @@ async def test_moderations_have_openais_shape_and_our_categories(served: Served)
     assert [o["prompt_injection"] for o in ours] == [False, True, False, False]
     assert [o["pii"] for o in ours] == [False, False, True, False]
     assert [o["secrets"] for o in ours] == [False, False, False, True]
-    parts = await client.moderations.create(
-        input=[{"type": "text", "text": "Fine."}, {"type": "text", "text": INSULT}]
-    )
+    two: Any = [{"type": "text", "text": "Fine."}, {"type": "text", "text": INSULT}]
+    parts = await client.moderations.create(input=two)
     assert [r.flagged for r in parts.results] == [True]
 
 
