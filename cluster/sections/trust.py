@@ -6,7 +6,7 @@ from pydantic import Field
 
 from cluster.sections.section import Section
 
-__all__ = ["AccessSettings", "GuardsSettings", "TlsSettings"]
+__all__ = ["AccessSettings", "TlsSettings"]
 
 
 class AccessSettings(Section):
@@ -22,10 +22,6 @@ class AccessSettings(Section):
     secret_env: str = "EVERLOOP_SECRET"  # noqa: S105 - the variable's name
     """Variable with the installation's secret, which signs tokens of end users and of Everloop's
     own parts; without it one is made in the data folder."""
-
-
-class GuardsSettings(Section):
-    """What is checked of questions, passages and answers."""
 
 
 class TlsSettings(Section):

@@ -83,6 +83,7 @@ class Tenant(User):
 def main() -> int:
     """Run, report, and say whether the bars were kept."""
     options = _options()
+    with running_application(options.base_url) as started:
         system = replace(started, data_dir=options.data_dir) if options.data_dir else started
         samples, traffic = soak(system, options.minutes, options.users)
     before_s = 60 * min(BEFORE_MINUTE, options.minutes / 3)

@@ -77,7 +77,7 @@ def test_a_server_that_hangs_is_replaced(tmp_path: Path) -> None:
         os.kill(hung, signal.SIGSTOP)
         eventually(lambda: server.pid not in (hung, None), 40)
         assert not is_alive(hung)
-        assert index.search_bm25("wing", ["vs_a"], 5)[0].text == "kept wing"
+        assert index.search_bm25("wing", "proj_default", ["vs_a"], 5)[0].text == "kept wing"
     finally:
         server.stop()
 
