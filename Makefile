@@ -11,7 +11,7 @@ BIN := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install up down test check bench lock
+.PHONY: help install up down test check bench drill lock
 
 help: ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1|\2/' | column -t -s '|' 2>/dev/null || grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ check: install ## Format, lint, types, documentation, known faults of packages
 
 bench: install ## Run every benchmark; results as JSON in tests/benchmarks/results
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
+
+drill: install ## Break a running system on purpose, and look for what it had acknowledged
+	@$(BIN)/python -m tests.drills $(ARGS)
 
 lock: install ## Write the versions of .venv to the lock
 	@$(BIN)/python -m cluster.requirements.lock

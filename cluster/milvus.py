@@ -5,6 +5,7 @@ started here.
 """
 
 import contextlib
+import logging
 import os
 import signal
 import socket
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MilvusKeeper", "MilvusLiteServer", "ensure_milvus", "stop_milvus"]
 
+_log = logging.getLogger(__name__)
 NAMESPACE: Final = "everloop"
 KEEPER_NAME: Final = "milvus_keeper"
 _HOST: Final = "127.0.0.1"  # the server has no authentication: never beyond this machine
@@ -29,6 +31,7 @@ _FIRST_PAUSE_S: Final = 0.2
 _LONGEST_PAUSE_S: Final = 5.0
 _STEADY_S: Final = 30.0  # after this long, a death is a new one and not a crash loop
 _STOP_S: Final = 15.0
+_LOOK_S: Final = 3.0
 _PORT_S: Final = 3.0
 _LOG_TAIL_BYTES: Final = 600
 
@@ -36,17 +39,26 @@ _LOG_TAIL_BYTES: Final = 600
 class MilvusLiteServer:
     """A `milvus-lite server` process and the thread that keeps it alive.
 
+    One that has taken no connection for `stall_timeout_s` hangs: it is killed and replaced.
+
     The thread spawns every process, because the kernel ties a child's death signal to the thread
     that made it. The server dies with this process, even by kill -9.
     """
 
     def __init__(
-        self, data_dir: Path, port: int, *, log_file: Path, start_timeout_s: float = 60.0
+        self,
+        data_dir: Path,
+        port: int,
+        *,
+        log_file: Path,
+        start_timeout_s: float = 60.0,
+        stall_timeout_s: float = 30.0,
     ) -> None:
         self._data_dir = data_dir
         self._port = port
         self._log_file = log_file
         self._start_timeout_s = start_timeout_s
+        self._stall_timeout_s = stall_timeout_s
         self._changed = threading.Condition()
         self._process: subprocess.Popen[bytes] | None = None
         self._ready = False
@@ -123,7 +135,7 @@ class MilvusLiteServer:
                 self._become(ready=False, error=error)
             else:
                 self._become(ready=True, error=None)
-                process.wait()
+                self._watch(process)
                 self._become(ready=False, error=None)
                 if not self._stopping.is_set():
                     self.restarts += 1
@@ -162,11 +174,33 @@ class MilvusLiteServer:
                 )
             time.sleep(0.1)
 
-    def _await_answer(self, process: subprocess.Popen[bytes]) -> None:
+    def _watch(self, process: subprocess.Popen[bytes]) -> None:
+        """Return when it has ended. A busy one still takes connections; a stopped one does not."""
         import grpc  # type: ignore[import-untyped]
 
+        heard = time.monotonic()
+        while True:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(min(_LOOK_S, self._stall_timeout_s))
+                return
+            with _channel(self._port) as channel:
+                try:
+                    grpc.channel_ready_future(channel).result(timeout=_LOOK_S)
+                    heard = time.monotonic()
+                except grpc.FutureTimeoutError:
+                    if time.monotonic() - heard > self._stall_timeout_s:
+                        _log.error(
+                            "Milvus Lite (pid %d) took no connection for %.0f s; it is killed.",
+                            process.pid,
+                            self._stall_timeout_s,
+                        )
+                        process.kill()
+
+    def _await_answer(self, process: subprocess.Popen[bytes]) -> None:
+        import grpc
+
         deadline = time.monotonic() + self._start_timeout_s
-        with grpc.insecure_channel(f"{_HOST}:{self._port}") as channel:
+        with _channel(self._port) as channel:
             answered = grpc.channel_ready_future(channel)
             while time.monotonic() < deadline and not self._stopping.is_set():
                 if process.poll() is not None:
@@ -189,6 +223,14 @@ class MilvusLiteServer:
     def _last_words(self) -> str:
         text = self._log_file.read_bytes()[-_LOG_TAIL_BYTES:].decode(errors="replace").strip()
         return text.splitlines()[-1] if text else "it wrote nothing"
+
+
+def _channel(port: int) -> Any:
+    """A gRPC channel that connects anew, whatever others of this process have open."""
+    import grpc
+
+    own = [("grpc.use_local_subchannel_pool", 1)]
+    return grpc.insecure_channel(f"{_HOST}:{port}", options=own)
 
 
 def _is_free(port: int) -> bool:

@@ -24,6 +24,7 @@ from cluster.problems import key_of, problem_of
 from cluster.sections.answering import GroundingSettings, IngestionSettings, RetrievalSettings
 from cluster.sections.durability import IdempotencySettings
 from cluster.sections.encryption import TlsSettings
+from cluster.sections.guards import GuardsSettings
 from cluster.sections.improvement import TrainingQueueSettings
 from cluster.sections.judgment import EvaluationSettings, JudgeBar, OutsideModelSettings
 from cluster.sections.learning import (
@@ -37,7 +38,7 @@ from cluster.sections.limits import Bounds, LimitsSettings
 from cluster.sections.serving import EmbeddingSettings, HttpSettings, ModelSettings, RaySettings
 from cluster.sections.stores import DatabaseSettings, MilvusSettings, StorageSettings
 from cluster.sections.tracing import TracingSettings
-from cluster.sections.trust import AccessSettings, GuardsSettings
+from cluster.sections.trust import AccessSettings
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails

@@ -37,7 +37,7 @@ from cluster.tls import node_environment
 from ingestion.bulk_stages import CutFile, EmbedPassages, PassageRow, StageSettings
 from ingestion.bulk_writing import BulkWriter, Failure
 from ingestion.errors import IngestionError
-from ingestion.ledger import Claim, Ledger
+from ingestion.ledger import BULK_LEASE_S, Claim, Ledger
 from ingestion.registration import Found, Registrar, find_files
 from ingestion.sweeping import Sweeper
 
@@ -47,7 +47,6 @@ if TYPE_CHECKING:
 __all__ = ["JobReport", "main", "run_job"]
 
 _log = logging.getLogger(__name__)
-_LEASE_S: Final = 60
 _PROGRESS_S: Final = 5.0
 _FILES_PER_BLOCK: Final = 4
 _BATCH: Final = 128
@@ -113,7 +112,7 @@ def run_job(
     database = Database(settings.database_url, settings.database.pool_size)
     database.check()
     storage = ByteStore(settings.storage_url, settings.storage.options)
-    ledger = Ledger(database, lease_s=_LEASE_S)
+    ledger = Ledger(database, lease_s=BULK_LEASE_S)
     registrar = Registrar(
         database,
         storage,
@@ -215,7 +214,7 @@ class _Job:
         while True:
             await asyncio.sleep(_PROGRESS_S)
             writer, now = self._writer, time.monotonic()
-            if now - renewed >= _LEASE_S / 4:
+            if now - renewed >= BULK_LEASE_S / 4:
                 renewed = now
                 try:
                     await self._renew()

@@ -17,10 +17,12 @@ from sqlalchemy import ColumnElement, Select, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from cluster.database import Database
+from cluster.leases import has_lapsed, lapsed
 from cluster.records import FileBatch, StoredFile, VectorStore, VectorStoreFile
 from ingestion.errors import ErrorCode
 
 __all__ = [
+    "BULK_LEASE_S",
     "WORKING_STAGES",
     "Change",
     "Claim",
@@ -35,6 +37,8 @@ __all__ = [
 
 Stage = Literal["queued", "parsing", "chunking", "embedding", "indexing"]
 WORKING_STAGES: Final = ("parsing", "chunking", "embedding", "indexing")
+BULK_LEASE_S: Final = 60
+"""Of a bulk job, which says less often that it lives than the Ingestor; none is longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +160,11 @@ class Ledger:
             sha256=file.sha256 if file else "",
             chunking=dict(row.chunking),
         )
+
+    def is_free(self, row: VectorStoreFile) -> bool:
+        """Whether a row in work belongs to nobody any more."""
+        over = has_lapsed(row.lease_until, self._now(), BULK_LEASE_S)
+        return row.stage in WORKING_STAGES and over
 
     async def renew(self, claims: Collection[Claim]) -> set[int]:
         """Prolong the leases; returns the numbers of claims that are still held."""
@@ -301,7 +310,7 @@ class Ledger:
                 VectorStoreFile.stage.in_(WORKING_STAGES),
                 VectorStoreFile.deleted_at.is_(None),
                 VectorStoreFile.number.not_in(own),
-                func.coalesce(VectorStoreFile.lease_until, 0) < self._now(),
+                lapsed(VectorStoreFile.lease_until, self._now(), BULK_LEASE_S),
             )
             .order_by(VectorStoreFile.number)
             .with_for_update()

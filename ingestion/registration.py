@@ -170,7 +170,7 @@ class Registrar:
                 return None
             if row.live:
                 return Registered(found, "skipped")
-            if row.stage == "queued" or _lapsed(row):
+            if row.stage == "queued" or self._ledger.is_free(row):
                 return Registered(found, "claimed", self._ledger.hold(session, row))
             if row.stage in WORKING_STAGES:
                 return Registered(found, "elsewhere", reason="Another worker has it.")
@@ -182,10 +182,6 @@ def _give_up(session: Session, row: VectorStoreFile) -> None:
     """Detach a version that failed or was cancelled: a new one takes its place."""
     row.deleted_at = now()
     session.flush()
-
-
-def _lapsed(row: VectorStoreFile) -> bool:
-    return row.stage in WORKING_STAGES and (row.lease_until or 0) < now()
 
 
 def _walk(folder: Path) -> Iterator[Path]:

@@ -6,11 +6,12 @@ import zlib
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from sqlalchemy import delete, or_, select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.orm import Session
 
 from cluster.errors import EverloopError
 from cluster.ids import new_id
+from cluster.leases import lapsed
 from cluster.records import DriftMonitor, DriftReport, now
 from cluster.tenancy import acting_in
 from deployments.alerts.raising import raise_alert, resolve_alert
@@ -96,7 +97,7 @@ class DriftDuty:
 
     def _claim(self, session: Session) -> _Claimed | None:
         at = now()
-        free = or_(DriftMonitor.lease_until.is_(None), DriftMonitor.lease_until < at)
+        free = lapsed(DriftMonitor.lease_until, at, _LEASE_S)
         row = session.scalar(
             select(DriftMonitor)
             .where(DriftMonitor.status == "active", DriftMonitor.next_at <= at, free)

@@ -154,6 +154,7 @@ def _background_gate(settings: Settings) -> BackgroundGate:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services: Services = app.state.services
+    await services.guards.warm_up()
     reports: asyncio.Task[None] | None = None
     if services.trainer is not None and services.calls is not None:
         reports = asyncio.create_task(report_load(services.calls, services.trainer, new_id("gw")))

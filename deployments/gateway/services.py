@@ -16,8 +16,10 @@ from deployments.deletion.notes import DeletionNotes
 from deployments.experiments.desk import ExperimentDesk
 from deployments.gateway.access.key_book import KeyBook
 from deployments.gateway.directory import ModelDirectory
+from deployments.gateway.guarding import RequestGuards
 from deployments.gateway.queued_model import queues_of
 from deployments.gateway.shadows import Shadows
+from deployments.guards.book import GuardBook
 from deployments.limits.kept_answers import KeptAnswers
 from deployments.limits.limiter import Limiter
 from deployments.limits.relief import Relief
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from cluster.storage import ByteStore
     from deployments.gateway.grounding.answerer import GroundedAnswerer
     from deployments.prompts.book import PromptBook
+    from deployments.tracing.draft import TraceDraft
     from deployments.tracing.writer import TraceWriter
 
 __all__ = ["Check", "Services", "services"]
@@ -117,6 +120,20 @@ class Services:
     def shadows(self) -> Shadows:
         """Requests to shadow arms that this replica holds."""
         return Shadows(self.settings.experiments.max_shadows)
+
+    @cached_property
+    def guards(self) -> GuardBook:
+        """What is checked of questions, passages and answers."""
+        return GuardBook(
+            self.settings.guards,
+            embedder=self.embedder,
+            models=self.models,
+            outside=self.settings.evaluation.outside_models,
+        )
+
+    def guard(self, trace: "TraceDraft") -> RequestGuards:
+        """The guards of the request that `trace` is of."""
+        return RequestGuards(self.guards.of(trace.project_id), trace)
 
     async def wake_evaluator(self) -> None:
         """Say that runs of evals changed. It looks by itself too: a failure costs a moment."""

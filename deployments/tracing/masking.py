@@ -7,17 +7,10 @@ move with the text.
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
-
-if TYPE_CHECKING:
-    from training.data.curation.personal_data import Span
+from typing import Any, Final, NamedTuple
 
 __all__ = ["MaskedText", "TraceMask"]
 
-_PIECE: Final = 10_000
-"""Characters that are looked at at once: some patterns take quadratic time."""
-_OVERLAP: Final = 200
-"""Longer than what is looked for, but for URLs."""
 _REMEMBERED: Final = 2048
 """Texts whose mask is remembered: the same passages are found again and again."""
 _TREES: Final = (
@@ -61,11 +54,10 @@ class TraceMask:
     """
 
     def __init__(self) -> None:
-        from training.data.curation.personal_data import PersonalData, merged
+        from training.data.curation.personal_data import PersonalData
         from training.data.settings import PersonalDataSettings
 
         self._finder: Final = PersonalData(PersonalDataSettings())
-        self._merged: Final = merged
         self.text: Final[Callable[[str], MaskedText]] = lru_cache(_REMEMBERED)(self._text)
         """`text` without its personal data."""
 
@@ -102,7 +94,7 @@ class TraceMask:
         return value
 
     def _text(self, text: str) -> MaskedText:
-        spans = self._spans(text)
+        spans = self._finder.spans(text)
         parts: list[str] = []
         moved: list[int] = []
         end = shift = 0
@@ -118,20 +110,6 @@ class TraceMask:
             tuple(span.end for span in spans),
             tuple(moved),
         )
-
-    def _spans(self, text: str) -> "list[Span]":
-        if len(text) <= _PIECE:
-            return self._finder.spans(text)
-        from training.data.curation.personal_data import Span
-
-        found = []
-        for start in range(0, len(text), _PIECE):
-            first = max(0, start - _OVERLAP)
-            found += [
-                Span(first + span.start, first + span.end, span.entity, span.score)
-                for span in self._finder.spans(text[first : start + _PIECE])
-            ]
-        return self._merged(found)
 
 
 def _moved(

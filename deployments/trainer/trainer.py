@@ -7,11 +7,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Final, Protocol
 
 from cluster.errors import EverloopError
+from cluster.leases import has_lapsed
 from cluster.records import now
 from cluster.settings import TrainingQueueSettings
 from deployments.model.messages import ModelLoad
 from deployments.trainer.policy import Limits, OpenWork, Serving, Step, decide
-from training.queue.ledger import Queue, Work
+from training.queue.ledger import START_LEASE_S, Queue, Work
 
 __all__ = ["Processes", "ServingWatch", "Trainer"]
 
@@ -162,7 +163,7 @@ class Trainer:
 
     def _is_lost(self, work: Work, at: float) -> bool:
         ended = self._processes.ended(work)
-        if work.lease_until >= now():
+        if not has_lapsed(work.lease_until, now(), START_LEASE_S):
             self._lapsed.pop(work.id, None)
             return ended is True
         since = self._lapsed.setdefault(work.id, at)

@@ -21,6 +21,8 @@ BENCHMARKS: Final = (
     "hot_swap",
     "fairness",
     "overload",
+    "guards",
+    "trust_overhead",
 )
 
 

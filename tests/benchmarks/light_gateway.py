@@ -11,7 +11,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, Literal, cast
 
 import uvicorn
 
@@ -20,6 +20,7 @@ from cluster.database import Database
 from cluster.models import ensure_model
 from cluster.settings import (
     AccessSettings,
+    GuardsSettings,
     ModelSettings,
     Settings,
     TracingSettings,
@@ -149,10 +150,12 @@ def _services(options: argparse.Namespace) -> Services:
     tracing = TracingSettings(max_buffered=options.buffer, mask=options.mask)
     if options.untraced:
         _leave_inputs_out()
+    keys: Literal["required", "off"] = "required" if options.trusted else options.keys
     settings = Settings(
         data_dir=options.folder,
         models=(ModelSettings(id=MODEL, max_ongoing_requests=options.slots),),
-        access=AccessSettings(keys=options.keys),
+        access=AccessSettings(keys=keys),
+        guards=GuardsSettings(enabled=options.trusted),
         tracing=tracing,
     )
     database = Database(options.database)
@@ -208,6 +211,7 @@ def main() -> None:
     parser.add_argument("--service-ms", type=float, default=30.0, help="of one call")
     parser.add_argument("--unqueued", action="store_true", help="without queues before the model")
     parser.add_argument("--keys", choices=("off", "required"), default="off")
+    parser.add_argument("--trusted", action="store_true", help="ask for keys, and run the guards")
     options = parser.parse_args()
     app = create_app(_services(options))
     uvicorn.run(app, host="127.0.0.1", port=options.port, log_level="warning")

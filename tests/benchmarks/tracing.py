@@ -91,7 +91,7 @@ def main() -> int:
     options = _options()
     with tempfile.TemporaryDirectory(prefix="everloop-bench-") as name:
         folder = Path(name)
-        with _postgres(folder) as records:
+        with postgres(folder) as records:
             rounds = _rounds(options, folder, records)
             added, lost = rounds.added, rounds.missing
             outages = [
@@ -154,21 +154,21 @@ def _rounds(options: argparse.Namespace, folder: Path, records: "Records") -> Ro
     """Alternate. Raises RuntimeError where a request fails."""
     sent: dict[str, list[list[Sent]]] = {"traced": [], "untraced": []}
     with (
-        _gateway(folder / "traced", records.url, f"--mask={options.mask}") as traced,
-        _gateway(folder / "untraced", records.url, "--untraced") as untraced,
+        light_gateway(folder / "traced", records.url, f"--mask={options.mask}") as traced,
+        light_gateway(folder / "untraced", records.url, "--untraced") as untraced,
     ):
         sides = {"traced": traced, "untraced": untraced}
         for url in sides.values():
-            asyncio.run(_load(url, options.rate, 5))
-        before = {side: _cpu_s(url) for side, url in sides.items()}
+            asyncio.run(send_load(url, options.rate, 5))
+        before = {side: cpu_s(url) for side, url in sides.items()}
         for number in range(options.rounds):
             order = list(sides) if number % 2 == 0 else list(reversed(sides))
             for side in order:
-                found = asyncio.run(_load(sides[side], options.rate, options.seconds))
+                found = asyncio.run(send_load(sides[side], options.rate, options.seconds))
                 sent[side].append(found)
-                print(f"round {number + 1}: {side} p50 {_at(found, 0.5):.2f} ms", flush=True)
+                print(f"round {number + 1}: {side} p50 {latency(found, 0.5):.2f} ms", flush=True)
         _settled(traced)
-        spent = {side: _cpu_s(url) - before[side] for side, url in sides.items()}
+        spent = {side: cpu_s(url) - before[side] for side, url in sides.items()}
     requests = [one for found in sent["traced"] for one in found]
     failed = [one for side in sent.values() for found in side for one in found if one.status != 200]
     if failed:
@@ -178,20 +178,20 @@ def _rounds(options: argparse.Namespace, folder: Path, records: "Records") -> Ro
     added = {kind: _added(sent, kind) for kind in ("all", *_KINDS)}
     latencies = {
         side: [
-            {f"p{share * 100:g}": round(_at(found, share), 3) for share in (0.5, 0.95, 0.99)}
+            {f"p{share * 100:g}": round(latency(found, share), 3) for share in (0.5, 0.95, 0.99)}
             for found in rounds
         ]
         for side, rounds in sent.items()
     }
     cpu_ms = {side: 1000 * seconds / len(requests) for side, seconds in spent.items()}
     by_round = [
-        _at(one, 0.5) - _at(other, 0.5)
+        latency(one, 0.5) - latency(other, 0.5)
         for one, other in zip(sent["traced"], sent["untraced"], strict=True)
     ]
     return Rounds(added, by_round, len(requests), missing, cpu_ms, latencies)
 
 
-def _cpu_s(url: str) -> float:
+def cpu_s(url: str) -> float:
     """CPU seconds of the process that listens there."""
     port = int(url.split(":")[2].split("/")[0])
     for process in psutil.Process().children():
@@ -205,28 +205,28 @@ def _added(sent: Mapping[str, list[list[Sent]]], kind: str) -> list[float]:
     """Medians over the rounds of what the traced side took longer."""
     return [
         median(
-            _at(traced, share, kind) - _at(untraced, share, kind)
+            latency(traced, share, kind) - latency(untraced, share, kind)
             for traced, untraced in zip(sent["traced"], sent["untraced"], strict=True)
         )
         for share in (0.5, 0.95, 0.99)
     ]
 
 
-def _at(found: list[Sent], share: float, kind: str = "all") -> float:
+def latency(found: list[Sent], share: float, kind: str = "all") -> float:
     return percentile([one.ms for one in found if kind in ("all", one.kind)], share)
 
 
 def _outage(options: argparse.Namespace, folder: Path, records: "Records", buffer: int) -> Outage:
     async def with_outage(url: str) -> list[Sent]:
-        loading = asyncio.create_task(_load(url, options.rate, 3 * int(_DOWN_S)))
+        loading = asyncio.create_task(send_load(url, options.rate, 3 * int(_DOWN_S)))
         await asyncio.sleep(_DOWN_S)
         await asyncio.to_thread(records.stop)
         await asyncio.sleep(_DOWN_S)
         await asyncio.to_thread(records.start)
         return await loading
 
-    with _gateway(folder / f"down{buffer}", records.url, f"--buffer={buffer}") as url:
-        asyncio.run(_load(url, options.rate, 2))
+    with light_gateway(folder / f"down{buffer}", records.url, f"--buffer={buffer}") as url:
+        asyncio.run(send_load(url, options.rate, 2))
         sent = asyncio.run(with_outage(url))
         dropped = _settled(url)["dropped"]
     there = records.traces()
@@ -240,11 +240,15 @@ def _outage(options: argparse.Namespace, folder: Path, records: "Records", buffe
     )
 
 
-async def _load(url: str, rate: int, seconds: int) -> list[Sent]:
+async def send_load(url: str, rate: int, seconds: int, key: str = "none") -> list[Sent]:
     """Send requests at fixed times; what became of each."""
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
     async with httpx.AsyncClient(
-        base_url=url, timeout=60, trust_env=False, limits=limits
+        base_url=url,
+        timeout=60,
+        trust_env=False,
+        limits=limits,
+        headers={"authorization": f"Bearer {key}"},
     ) as client:
         start = time.perf_counter() + 0.1
         tasks = []
@@ -291,7 +295,7 @@ def _settled(url: str) -> dict[str, int]:
 
 
 @contextmanager
-def _gateway(folder: Path, database: str, *options: str) -> Iterator[str]:
+def light_gateway(folder: Path, database: str, *options: str) -> Iterator[str]:
     folder.mkdir()
     port = free_port()
     command = [sys.executable, "-m", "tests.benchmarks.light_gateway", "--port", str(port)]
@@ -335,7 +339,7 @@ class Records:
 
 
 @contextmanager
-def _postgres(folder: Path) -> Iterator[Records]:
+def postgres(folder: Path) -> Iterator[Records]:
     import pgserver
 
     folder.chmod(0o755)

@@ -64,6 +64,24 @@ def test_kill_9_in_the_middle_of_work_only_delays(server: MilvusLiteServer) -> N
     assert server.restarts == 1
 
 
+def test_a_server_that_hangs_is_replaced(tmp_path: Path) -> None:
+    server = MilvusLiteServer(
+        tmp_path / "data", free_port(), log_file=tmp_path / "milvus.log", stall_timeout_s=0.5
+    )
+    server.start()
+    try:
+        index = PassageIndex(server.uri, "passages_hung_8", DIMENSION, timeout_s=30)
+        index.upsert([make_passage("kept wing")])
+        hung = server.pid
+        assert hung is not None
+        os.kill(hung, signal.SIGSTOP)
+        eventually(lambda: server.pid not in (hung, None), 40)
+        assert not is_alive(hung)
+        assert index.search_bm25("wing", "proj_default", ["vs_a"], 5)[0].text == "kept wing"
+    finally:
+        server.stop()
+
+
 def test_a_port_in_use_is_refused_by_number(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

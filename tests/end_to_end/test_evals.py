@@ -7,7 +7,7 @@ from typing import Any
 import openai
 import pytest
 
-from tests.end_to_end.test_faults import kill, until
+from tests.fixtures.faults import kill, until
 from tests.fixtures.system import System
 
 pytestmark = pytest.mark.end_to_end
@@ -70,7 +70,7 @@ def test_a_run_killed_in_the_middle_ends_with_a_result_for_every_item(
 
     until(lambda: counts().passed + counts().failed >= 4, 60)
     assert counts().passed + counts().failed + counts().errored < ITEMS
-    kill(system, "ServeReplica:everloop:Evaluator")
+    kill(system.data_dir, "ServeReplica:everloop:Evaluator")
     until(lambda: client.evals.runs.retrieve(run.id, eval_id=made.id).status == "completed", 120)
 
     ended = client.evals.runs.retrieve(run.id, eval_id=made.id)

@@ -4,54 +4,15 @@ These run last: while a model replica comes back, nothing else could be tested.
 """
 
 import io
-import os
-import signal
-import time
-from collections.abc import Callable
-from typing import Any
 
 import openai
-import psutil
 import pytest
 
-from cluster.launch.processes import cluster_id, marked_processes
 from tests.end_to_end.test_documents import MODEL, QUESTION, lighthouse, upload
+from tests.fixtures.faults import kill, processes_of, until
 from tests.fixtures.system import System
 
 pytestmark = [pytest.mark.end_to_end]
-
-
-def kill(system: System, marker: str) -> int:
-    """Kill -9 the one process of this system whose command line holds `marker`."""
-    victims = [
-        process
-        for process in marked_processes(cluster_id(system.data_dir))
-        if marker in " ".join(_command(process))
-    ]
-    assert victims, f"no process {marker!r}"
-    os.kill(victims[0].pid, signal.SIGKILL)
-    return victims[0].pid
-
-
-def _command(process: psutil.Process) -> list[str]:
-    try:
-        return process.cmdline()
-    except psutil.Error:
-        return []
-
-
-def until(what: Callable[[], Any], timeout_s: float) -> Any:
-    """Ask until `what()` is true; API errors count as «not yet»."""
-    deadline = time.monotonic() + timeout_s
-    last: Exception | None = None
-    while time.monotonic() < deadline:
-        try:
-            if found := what():
-                return found
-        except openai.APIError as error:
-            last = error
-        time.sleep(0.25)
-    raise AssertionError(f"not within {timeout_s:.0f} s; last error: {last}")
 
 
 def queue(client: openai.OpenAI, store: str, count: int) -> dict[str, str]:
@@ -83,7 +44,7 @@ def test_a_part_of_the_document_path_is_killed_at_work(
     before = upload(client, store, "lighthouse.pdf", lighthouse("QX-4417"))
     facts = queue(client, store, 30)
     until(lambda: client.vector_stores.retrieve(store).file_counts.completed >= 2, 60)
-    kill(system, victim)
+    kill(system.data_dir, victim)
 
     until(lambda: all_completed(client, store), 180)
 
@@ -105,13 +66,9 @@ def test_a_killed_model_replica_comes_back(client: openai.OpenAI, system: System
         return answer.choices[0].message.content
 
     assert ask()
-    kill(system, "ServeReplica:everloop:Model")
+    kill(system.data_dir, "ServeReplica:everloop:Model")
     assert until(ask, 300)
-    orphans = [
-        process.pid
-        for process in marked_processes(cluster_id(system.data_dir))
-        if "EngineCore" in " ".join(_command(process))
-    ]
+    orphans = processes_of(system.data_dir, "EngineCore")
     assert len(orphans) == 1, "the engine of the killed replica still runs"
 
 

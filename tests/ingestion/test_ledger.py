@@ -57,6 +57,17 @@ async def test_a_row_in_work_is_left_alone_until_its_lease_lapses(path: Document
     assert path.row(number).stage == "queued"
 
 
+async def test_a_row_leased_before_the_clock_was_set_back_does_not_wait_for_it(
+    path: DocumentPath,
+) -> None:
+    number = path.attach(path.store(), "text")
+    path.now += 86_400
+    await path.ledger.claim(1, {})
+    path.now -= 86_400
+    assert await path.ledger.recover(3) == 1
+    assert path.row(number).stage == "queued"
+
+
 async def test_a_released_row_is_free_at_once(path: DocumentPath) -> None:
     path.attach(path.store(), "text")
     (claim,) = await path.ledger.claim(1, {})

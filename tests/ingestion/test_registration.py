@@ -17,10 +17,7 @@ __all__ = ["database"]
 
 @pytest.fixture
 def path(database: Database, tmp_path: Path) -> DocumentPath:
-    made = DocumentPath(database, tmp_path)
-    made.now = 4e9  # later than the wall clock, by which leases are judged
-    made.restart()
-    return made
+    return DocumentPath(database, tmp_path)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["WORD", "WrittenWord", "fold", "written_words"]
+__all__ = ["WORD", "WrittenWord", "fold", "origins", "written_words"]
 
 _LONGEST_RUN: Final = 16
 """Single letters in a row that are tried as a word."""
@@ -95,3 +95,14 @@ def fold(text: str) -> str:
     plain = _ACCENTS.sub("", unicodedata.normalize("NFD", plain))
     plain = unicodedata.normalize("NFC", plain)
     return re.sub(r"(?<=\b\w)[._](?=\w\b)", " ", plain)  # f.u.c.k
+
+
+def origins(text: str, folded: str) -> list[int]:
+    """Where each character of `folded`, which is `fold(text)`, and its end stand in `text`.
+
+    Where letters were joined that no single character shows, all are the whole text's.
+    """
+    places = [place for place, character in enumerate(text) for _ in fold(character)]
+    if len(places) != len(folded):
+        return [0] * len(folded) + [len(text)]
+    return [*places, len(text)]

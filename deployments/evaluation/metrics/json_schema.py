@@ -9,30 +9,37 @@ from deployments.evaluation.metrics.metric import Metric, MetricInput
 from deployments.evaluation.metrics.scoring import Judge, NotApplicable, one_by_one, shown
 from deployments.evaluation.metrics.text import MATCH_SECONDS, compiled
 
-__all__ = ["JSON_SCHEMA_METRICS"]
+__all__ = ["JSON_SCHEMA_METRICS", "json_fault", "schema_validator"]
 
 _MESSAGE: Final = 500
 
 
 def _json_schema(options: Mapping[str, Any]) -> Judge:
-    from jsonschema.exceptions import best_match
-
-    fixed = _validator(options["schema"]) if "schema" in options else None
+    fixed = schema_validator(options["schema"]) if "schema" in options else None
 
     def judge(answer: MetricInput) -> Score:
-        validator = fixed or _validator(_read_schema(answer.reference))
-        try:
-            value = json.loads(answer.prediction, parse_constant=_refuse_constant)
-        except ValueError as error:
-            return Score(0.0, detail={"path": "$", "message": f"no JSON: {error}"})
-        except RecursionError:
-            return Score(0.0, detail={"path": "$", "message": "nested too deeply"})
-        worst = best_match(_errors(validator, value))
-        if worst is None:
-            return Score(1.0)
-        return Score(0.0, detail={"path": worst.json_path, "message": worst.message[:_MESSAGE]})
+        validator = fixed or schema_validator(_read_schema(answer.reference))
+        fault = json_fault(validator, answer.prediction)
+        return Score(1.0) if fault is None else Score(0.0, detail=fault)
 
     return judge
+
+
+def json_fault(validator: Any, text: str) -> dict[str, Any] | None:
+    """Where `text` is not what the schema allows, and why; None where it is.
+
+    Raises NotApplicable for a schema that refers to what it lacks, or never ends.
+    """
+    from jsonschema.exceptions import best_match
+
+    try:
+        value = json.loads(text, parse_constant=_refuse_constant)
+    except ValueError as error:
+        return {"path": "$", "message": f"no JSON: {error}"}
+    except RecursionError:
+        return {"path": "$", "message": "nested too deeply"}
+    worst = best_match(_errors(validator, value))
+    return worst and {"path": worst.json_path, "message": worst.message[:_MESSAGE]}
 
 
 def _read_schema(reference: Any) -> Any:
@@ -45,7 +52,7 @@ def _read_schema(reference: Any) -> Any:
         raise NotApplicable(f"{shown(reference)} is no JSON schema: {error}.") from None
 
 
-def _validator(schema: Any) -> Any:
+def schema_validator(schema: Any) -> Any:
     """A validator of the schema's own draft, else of 2020-12. Raises NotApplicable."""
     import jsonschema
     from jsonschema import validators

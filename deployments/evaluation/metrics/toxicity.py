@@ -82,9 +82,10 @@ def find_toxic(text: str, languages: Sequence[str] = ()) -> list[Find]:
         )
     folded = fold(text[:_READ])
     words = list(written_words(folded))
+    telling = [n for n, word in enumerate(words) if any(map(_is_telling, word.forms))]
     found: dict[tuple[str, int], Find] = {}
     for language in languages or rules:
-        for category, start, end in _finds(rules[language], folded, words):
+        for category, start, end in _finds(rules[language], folded, words, telling):
             severity = severities[category]
             known = found.get((category, start))
             if known is None:
@@ -121,14 +122,15 @@ def toxicity_figures(scores: Sequence[Score]) -> Mapping[str, float]:
 
 
 def _finds(
-    rules: _Language, text: str, words: Sequence[WrittenWord]
+    rules: _Language, text: str, words: Sequence[WrittenWord], telling: Sequence[int]
 ) -> Iterator[tuple[str, int, int]]:
     ended = f"{text}。" if rules.wide else ""
     for phrase, category in rules.wide.items():
         start = ended.find(phrase)
         if start >= 0:
             yield category, start, start + len(phrase)
-    for position, word in enumerate(words):
+    for position in telling:
+        word = words[position]
         for form in word.forms:
             if always := rules.always.get(form) or _by_beginning(rules, form):
                 yield always, word.start, word.end
@@ -141,6 +143,19 @@ def _finds(
                     yield category, word.start, words[position + len(parts) - 1].end
             if _MASK.search(form) and (meant := _unmasked(rules, form)):
                 yield meant, word.start, word.end
+
+
+def _is_telling(form: str) -> bool:
+    """Whether a rule of any language may begin at such a word: most words can be passed over."""
+    words, openings = _triggers()
+    return form in words or form[:_OPENING] in openings or bool(_MASK.search(form))
+
+
+@cache
+def _triggers() -> tuple[frozenset[str], frozenset[str]]:
+    languages = _rules()[1].values()
+    words = (word for one in languages for word in (*one.always, *one.directed, *one.phrases))
+    return frozenset(words), frozenset(start for one in languages for start in one.openings)
 
 
 def _by_beginning(rules: _Language, form: str) -> str | None:

@@ -17,6 +17,7 @@ from sqlalchemy import func, or_, select, update
 from sqlalchemy.orm import Session
 
 from cluster.database import Database
+from cluster.leases import lapsed
 from cluster.records import Eval, EvalItem, EvalRun, now
 
 __all__ = [
@@ -140,7 +141,8 @@ class RunLedger:
                         EvalItem.run_id == run_id,
                         or_(
                             EvalItem.status == "queued",
-                            (EvalItem.status == "running") & (EvalItem.lease_until < at),
+                            (EvalItem.status == "running")
+                            & lapsed(EvalItem.lease_until, at, self._lease_s),
                         ),
                     )
                     .order_by(EvalItem.number)

@@ -11,6 +11,7 @@ from deployments.gateway.grounding.attribution import Attributor
 from deployments.gateway.grounding.options import FileSearch
 from deployments.gateway.grounding.packing import Packing
 from deployments.gateway.grounding.tokens import TokenCounter
+from deployments.gateway.guarding import RequestGuards
 from deployments.limits.relief import Ease
 from deployments.model.messages import Usage
 from deployments.ports import ChatModel
@@ -58,6 +59,8 @@ class AnswerRequest:
     """How passages are found where `search` does not say."""
     spent: Usage = field(default_factory=Usage)
     """Tokens of the prompt's steps, which ran before; the answer's usage has them too."""
+    guards: RequestGuards | None = field(default=None, repr=False)
+    """What question, passages and answer go through."""
 
     ease: Ease = field(default_factory=Ease)
     """What it may do without, while models are pressed."""

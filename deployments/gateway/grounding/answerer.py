@@ -27,6 +27,7 @@ from deployments.gateway.grounding.support import SupportThresholds, decide_supp
 from deployments.gateway.grounding.tokens import TokenCounter
 from deployments.gateway.grounding.tracing import trace_decision, trace_packing, trace_result
 from deployments.gateway.grounding.windows import SourcePassage
+from deployments.gateway.guarding import RequestGuards
 from deployments.gateway.prompting import check_grounded, prompt_errors, told_options
 from deployments.gateway.token_estimate import asked_tokens
 from deployments.limits.ladder import Step
@@ -34,7 +35,7 @@ from deployments.limits.lease import give_up
 from deployments.model.messages import ModelCall, Part
 from deployments.ports import AnswerScorer, PassageSearch, TextEmbedder
 from deployments.prompts import PromptLibrary
-from deployments.retriever.messages import RetrievedPassage
+from deployments.retriever.messages import RetrievedPassage, SearchResult
 from deployments.tracing.draft import TraceDraft
 from deployments.tracing.policy import is_sampled
 
@@ -95,6 +96,8 @@ class GroundedAnswerer:
             if request.prompt is not None:
                 trace.body["messages"] = request.messages
             body = {**request.options, "model": request.answers, "messages": request.messages}
+            if request.guards is not None:
+                await request.guards.passed()
             return PreparedAnswer(request, profile, body, is_json=_wants_json(request.options))
         return await self._ground(request, request.search, profile, trace)
 
@@ -116,7 +119,12 @@ class GroundedAnswerer:
         async with aclosing(events):
             async for event in events:
                 if isinstance(event, Finished):
-                    event = replace(event, usage=prepared.request.spent + event.usage)
+                    guards = prepared.request.guards
+                    event = replace(
+                        event,
+                        usage=prepared.request.spent + event.usage,
+                        guards=tuple(guards.acted if guards is not None else ()),
+                    )
                     self._conclude(prepared, trace, event)
                 yield event
 
@@ -125,7 +133,11 @@ class GroundedAnswerer:
         return self._profiles[model].counter.count_messages(messages)
 
     async def chat(
-        self, call: ModelCall, trace: TraceDraft, choice: Choice
+        self,
+        call: ModelCall,
+        trace: TraceDraft,
+        choice: Choice,
+        guards: RequestGuards | None = None,
     ) -> AsyncGenerator[Part, None]:
         """Answer a `/v1/chat/completions` body that has `file_search`, as a model would.
 
@@ -151,6 +163,7 @@ class GroundedAnswerer:
             retrieval=choice.retrieval,
             spent=choice.spent,
             ease=choice.ease,
+            guards=guards,
         )
         prepared = await self.prepare(request, trace)
         events = self.stream(prepared, trace)
@@ -181,6 +194,8 @@ class GroundedAnswerer:
         if request.ease.step >= Step.CACHED_ANSWER and self._earlier is not None:
             earlier = await self._earlier.find(request, prompt.version)
             if earlier is not None:
+                if request.guards is not None:
+                    await request.guards.passed()
                 give_up("cached_answer", trace)
                 return PreparedAnswer(request, profile, {}, query, earlier.found, earlier=earlier)
         if request.ease.refusal is not None:
@@ -192,15 +207,7 @@ class GroundedAnswerer:
         elif self._earlier is not None:
             keep_as = await self._earlier.name(request, prompt.version)
         with trace.stage("retrieve"):
-            result = await self._retriever.search(
-                search.request(
-                    query,
-                    request.project_id,
-                    self._settings.max_passages,
-                    request.retrieval,
-                    request.left_s,
-                )
-            )
+            result = await self._search(request, search, query)
         trace.timings_ms.update({f"retrieve_{k}": v for k, v in result.timings_ms.items()})
         with trace.stage("decide"):
             thresholds = SupportThresholds(
@@ -232,6 +239,27 @@ class GroundedAnswerer:
             attributor=self._attributor(packing),
             is_json=is_json,
         )
+
+    async def _search(self, request: AnswerRequest, search: FileSearch, query: str) -> SearchResult:
+        """Search while the guards look at the question; then they look at what was found."""
+        wanted = search.request(
+            query,
+            request.project_id,
+            self._settings.max_passages,
+            request.retrieval,
+            request.left_s,
+        )
+        if request.guards is None:
+            return await self._retriever.search(wanted)
+        searching = asyncio.ensure_future(self._retriever.search(wanted))
+        try:
+            await asyncio.sleep(0)  # the search leaves first
+            await request.guards.passed()
+            result = await searching
+        finally:
+            searching.cancel()
+            await asyncio.wait([searching])
+        return replace(result, passages=await request.guards.passages(result.passages))
 
     def _pack(
         self,

@@ -20,6 +20,9 @@ from deployments.gateway.grounding.events import (
 from deployments.gateway.grounding.generation import generate_text
 from deployments.gateway.grounding.markers import MarkerFilter
 from deployments.gateway.grounding.sentence_stream import SentenceStream
+from deployments.gateway.guarded_parts import BLOCKED
+from deployments.guards.checks.schema import demanded_schema
+from deployments.guards.stream import OutputScreen
 from deployments.model.messages import Usage
 from deployments.tracing.draft import TraceDraft
 
@@ -40,6 +43,11 @@ class Answering:
         self._finish_reason: str | None = None
         self._usage = Usage()
         self._warm: asyncio.Future[None] | None = None
+        self._guards = prepared.request.guards
+        self._screen: OutputScreen | None = None
+        if self._guards is not None:
+            demanded = demanded_schema(prepared.request.options.get("response_format"))
+            self._screen = self._guards.output(demanded)
 
     @property
     def _strips_markers(self) -> bool:
@@ -113,10 +121,27 @@ class Answering:
                     self._trace.timings_ms["model_first_token"] = _since(started)
                 self._finish_reason = piece.finish_reason or self._finish_reason
                 self._usage = piece.usage or self._usage
-                yield self._markers.feed(piece.text) if self._markers else piece.text
+                yield await self._let_out(
+                    self._markers.feed(piece.text) if self._markers else piece.text
+                )
+                if self._is_blocked:
+                    break
         self._trace.end("generate")
         if self._markers:
-            yield self._markers.finish()
+            yield await self._let_out(self._markers.finish())
+        if self._screen is not None and self._guards is not None:
+            yield await self._screen.finish()
+            self._guards.said(self._screen)
+        if self._is_blocked:
+            self._finish_reason = BLOCKED
+
+    async def _let_out(self, text: str) -> str:
+        """What the guards let out now."""
+        return text if self._screen is None else await self._screen.feed(text)
+
+    @property
+    def _is_blocked(self) -> bool:
+        return self._screen is not None and bool(self._screen.blocked)
 
     def _attribute(self, spans: list[tuple[int, int]]) -> None:
         if (attributor := self._prepared.attributor) is None:

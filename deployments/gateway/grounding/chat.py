@@ -78,6 +78,7 @@ def _completion(finished: Finished, model: str, trace_id: str, request_id: str) 
         "choices": [choice],
         "usage": _usage(finished),
         "grounding": grounding_summary(finished, trace_id),
+        **_guards(finished),
     }
 
 
@@ -114,11 +115,16 @@ async def chat_stream(
             elif isinstance(event, Finished):
                 annotations = [chat_annotation(citation) for citation in event.citations]
                 summary = grounding_summary(event, trace_id)
-                last = opening + chunk({"annotations": annotations}, grounding=summary)
+                more = {"grounding": summary, **_guards(event)}
+                last = opening + chunk({"annotations": annotations}, **more)
                 last += chunk({}, event.finish_reason)
                 if include_usage:
                     last += _sse({**base, "choices": [], "usage": _usage(event)})
                 yield Part(last + b"data: [DONE]\n\n", event.usage)
+
+
+def _guards(finished: Finished) -> dict[str, Any]:
+    return {"guards": list(finished.guards)} if finished.guards else {}
 
 
 def _usage(finished: Finished) -> dict[str, int]:

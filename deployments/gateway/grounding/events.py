@@ -4,7 +4,7 @@ Searched (grounded answers only) → TextDelta… with SentenceAttributed in bet
 """
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from deployments.gateway.grounding.attribution import SentenceSupport
 from deployments.model.messages import Usage
@@ -55,7 +55,7 @@ class Finished:
     """The answer is whole."""
 
     text: str
-    finish_reason: Literal["stop", "length"] | str
+    finish_reason: Literal["stop", "length", "content_filter"] | str
     usage: Usage
     refused: bool = False
     """Whether nothing supported an answer, so that the model was not asked."""
@@ -63,6 +63,8 @@ class Finished:
     citations: tuple[Citation, ...] = field(default=())
     groundedness: float | None = None
     """Share of checkable sentences that a passage supports; None for an answer without any."""
+    guards: tuple[dict[str, Any], ...] = ()
+    """What guards did with question, passages and answer; empty where they let all pass."""
 
 
 AnswerEvent = Searched | TextDelta | SentenceAttributed | Finished

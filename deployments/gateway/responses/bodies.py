@@ -165,6 +165,23 @@ class ResponseCreate(Body):
             if isinstance(m, InputMessage)
         ]
 
+    def rewritten(self, messages: list[dict[str, Any]], prompt: Any) -> "ResponseCreate":
+        """The same, saying `messages` in place of its own, and `prompt`; itself where all is so."""
+        if messages == self.messages and prompt == self.prompt:
+            return self
+        left = iter(messages)
+        said: Any = self.input
+        if isinstance(said, str):
+            said = next(left)["content"]
+        elif said is not None:
+            said = [
+                item.model_copy(update={"content": next(left)["content"]})
+                if isinstance(item, InputMessage)
+                else item
+                for item in said
+            ]
+        return self.model_copy(update={"input": said, "prompt": prompt})
+
     @property
     def options(self) -> dict[str, Any]:
         """What goes to the model, under the names of a chat body."""

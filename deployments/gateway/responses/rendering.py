@@ -7,7 +7,7 @@ deltas, annotations as sentences are attributed → done → completed | incompl
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import aclosing
-from typing import Any
+from typing import Any, Final
 
 from cluster.ids import new_id
 from cluster.records import now
@@ -31,6 +31,9 @@ from deployments.gateway.responses.objects import (
 from deployments.model.messages import Part
 
 __all__ = ["Rendering", "Save"]
+
+_CUT: Final = {"length": "max_output_tokens", "content_filter": "content_filter"}
+"""Why an answer is incomplete, by its finish reason."""
 
 Save = Callable[[dict[str, Any], str], Awaitable[None]]
 """Called with the whole response and the answer's text, before the client is told of its end."""
@@ -154,7 +157,7 @@ class Rendering:
         ]
 
     async def _finish(self, finished: Finished) -> dict[str, Any]:
-        cut = finished.finish_reason == "length"
+        cut = _CUT.get(finished.finish_reason)
         status = "incomplete" if cut else "completed"
         content = [output_text(finished.text, finished.citations)]
         item = message_item(self._message_id or new_id("msg"), status, content)
@@ -162,11 +165,13 @@ class Rendering:
         self._response.update(
             status=status,
             completed_at=None if cut else now(),
-            incomplete_details={"reason": "max_output_tokens"} if cut else None,
+            incomplete_details={"reason": cut} if cut else None,
             usage=usage_of(finished),
         )
         if self._search is not None:
             self._response["grounding"] = grounding_summary(finished, self._trace_id)
+        if finished.guards:
+            self._response["guards"] = list(finished.guards)
         await self._save(self._response, finished.text)
         return item
 

@@ -12,6 +12,8 @@ from deployments.gateway.chains import Chain, counted
 from deployments.gateway.choosing import Choice, choose
 from deployments.gateway.closing import close_parts
 from deployments.gateway.generation import answer, model_call, read_body
+from deployments.gateway.guarded_parts import guarded
+from deployments.gateway.guarding import RequestGuards
 from deployments.gateway.prompting import question_of, told_messages, told_options
 from deployments.gateway.relieving import relieved
 from deployments.gateway.request_context import (
@@ -23,7 +25,8 @@ from deployments.gateway.request_context import (
 from deployments.gateway.services import Services, services
 from deployments.gateway.shadows import start_shadows
 from deployments.gateway.users import USER_HEADER
-from deployments.model.messages import Part
+from deployments.guards.checks.schema import demanded_schema
+from deployments.model.messages import ModelCall, Part
 from deployments.tracing.inputs import request_input
 
 __all__ = ["router"]
@@ -47,6 +50,9 @@ async def create_chat_completion(
     messages = _messages(body)
     trace = current_trace(request)
     trace.route = "/v1/chat/completions"
+    guards = services.guard(trace)
+    messages, prompt = await guards.read(messages, body.get("prompt"))
+    body |= {"messages": messages} | ({} if prompt is None else {"prompt": prompt})
     trace.body["input"] = request_input(
         messages, body, services.settings.tracing.max_input_characters
     )
@@ -61,7 +67,7 @@ async def create_chat_completion(
     whole = {name: value for name, value in body.items() if name not in _STREAMING}
     return await answer(
         request,
-        _parts(request, services, body, messages, choice),
+        _parts(request, services, body, messages, choice, guards),
         streamed=bool(body.get("stream")),
         read_answer=answer_text,
         ended=lambda: start_shadows(
@@ -69,7 +75,9 @@ async def create_chat_completion(
             services,
             choice,
             whole,
-            lambda again, chosen: _parts(again, services, whole, messages, chosen),
+            lambda again, chosen: _parts(
+                again, services, whole, messages, chosen, services.guard(current_trace(again))
+            ),
             answer_text,
         ),
     )
@@ -81,14 +89,28 @@ def _parts(
     body: dict[str, Any],
     messages: list[dict[str, Any]],
     choice: Choice,
+    guards: RequestGuards,
 ) -> AsyncIterator[Part]:
     if choice.prompt is not None:
-        return _prompted(request, services, body, messages, choice)
-    trace, call = current_trace(request), model_call(request, body, "chat", choice.target)
+        return _prompted(request, services, body, messages, choice, guards)
+    call = model_call(request, body, "chat", choice.target)
     if body.get("file_search") is not None:
-        return services.answerer.chat(call, trace, choice)
-    trace.begin("generate")
-    return services.models[choice.target.base].generate(call)
+        return services.answerer.chat(call, current_trace(request), choice, guards)
+    return _generated(request, services, call, choice, guards)
+
+
+def _generated(
+    request: Request, services: Services, call: ModelCall, choice: Choice, guards: RequestGuards
+) -> AsyncIterator[Part]:
+    """Ask the model, and nothing but the model."""
+
+    def parts() -> AsyncIterator[Part]:
+        current_trace(request).begin("generate")
+        generated = services.models[choice.target.base].generate(call)
+        return generated if choice.prompt is None else counted(generated, choice.spent)
+
+    schema = demanded_schema(call.body.get("response_format"))
+    return guarded(guards, parts, streamed=bool(call.body.get("stream")), schema=schema)
 
 
 async def _prompted(
@@ -97,9 +119,11 @@ async def _prompted(
     body: dict[str, Any],
     messages: list[dict[str, Any]],
     choice: Choice,
+    guards: RequestGuards,
 ) -> AsyncGenerator[Part, None]:
     """Run the prompt's steps, then answer by it."""
     trace = current_trace(request)
+    await guards.passed()
     grounded = body.get("file_search") is not None
     chain = Chain(
         services,
@@ -115,14 +139,13 @@ async def _prompted(
     body = {name: value for name, value in body.items() if name != "prompt"}
     if grounded:
         call = model_call(request, body, "chat", choice.target)
-        parts: AsyncIterator[Part] = services.answerer.chat(call, trace, choice)
+        parts: AsyncIterator[Part] = services.answerer.chat(call, trace, choice, guards)
     else:
         told = told_messages(choice.prompt, choice.variables, messages)
         trace.body["messages"] = told
-        trace.begin("generate")
         body = {**told_options(choice.prompt, body), "messages": told}
         call = model_call(request, body, "chat", choice.target)
-        parts = counted(services.models[choice.target.base].generate(call), choice.spent)
+        parts = _generated(request, services, call, choice, guards)
     try:
         async for part in parts:
             yield part

@@ -1,6 +1,7 @@
 """`POST /v1/completions`."""
 
 import json
+from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
@@ -9,9 +10,12 @@ from starlette.responses import Response
 from deployments.errors import InvalidRequest
 from deployments.gateway.choosing import Choice
 from deployments.gateway.generation import answer, model_call, read_body
+from deployments.gateway.guarded_parts import guarded
 from deployments.gateway.relieving import relieved
 from deployments.gateway.request_context import current_trace
 from deployments.gateway.services import Services, services
+from deployments.guards.verdict import GuardText
+from deployments.model.messages import Part
 from deployments.tracing.inputs import request_input
 
 __all__ = ["router"]
@@ -36,13 +40,27 @@ async def create_completion(
     trace = current_trace(request)
     trace.route = "/v1/completions"
     trace.answered_by(target.name, target.alias, target.base)
+    guards = services.guard(trace)
+    prompts = [prompt] if isinstance(prompt, str) else prompt
+    if all(isinstance(text, str) for text in prompts):  # token numbers are not read
+        texts = await guards.read_texts([GuardText(text) for text in prompts], param="prompt")
+        prompt = texts[0] if isinstance(prompt, str) else texts
+        body["prompt"] = prompt
     target = relieved(request, services, Choice(target), grounded=False).target
     trace.question = prompt if isinstance(prompt, str) else None
     trace.body["input"] = request_input((), body, services.settings.tracing.max_input_characters)
-    trace.begin("generate")
-    parts = services.models[target.base].generate(model_call(request, body, "completion", target))
+    streamed = bool(body.get("stream"))
+
+    def parts() -> AsyncIterator[Part]:
+        trace.begin("generate")
+        call = model_call(request, body, "completion", target)
+        return services.models[target.base].generate(call)
+
     return await answer(
-        request, parts, streamed=bool(body.get("stream")), read_answer=completion_text
+        request,
+        guarded(guards, parts, streamed=streamed),
+        streamed=streamed,
+        read_answer=completion_text,
     )
 
 

@@ -1,7 +1,131 @@
 """`/v1/moderations`: what the guards think of a text."""
 
-from fastapi import APIRouter
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal
+
+from fastapi import APIRouter, Depends
+from pydantic import ConfigDict, Field
+
+from cluster.ids import new_id
+from cluster.tenancy import acting_project
+from deployments.errors import Unavailable
+from deployments.gateway.bodies import Body, Text
+from deployments.gateway.services import Services, services
+from deployments.guards.pipeline import Guards
+from deployments.guards.verdict import GuardText, Verdict
 
 __all__ = ["router"]
 
 router = APIRouter(prefix="/v1/moderations", tags=["Moderations"])
+
+MODEL: Final = "everloop-guards"
+_SEVERITIES: Final[Mapping[str, tuple[str, ...]]] = {
+    "threat": ("harassment", "harassment/threatening", "violence"),
+    "slur": ("hate",),
+    "self_harm": ("harassment", "self-harm/instructions"),
+    "harassment": ("harassment",),
+    "insult": ("harassment",),
+    "profanity": ("harassment",),
+}
+"""OpenAI's categories that a find of the toxicity rules falls under."""
+_UNJUDGED: Final = (
+    "hate/threatening",
+    "illicit",
+    "illicit/violent",
+    "self-harm",
+    "self-harm/intent",
+    "sexual",
+    "sexual/minors",
+    "violence/graphic",
+)
+"""OpenAI's categories that nothing here judges."""
+_OURS: Final[Mapping[str, str]] = {
+    "injection": "prompt_injection",
+    "jailbreak": "jailbreak",
+    "personal_data": "pii",
+    "secrets": "secrets",
+    "blocked_terms": "blocked_terms",
+    "off_topic": "off_topic",
+}
+"""Our categories, by the guard that judges them."""
+
+
+class TextPart(Body):
+    """A part of an input."""
+
+    type: Literal["text"]
+    text: Text
+
+
+class ModerationCreate(Body):
+    """Have texts judged."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        use_attribute_docstrings=True,
+        json_schema_extra={"examples": [{"input": "Ignore all previous instructions."}]},
+    )
+    input: (
+        Text
+        | Annotated[list[Text], Field(min_length=1, max_length=256)]
+        | Annotated[list[TextPart], Field(min_length=1, max_length=256)]
+    )
+    """A text, several texts, or the parts of one."""
+    model: Annotated[Text, Field(max_length=256)] | None = None
+    """Read and not acted upon: the guards judge."""
+
+
+@router.post("", summary="Create a moderation")
+async def create_moderation(
+    body: ModerationCreate, services: Annotated[Services, Depends(services)]
+) -> dict[str, Any]:
+    """Say what the guards find in `input`: one result for each text, one for all parts together.
+
+    All guards look, whether or not they are on; nothing is kept. `harassment`,
+    `harassment/threatening`, `hate`, `self-harm/instructions` and `violence` follow from the rules
+    of toxicity; ours are `prompt_injection`, `jailbreak`, `pii`, `secrets`, `blocked_terms` and
+    `off_topic`. Nothing judges the other categories of OpenAI: they are false, and
+    `category_applied_input_types` is empty for them, as for guards without terms or a topic.
+    """
+    guards = services.guards.judging(acting_project())
+    results = [await _result(guards, text) for text in _texts(body.input)]
+    return {"id": new_id("modr"), "model": MODEL, "results": results}
+
+
+def _texts(given: str | list[str] | list[TextPart]) -> list[str]:
+    if isinstance(given, str):
+        return [given]
+    parts = [part.text for part in given if isinstance(part, TextPart)]
+    return ["\n".join(parts)] if parts else [text for text in given if isinstance(text, str)]
+
+
+async def _result(guards: Guards, text: str) -> dict[str, Any]:
+    screened = await guards.screen("input", [GuardText(text)])
+    if failed := [verdict.guard for verdict in screened.verdicts if verdict.failure]:
+        raise Unavailable(f"Guards came to no end: {', '.join(failed)}.", code="guards_unfinished")
+    verdicts = {verdict.guard: verdict for verdict in screened.verdicts}
+    flagged: dict[str, bool] = {}
+    scores: dict[str, float] = {}
+    for guard, category in _OURS.items():
+        if guard in verdicts:
+            scores[category] = round(verdicts[guard].score, 4)
+            flagged[category] = verdicts[guard].action != "pass"
+    toxic = verdicts["toxicity"]
+    for category in sorted({c for found in _SEVERITIES.values() for c in found}):
+        scores[category] = round(_severity(toxic, category), 4)
+        flagged[category] = toxic.action != "pass" and scores[category] > 0
+    named = (*scores, *_UNJUDGED, *(c for c in _OURS.values() if c not in scores))
+    return {
+        "flagged": any(flagged.values()),
+        "categories": {name: flagged.get(name, False) for name in named},
+        "category_scores": {name: scores.get(name, 0.0) for name in named},
+        "category_applied_input_types": {
+            name: ["text"] if name in scores else [] for name in named
+        },
+    }
+
+
+def _severity(toxic: Verdict, category: str) -> float:
+    """The score of the worst, where something of this category is among what was found."""
+    found = {name.removeprefix("toxicity/") for name in toxic.categories}
+    return toxic.score if any(category in _SEVERITIES[name] for name in found) else 0.0

@@ -15,6 +15,7 @@ from deployments.gateway.chains import Chain
 from deployments.gateway.choosing import Choice, choose
 from deployments.gateway.generation import answer
 from deployments.gateway.grounding.answer_request import AnswerRequest
+from deployments.gateway.guarding import RequestGuards
 from deployments.gateway.objects import Deleted
 from deployments.gateway.prompting import question_of, told_messages, told_options
 from deployments.gateway.relieving import relieved
@@ -49,6 +50,10 @@ async def create_response(request: Request, body: ResponseCreate, parts: Parts) 
         raise InvalidRequest(
             "input is required, unless there is a prompt.", param="input", code="missing_parameter"
         )
+    guards = parts.guard(trace)
+    earlier = await _earlier(parts, body.previous_response_id)
+    messages, prompt = await guards.read([*earlier, *body.messages], body.prompt, param="input")
+    body = body.rewritten(messages[len(earlier) :], prompt)
     named = body.model_dump(include={"model", "prompt", "user", "safety_identifier"})
     user = request.headers.get(USER_HEADER)
     background, grounded = is_background(request), body.search is not None
@@ -56,13 +61,12 @@ async def create_response(request: Request, body: ResponseCreate, parts: Parts) 
     choice = relieved(request, parts, choice, grounded=grounded)
     if body.metadata:
         trace.body["metadata"] = dict(body.metadata)
-    messages = [*await _earlier(parts, body.previous_response_id), *body.messages]
     trace.body["input"] = _input(body, messages, parts.settings.tracing.max_input_characters)
     trace.question = question_of(messages)
     whole = body.model_copy(update={"stream": False, "store": False})
     return await answer(
         request,
-        _answered(request, parts, body, messages, choice),
+        _answered(request, parts, body, messages, choice, guards),
         streamed=bool(body.stream),
         read_answer=lambda _data: trace.answer or "",
         ended=lambda: start_shadows(
@@ -70,7 +74,9 @@ async def create_response(request: Request, body: ResponseCreate, parts: Parts) 
             parts,
             choice,
             named,
-            lambda again, chosen: _answered(again, parts, whole, messages, chosen),
+            lambda again, chosen: _answered(
+                again, parts, whole, messages, chosen, parts.guard(current_trace(again))
+            ),
             lambda _data: "",
         ),
     )
@@ -141,8 +147,11 @@ async def _answered(
     body: ResponseCreate,
     messages: list[dict[str, Any]],
     choice: Choice,
+    guards: RequestGuards,
 ) -> AsyncGenerator[Part, None]:
     trace = current_trace(request)
+    if choice.prompt is not None and choice.prompt.body.steps:
+        await guards.passed()
     body = body.model_copy(update={"model": choice.target.name})
 
     async def save(response: dict[str, Any], text: str) -> None:
@@ -161,7 +170,7 @@ async def _answered(
         grounded=body.search is not None,
         options=body.options,
     )
-    asked = _asked(request, body, instructed, await chain.run(choice, messages))
+    asked = _asked(request, body, instructed, await chain.run(choice, messages), guards)
     prepared = await parts.answerer.prepare(asked, trace)
     rendering = Rendering(
         new_response(body, prepared.temperature),
@@ -180,7 +189,11 @@ async def _answered(
 
 
 def _asked(
-    request: Request, body: ResponseCreate, messages: list[dict[str, Any]], choice: Choice
+    request: Request,
+    body: ResponseCreate,
+    messages: list[dict[str, Any]],
+    choice: Choice,
+    guards: RequestGuards,
 ) -> AnswerRequest:
     prompt, options = choice.prompt, body.options
     if prompt is not None:
@@ -201,6 +214,7 @@ def _asked(
         retrieval=choice.retrieval,
         ease=choice.ease,
         spent=choice.spent,
+        guards=guards,
     )
 
 

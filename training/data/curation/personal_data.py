@@ -24,6 +24,10 @@ __all__ = ["PersonalData", "Span", "merged"]
 _LANGUAGE: Final = "en"  # recognizers of patterns are filed under a language and ask no other
 _WORTH_A_LOOK: Final = re.compile(r"@|://|\d\D{0,3}\d|:[0-9A-Fa-f]{0,4}:")
 _WORD: Final = re.compile(r"[^\W\d_]+")
+_PIECE: Final = 10_000
+"""Characters that are looked at at once: some patterns take quadratic time."""
+_OVERLAP: Final = 200
+"""Longer than what is looked for, but for URLs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,14 @@ class PersonalData:
 
     def spans(self, text: str) -> list[Span]:
         """What is personal in `text`, in order, without overlaps."""
+        found: list[Span] = []
+        for start in range(0, len(text), _PIECE):
+            first = max(0, start - _OVERLAP)
+            found += self._analysed(text[first : start + _PIECE], first)
+        return merged(found)
+
+    def _analysed(self, text: str, first: int) -> list[Span]:
+        """Find in a piece that begins at character `first` of its text."""
         if not _WORTH_A_LOOK.search(text):
             return []
         results = self._engine.analyze(
@@ -67,7 +79,7 @@ class PersonalData:
             score_threshold=self._settings.least_score,
             context=sorted({word.lower() for word in _WORD.findall(text)}),
         )
-        return merged([Span(r.start, r.end, r.entity_type, r.score) for r in results])
+        return [Span(first + r.start, first + r.end, r.entity_type, r.score) for r in results]
 
     def _masked(self, text: str, found: Counter[str]) -> str:
         parts, end = [], 0

@@ -1,0 +1,191 @@
+"""A model's plain answer through the guards: bytes in, bytes out, in OpenAI's shapes.
+
+Events of a stream that no guard changes are passed on byte for byte. Text that is held back comes
+with a later event. A blocked answer ends with the finish reason `content_filter`.
+"""
+
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from typing import Any, Final
+
+from deployments.gateway.closing import close_parts
+from deployments.gateway.guarding import RequestGuards
+from deployments.guards.stream import OutputScreen
+from deployments.model.messages import Part
+
+__all__ = ["BLOCKED", "guarded"]
+
+BLOCKED: Final = "content_filter"
+_DONE: Final = b"data: [DONE]"
+
+
+async def guarded(
+    guards: RequestGuards,
+    parts: Callable[[], AsyncIterator[Part]],
+    *,
+    streamed: bool,
+    schema: Mapping[str, Any] | bool | None = None,
+) -> AsyncGenerator[Part, None]:
+    """Ask the model by `parts` once the guards let the question pass, and pass its answer on.
+
+    Raises InvalidRequest where they do not.
+    """
+    await guards.passed()
+    answer = parts()
+    try:
+        if guards.output(schema) is None:
+            async for part in answer:
+                yield part
+            return
+        choices = _Choices(guards, schema)
+        async for part in answer:
+            data = await (choices.events(part.data) if streamed else choices.body(part.data))
+            if data or part.usage is not None:
+                yield Part(data, part.usage)
+            if choices.ended:
+                return
+    finally:
+        await close_parts(answer)
+
+
+class _Choices:
+    """The choices of one answer, each through a screen of its own."""
+
+    def __init__(self, guards: RequestGuards, schema: Mapping[str, Any] | bool | None) -> None:
+        self._guards = guards
+        self._schema = schema
+        self._screens: dict[int, OutputScreen] = {}
+        self._open: set[int] = set()
+        self._last: dict[str, Any] = {}
+        self.ended = False
+        """An answer was blocked: nothing may follow."""
+
+    async def body(self, data: bytes) -> bytes:
+        """A whole answer."""
+        body = json.loads(data)
+        changed = False
+        for choice in body.get("choices") or ():
+            message = choice.get("message", choice)
+            name = "content" if message is not choice else "text"
+            text = message.get(name)
+            if not isinstance(text, str):
+                continue
+            screen = self._screen(choice.get("index", 0))
+            shown = await screen.whole(text)
+            self._guards.said(screen)
+            if shown != text:
+                message[name], changed = shown, True
+                choice["logprobs"] = None
+            if screen.blocked:
+                choice["finish_reason"], changed = BLOCKED, True
+        if acted := self._guards.acted:
+            body["guards"], changed = acted, True
+        return json.dumps(body, ensure_ascii=False).encode() if changed else data
+
+    async def events(self, data: bytes) -> bytes:
+        """Whole events of a stream."""
+        out: list[bytes] = []
+        for event in data.split(b"\n\n"):
+            if not event or self.ended:
+                continue
+            if event.startswith(_DONE):
+                out += await self._rest()
+            if event.startswith(b"data: {"):
+                out += await self._event(event)
+            else:
+                out.append(event)
+        return b"".join(event + b"\n\n" for event in out)
+
+    async def _event(self, event: bytes) -> list[bytes]:
+        body = json.loads(event[6:])
+        if not body.get("choices"):
+            return [event]
+        self._last = body
+        before: list[bytes] = []
+        changed = False
+        for choice in body["choices"]:
+            index = int(choice.get("index", 0))
+            screen = self._screen(index)
+            delta, name = _delta(choice)
+            text = delta.get(name)
+            shown = await screen.feed(text) if isinstance(text, str) and text else text
+            if choice.get("finish_reason") is not None and not screen.blocked:
+                rest = await screen.finish()
+                self._open.discard(index)
+                self._guards.said(screen)
+                if rest:
+                    before.append(self._said(index, (shown or "") + rest))
+                    shown = "" if text else text
+                if screen.blocked:
+                    choice["finish_reason"], changed = BLOCKED, True
+            elif screen.blocked:
+                return [*before, *self._end(screen)]
+            if shown != text:
+                delta[name], changed = shown, True
+                choice["logprobs"] = None
+        if any(choice.get("finish_reason") for choice in body["choices"]) and self._guards.acted:
+            body["guards"], changed = self._guards.acted, True
+        if changed and _is_empty(body):
+            return before
+        return [*before, _event(body) if changed else event]
+
+    async def _rest(self) -> list[bytes]:
+        """What is held back of choices that were never said to have ended."""
+        found = []
+        for index in sorted(self._open):
+            screen = self._screens[index]
+            if rest := await screen.finish():
+                found.append(self._said(index, rest))
+            self._guards.said(screen)
+        self._open.clear()
+        return found
+
+    def _end(self, screen: OutputScreen) -> list[bytes]:
+        """End all choices, one of which was blocked."""
+        self.ended = True
+        self._guards.said(screen)
+        empty = _delta(self._last["choices"][0])[1] == "text"
+        choices = [
+            {"index": i, **({"text": ""} if empty else {"delta": {}}), "finish_reason": BLOCKED}
+            for i in sorted(self._open)
+        ]
+        last = {**self._last, "choices": choices, "guards": self._guards.acted}
+        return [_event(last), _DONE]
+
+    def _said(self, index: int, text: str) -> bytes:
+        """An event that says `text`, like the last one that came."""
+        first = self._last["choices"][0]
+        said: dict[str, Any] = {"index": index, "logprobs": None, "finish_reason": None}
+        said |= {"delta": {"content": text}} if "delta" in first else {"text": text}
+        return _event({**self._last, "choices": [said]})
+
+    def _screen(self, index: int) -> OutputScreen:
+        if index not in self._screens:
+            screen = self._guards.output(self._schema)
+            assert screen is not None  # noqa: S101 - else nothing is screened
+            self._screens[index] = screen
+            self._open.add(index)
+        return self._screens[index]
+
+
+def _delta(choice: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """Where the text of a chat's or a completion's event stands, and under which name."""
+    if "delta" in choice:
+        return choice["delta"], "content"
+    return choice, "text"
+
+
+def _is_empty(body: Mapping[str, Any]) -> bool:
+    """Whether an event says nothing any more: its text is held back."""
+    for choice in body["choices"]:
+        delta, name = _delta(choice)
+        rest = {k for k, v in delta.items() if v not in (None, "", []) and k != name}
+        if "delta" not in choice:
+            rest -= {"index"}
+        if delta.get(name) or rest or choice.get("finish_reason") is not None:
+            return False
+    return "guards" not in body and not body.get("usage")
+
+
+def _event(body: Mapping[str, Any]) -> bytes:
+    return b"data: " + json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()

@@ -1,0 +1,1 @@
+"""The checks that guards are made of."""

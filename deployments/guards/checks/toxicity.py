@@ -1,0 +1,38 @@
+"""Toxicity, by the rules of the metric of that name."""
+
+import asyncio
+from functools import partial
+from typing import Final
+
+from deployments.evaluation.metrics.toxicity import find_toxic
+from deployments.guards.verdict import Finding, Place, Source
+
+__all__ = ["ToxicityCheck"]
+
+_AT_ONCE: Final = 1_000
+"""Characters that are read on the event loop, about 1.5 ms; longer texts go to a thread."""
+_ENDS: Final = ".!?\n"
+
+
+class ToxicityCheck:
+    """Finds what degrades, threatens or insults."""
+
+    name = "toxicity"
+    sources = frozenset({Source.ASKED, Source.SAID})
+    needs_whole = False
+
+    async def find(self, text: str, place: Place) -> Finding:
+        """See Check."""
+        del place
+        read = partial(find_toxic, text)
+        finds = read() if len(text) <= _AT_ONCE else await asyncio.to_thread(read)
+        categories = dict.fromkeys(f"toxicity/{find.category}" for find in finds)
+        return Finding(max((f.severity for f in finds), default=0.0), tuple(categories))
+
+    def undecided(self, text: str) -> int:
+        """See Check: the sentence that has not ended."""
+        return max(text.rfind(end) for end in _ENDS) + 1
+
+    async def warm_up(self) -> None:
+        """See Check."""
+        find_toxic("")

@@ -1,0 +1,1 @@
+"""Drills: one real system, broken on purpose, many times over; see docs/drills.md."""
