@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -73,23 +73,22 @@ def connect(settings: Settings) -> None:
     if ray.is_initialized():
         return
     address = settings.ray.address or f"127.0.0.1:{settings.ray.port}"
-    told_to_end = signal.getsignal(signal.SIGTERM)
+    options = {"log_to_driver": False, "logging_level": "ERROR", "namespace": "everloop"}
     try:
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR", namespace="everloop")
+        with _keeping_sigterm():
+            ray.init(address=address, **options)
     except (ConnectionError, RuntimeError, TimeoutError, ValueError) as error:
         raise LaunchError(
             f"The Ray cluster at {address} cannot be joined: {error}",
             fix="`everloop down` and `everloop up` start it anew.",
         ) from error
-    finally:
-        if threading.current_thread() is threading.main_thread():  # Ray puts its own in its place
-            signal.signal(signal.SIGTERM, told_to_end)
 
 
 def disconnect() -> None:
     """Be no driver any more, if this process is one: it then outlives the cluster."""
     if "ray" in sys.modules:
-        sys.modules["ray"].shutdown()
+        with _keeping_sigterm():
+            sys.modules["ray"].shutdown()
 
 
 def ensure_ray_head(settings: Settings, report: Callable[[str], None]) -> RunRecord:
@@ -126,6 +125,17 @@ def stop_ray_head(settings: Settings) -> int:
     remove_record(settings.data_dir)
     shutil.rmtree(_temp_dir(settings), ignore_errors=True)
     return stopped
+
+
+@contextlib.contextmanager
+def _keeping_sigterm() -> Iterator[None]:
+    """Ray handles SIGTERM itself while it is joined, and leaves no handler when it leaves."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():  # no other may set one
+            signal.signal(signal.SIGTERM, before)
 
 
 def _temp_dir(settings: Settings) -> Path:

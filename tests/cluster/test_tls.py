@@ -75,7 +75,7 @@ def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
 
     server = uvicorn.Server(
         uvicorn.Config(
-            answer,  # type: ignore[arg-type]
+            answer,
             host="127.0.0.1",
             port=port,
             log_level="critical",

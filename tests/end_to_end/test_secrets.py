@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import openai
@@ -51,7 +52,7 @@ def secrets(system: System) -> re.Pattern[bytes]:
 def used(system: System) -> Iterator[dict[str, str]]:
     """Answers and traces of requests that went well and that did not."""
     told: dict[str, str] = {}
-    asked = [{"role": "user", "content": "Say hello."}]
+    asked: Any = [{"role": "user", "content": "Say hello."}]
     with system.client(max_retries=0) as client:
         raw = client.chat.completions.with_raw_response.create(
             model=MODEL, messages=asked, max_tokens=4

@@ -9,7 +9,6 @@ from cluster.settings import Settings
 __all__ = ["build_app"]
 
 
-@serve.deployment(num_replicas=1, ray_actor_options={"num_cpus": 0})
 class Tiny:
     """Answers everything."""
 
@@ -19,4 +18,5 @@ class Tiny:
 
 def build_app(_settings: Settings) -> Application:
     """In the place of `deployments.app:build_app`."""
-    return Tiny.bind()
+    deployment = serve.deployment(Tiny, ray_actor_options={"num_cpus": 0})
+    return deployment.bind()
