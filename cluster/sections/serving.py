@@ -105,6 +105,9 @@ class HttpSettings(Section):
     """Deadline of one request; a client may send a shorter one as `x-request-timeout`."""
     replica_wait_s: float = Field(default=20.0, gt=0)
     """A request that has waited this long while its model has no running replica gets a 503."""
+    replica_silence_s: float = Field(default=10.0, ge=5)
+    """A model's replica that has begun an answer and gives no sign of life for this long is taken
+    for lost: another one goes on with the answer. A replica in order gives one each second."""
     retry_after_s: int = Field(default=2, ge=1)
     """What a 429 or 503 tells the client to wait."""
     background_wait_s: float = Field(default=10.0, ge=0)

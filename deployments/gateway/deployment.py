@@ -62,6 +62,7 @@ class GatewayReplica:
                 retry_after_s=retry,
                 check=checks[handle.deployment_name],
                 replica_wait_s=settings.http.replica_wait_s,
+                silence_s=settings.http.replica_silence_s,
             )
             for name, handle in models.items()
         }

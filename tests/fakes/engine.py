@@ -62,6 +62,7 @@ class FakeEngine:
     fails_after: int = 0
     hangs: bool = False
     killed: bool = False
+    created: int = 1
     running: set[str] = field(default_factory=set)
     begun: asyncio.Event = field(default_factory=asyncio.Event)
     aborted: list[str] = field(default_factory=list)
@@ -70,19 +71,23 @@ class FakeEngine:
         """See `ChatEngine.run`."""
         self.running.add(call.request_id)
         self.begun.set()
-        words: list[str] = []
+        sent = len(call.resume.token_ids) if call.resume is not None else 0
+        words = [f"w{number}" for number in range(sent)]
         ended = False
         try:
-            for number in range(int(call.body.get("words", self.words))):
+            for number in range(sent, int(call.body.get("words", self.words))):
                 if self.failure is not None and number == self.fails_after:
                     ended = True
                     raise self.failure
                 await self._step()
                 words.append(f"w{number}")
                 if call.body.get("stream"):
-                    yield _event({"choices": [{"index": 0, "delta": {"content": words[-1]}}]})
+                    delta = {"content": f" {words[-1]}" if number else words[-1]}
+                    choice = {"index": 0, "delta": delta, "token_ids": [number]}
+                    yield _event({"created": self.created, "choices": [choice]})
             usage = {"prompt_tokens": 3, "completion_tokens": len(words)}
             if call.body.get("stream"):
+                await self._step()
                 yield _event({"choices": [], "usage": usage})
                 yield b"data: [DONE]\n\n"
             else:
