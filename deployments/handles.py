@@ -18,7 +18,13 @@ from deployments.errors import REPLICA_STARTING, DeadlineExceeded, RequestError,
 from deployments.evaluator.messages import GradedAnswer, MadeReport
 from deployments.model.delivery import Delivery
 from deployments.model.messages import ModelCall, ModelLoad, Part
-from deployments.ports import EmbeddedTexts
+from deployments.ports import (
+    EMBED_TIMEOUT_S,
+    GRADE_TIMEOUT_S,
+    NOTICE_TIMEOUT_S,
+    PURGE_TIMEOUT_S,
+    EmbeddedTexts,
+)
 from deployments.ray_errors import how_lost, translated
 from deployments.retriever.messages import SearchRequest, SearchResult
 
@@ -34,11 +40,7 @@ __all__ = [
     "TrainerHandle",
 ]
 
-_EMBED_TIMEOUT_S: Final = 120.0
-_NOTICE_TIMEOUT_S: Final = 5.0
-_PURGE_TIMEOUT_S: Final = 30.0
 _CHECK_TIMEOUT_S: Final = 5.0
-_GRADE_TIMEOUT_S: Final = 300.0
 _PREPARE_TIMEOUT_S: Final = 120.0
 _LOAD_TIMEOUT_S: Final = 5.0
 _TURNS: Final = 5
@@ -100,22 +102,22 @@ class EmbedderHandle(_Part):
     ) -> EmbeddedTexts:
         """Embed `texts`; see TextEmbedder."""
         embedded: EmbeddedTexts = await self._call(
-            "embed", _EMBED_TIMEOUT_S, list(texts), priority=priority
+            "embed", EMBED_TIMEOUT_S, list(texts), priority=priority
         )
         return embedded
 
     async def decode(self, tokens: Sequence[Sequence[int]]) -> list[str]:
         """Decode token lists; see TextEmbedder."""
         lists = [list(item) for item in tokens]
-        return list(await self._call("decode", _EMBED_TIMEOUT_S, lists))
+        return list(await self._call("decode", EMBED_TIMEOUT_S, lists))
 
     async def late_interaction(self, query: str, documents: Sequence[str]) -> list[float]:
         """How well each document covers the query's tokens; see `Embedder.late_interaction`."""
-        return list(await self._call("late_interaction", _EMBED_TIMEOUT_S, query, list(documents)))
+        return list(await self._call("late_interaction", EMBED_TIMEOUT_S, query, list(documents)))
 
     async def dimension(self) -> int:
         """Length of the vectors."""
-        return int(await self._call("dimension", _EMBED_TIMEOUT_S))
+        return int(await self._call("dimension", EMBED_TIMEOUT_S))
 
 
 class RetrieverHandle(_Part):
@@ -158,11 +160,11 @@ class IngestorHandle(_Part):
 
     async def wake(self) -> None:
         """Say that there is work; see DocumentQueue."""
-        await self._call("wake", _NOTICE_TIMEOUT_S)
+        await self._call("wake", NOTICE_TIMEOUT_S)
 
     async def purge(self, numbers: Sequence[int]) -> None:
         """Delete passages; see DocumentQueue."""
-        await self._call("purge", _PURGE_TIMEOUT_S, list(numbers))
+        await self._call("purge", PURGE_TIMEOUT_S, list(numbers))
 
 
 class EvaluatorHandle(_Part):
@@ -172,24 +174,24 @@ class EvaluatorHandle(_Part):
 
     async def submit(self, trace_id: str) -> bool:
         """Have a trace scored; see AnswerScorer."""
-        return bool(await self._call("submit", _NOTICE_TIMEOUT_S, trace_id))
+        return bool(await self._call("submit", NOTICE_TIMEOUT_S, trace_id))
 
     async def wake(self) -> None:
         """Say that runs changed; see AnswerScorer."""
-        await self._call("wake", _NOTICE_TIMEOUT_S)
+        await self._call("wake", NOTICE_TIMEOUT_S)
 
     async def grade(
         self, grader: Mapping[str, Any], item: Mapping[str, Any], answer: str
     ) -> GradedAnswer:
         """Grade one answer; see AnswerScorer."""
         graded: GradedAnswer = await self._call(
-            "grade", _GRADE_TIMEOUT_S, dict(grader), dict(item), answer
+            "grade", GRADE_TIMEOUT_S, dict(grader), dict(item), answer
         )
         return graded
 
     async def report(self, run_id: str) -> MadeReport:
         """Make a run's report; see AnswerScorer."""
-        made: MadeReport = await self._call("report", _GRADE_TIMEOUT_S, run_id)
+        made: MadeReport = await self._call("report", GRADE_TIMEOUT_S, run_id)
         return made
 
     async def compare(
@@ -197,7 +199,7 @@ class EvaluatorHandle(_Part):
     ) -> MadeReport:
         """Compare two runs; see AnswerScorer."""
         made: MadeReport = await self._call(
-            "compare", _GRADE_TIMEOUT_S, baseline, candidate, dict(settings)
+            "compare", GRADE_TIMEOUT_S, baseline, candidate, dict(settings)
         )
         return made
 
@@ -209,11 +211,11 @@ class TrainerHandle(_Part):
 
     async def wake(self) -> None:
         """Say that there is work; see TrainingQueue."""
-        await self._call("wake", _NOTICE_TIMEOUT_S)
+        await self._call("wake", NOTICE_TIMEOUT_S)
 
     async def note_load(self, gateway: str, calls: Mapping[str, int]) -> None:
         """Tell the calls in flight; see TrainingQueue."""
-        await self._call("note_load", _NOTICE_TIMEOUT_S, gateway, dict(calls))
+        await self._call("note_load", NOTICE_TIMEOUT_S, gateway, dict(calls))
 
 
 class ModelHandle(_Part):

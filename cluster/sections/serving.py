@@ -40,6 +40,9 @@ class ModelSettings(Section):
     """Requests a replica takes at once."""
     max_queued_requests: int = Field(default=64, ge=0)
     """Requests that wait for a replica before the gateway answers 429."""
+    surge: bool = False
+    """Whether an update starts a new replica before it stops the old one: it needs room for one
+    more. Without it, requests to a model of one replica wait until the new one has started."""
     stall_timeout_s: float = Field(default=30.0, gt=0)
     """An engine with work and without progress for this long is hung, and is replaced."""
     coalesce_ms: float = Field(default=500.0, ge=0)

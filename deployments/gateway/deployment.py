@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cluster.settings import Settings
+from deployments.lifetime import lifetime
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -126,8 +127,8 @@ def build_gateway(
         name="Gateway",
         num_replicas=settings.http.replicas,
         max_ongoing_requests=settings.http.max_ongoing_requests,
-        graceful_shutdown_timeout_s=20,
         ray_actor_options={"num_cpus": settings.http.cpus_per_replica},
+        **lifetime(settings.http.request_timeout_s, surge=True),
     ).bind(
         settings,
         {model: str(path) for model, path in model_paths.items()},

@@ -25,7 +25,7 @@ def replicas(*fates: Fate, **more: Any) -> FakeReplicas:
 
 
 def handle(asked: FakeReplicas, silence_s: float = 10.0) -> ModelHandle:
-    return ModelHandle(asked, "m", silence_s=silence_s)  # type: ignore[arg-type]
+    return ModelHandle(asked, "m", silence_s=silence_s)
 
 
 async def answer(model: ModelHandle, asked: ModelCall) -> list[Part]:

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
 MODEL: Final = "tiny"
 CREATED: Final = 1_700_000_000
-TOKENS: Final = 12
+TOKENS: Final = 8
 WEATHER: Final = {
     "type": "function",
     "function": {
@@ -45,13 +45,12 @@ async def serving(
     settings = ModelSettings(
         id=MODEL,
         kv_cache_gib=0.1,
-        max_context_tokens=256,
+        max_context_tokens=512,
         max_adapters=0,
-        tool_call_parser="hermes",
     )
     base = tiny_vllm_folder(tmp_path_factory.mktemp("resuming") / "base")
     async with tiny_vllm(shared_ray, settings, base) as engine:
-        yield ChatServing(VllmChatEngine(engine, 256, 8), 0)
+        yield ChatServing(VllmChatEngine(engine, 512, 8), 0)
 
 
 def call(kind: Literal["chat", "completion"] = "chat", **more: Any) -> ModelCall:
@@ -146,13 +145,14 @@ async def test_wherever_it_is_cut_the_answer_is_the_undisturbed_one(
 
 
 async def test_a_stop_text_that_straddles_the_cut_is_found(serving: ChatServing) -> None:
-    asked = call(prompt="Once", kind="completion", max_tokens=40)
+    asked = call("completion", max_tokens=40, repetition_penalty=1.5)
     text = dict(told(await said(serving, asked)))["text"]
-    stop = next(text[i : i + 3] for i in range(8, 30) if text.index(text[i : i + 3]) == i)
-    asked = call(prompt="Once", kind="completion", max_tokens=40, stop=[stop])
+    stop = text[-6:-3]
+    asked = call("completion", max_tokens=40, repetition_penalty=1.5, stop=[stop])
     whole = await said(serving, asked)
     assert dict(told(whole))["reason"] == "stop"
     assert dict(told(whole))["text"] == text[: text.index(stop)]
+    assert len(whole) > len(stop)
     for cut in range(1, len(whole)):
         after, _ = await resumed(serving, asked, whole[:cut])
         assert told([*whole[:cut], *after]) == told(whole), f"cut at {cut}"
