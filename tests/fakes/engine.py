@@ -5,6 +5,7 @@ What it stands for, vLLM, is driven for real in tests/end_to_end.
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,6 +58,8 @@ class FakeEngine:
 
     words: int = 4
     pace_s: float = 0.0
+    says: str = ""
+    """Words to say instead."""
     failure: Exception | None = None
     """Raised after `fails_after` words."""
     fails_after: int = 0
@@ -71,27 +74,28 @@ class FakeEngine:
         """See `ChatEngine.run`."""
         self.running.add(call.request_id)
         self.begun.set()
+        said = re.findall(r"\s*\S+", self.says)
+        count = len(said) or int(call.body.get("words", self.words))
         sent = len(call.resume.token_ids) if call.resume is not None else 0
-        words = [f"w{number}" for number in range(sent)]
+        words: list[str] = []
         ended = False
         try:
-            for number in range(sent, int(call.body.get("words", self.words))):
+            for number in range(sent, count):
                 if self.failure is not None and number == self.fails_after:
                     ended = True
                     raise self.failure
                 await self._step()
-                words.append(f"w{number}")
+                words.append(said[number] if said else f"{' ' if number else ''}w{number}")
                 if call.body.get("stream"):
-                    delta = {"content": f" {words[-1]}" if number else words[-1]}
-                    choice = {"index": 0, "delta": delta, "token_ids": [number]}
+                    choice = {"index": 0, "delta": {"content": words[-1]}, "token_ids": [number]}
                     yield _event({"created": self.created, "choices": [choice]})
-            usage = {"prompt_tokens": 3, "completion_tokens": len(words)}
+            usage = {"prompt_tokens": 3, "completion_tokens": sent + len(words)}
             if call.body.get("stream"):
                 await self._step()
                 yield _event({"choices": [], "usage": usage})
                 yield b"data: [DONE]\n\n"
             else:
-                message = {"role": "assistant", "content": " ".join(words)}
+                message = {"role": "assistant", "content": "".join(words)}
                 body = {"choices": [{"index": 0, "message": message}], "usage": usage}
                 yield json.dumps(body).encode()
             ended = True
