@@ -1,11 +1,12 @@
 """A model's call that outlives its replicas, from the handle down to the engine's edge."""
 
+import dataclasses
 import json
 from typing import Any
 
 import pytest
 
-from deployments.errors import InvalidRequest, Unavailable, Unprocessable
+from deployments.errors import DeadlineExceeded, InvalidRequest, Unavailable, Unprocessable
 from deployments.handles import ModelHandle
 from deployments.model.messages import ModelCall, Part, Resumed, Usage
 from tests.fakes.engine import FakeEngine
@@ -144,3 +145,33 @@ async def test_leaving_cancels_the_replica_that_is_asked_now() -> None:
     await parts.aclose()
     assert cut.cancelled == 1
     assert model.in_flight == 0
+
+
+async def test_a_call_waits_for_a_replica_that_is_about_to_start() -> None:
+    told: list[str] = []
+
+    async def check() -> None:
+        told.append("starting")
+        raise Unavailable("updating", code="replica_starting")
+
+    slow = FakeReplicas(FakeEngine(words=1, pace_s=0.2))
+    model = ModelHandle(slow, "m", check=check, replica_wait_s=0.05)
+    assert text(joined(await answer(model, call()))) == "w0"
+    assert told
+
+
+async def test_a_resumed_call_waits_past_the_check_until_its_deadline() -> None:
+    async def check() -> None:
+        raise Unavailable("none", code="no_replica")
+
+    class Gone(FakeReplicas):
+        def remote(self, asked: ModelCall) -> Any:
+            if self.calls:
+                self.engine = FakeEngine(hangs=True)
+            return super().remote(asked)
+
+    gone = Gone(FakeEngine(words=WORDS, pace_s=0.005), [Fate(2)], beat_s=30)
+    model = ModelHandle(gone, "m", check=check, replica_wait_s=0.05)
+    with pytest.raises(DeadlineExceeded):
+        await answer(model, dataclasses.replace(call(), deadline_s=0.6))
+    assert len(gone.calls) == 2

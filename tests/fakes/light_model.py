@@ -18,7 +18,8 @@ class LightModel(ModelReplica):
     ) -> None:
         self._engine = fake_engine.FakeEngine(pace_s=0.02)
         limits = ReplicaLimits(4096, 8, 500, stall_timeout_s, None, 2, 16)
-        cache = place and adapter_cache(fake_engine.FakeAdapters(2), place, limits)
+        adapters = fake_engine.FakeAdapters(2)
+        cache = adapter_cache(adapters, place, limits) if place is not None else None
         super().__init__(self._engine, limits, cache)
 
     async def hang(self) -> int:

@@ -22,7 +22,7 @@ async def answered(stage: Stage, *fates: Fate) -> tuple[str, Finished]:
     """The text as it came, and what ended it."""
     stage = replace(stage, retriever=ScriptedRetriever(PASSAGES))
     replicas = FakeReplicas(FakeEngine(says=ANSWER, pace_s=0.005), list(fates))
-    stage.model = ModelHandle(replicas, "m")  # type: ignore[arg-type, assignment]
+    stage.model = ModelHandle(replicas, "m")  # type: ignore[assignment]
     answerer = stage.answerer()
     prepared = await answerer.prepare(stage.request("What colours are there?"), stage.trace)
     events = [event async for event in answerer.stream(prepared, stage.trace)]

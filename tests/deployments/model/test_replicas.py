@@ -6,7 +6,7 @@ The engine is light; the options, the replica's methods and Serve are the real o
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,7 @@ def call(
 
 async def started(
     handle: Any, name: str, count: int, adapter: AdapterFiles | None = None
-) -> list[AsyncIterator[Part]]:
+) -> list[AsyncGenerator[Part, None]]:
     """`count` streams that each have sent their first part."""
     streams = [
         ModelHandle(handle, name).generate(call(str(n), adapter=adapter)) for n in range(count)
@@ -70,9 +70,9 @@ async def started(
     return streams
 
 
-async def left(streams: list[AsyncIterator[Part]]) -> None:
+async def left(streams: list[AsyncGenerator[Part, None]]) -> None:
     for stream in streams:
-        await stream.aclose()  # type: ignore[attr-defined]
+        await stream.aclose()
 
 
 def stored(place: AdapterPlace, folder: Path, rank: int = 4) -> AdapterFiles:

@@ -57,7 +57,8 @@ async def test_an_error_before_the_first_part_is_raised() -> None:
 
 async def test_an_error_in_a_started_stream_is_raised_after_what_was_said() -> None:
     engine = FakeEngine(failure=InvalidRequest("no", param="n"), fails_after=2)
-    serving, said = ChatServing(engine, 0), []
+    serving = ChatServing(engine, 0)
+    said: list[int] = []
     with pytest.raises(InvalidRequest):
         async for part in serving.generate(call(stream=True)):
             said += part.token_ids
