@@ -6,9 +6,12 @@ scale-down) gets no new requests and is given the time of its longest call, and 
 that it has; without any it goes within two seconds.
 """
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-__all__ = ["CHECK_PERIOD_S", "CHECK_TIMEOUT_S", "SPARE_S", "lifetime"]
+if TYPE_CHECKING:
+    from ray.serve import Application
+
+__all__ = ["CHECK_PERIOD_S", "CHECK_TIMEOUT_S", "SPARE_S", "lifetime", "with_version"]
 
 CHECK_PERIOD_S: Final = 5.0
 CHECK_TIMEOUT_S: Final = 10.0
@@ -28,3 +31,13 @@ def lifetime(longest_call_s: float, *, surge: bool = False) -> dict[str, Any]:
         "graceful_shutdown_timeout_s": longest_call_s + SPARE_S,
         "max_surge_percent": 100 if surge else 0,
     }
+
+
+def with_version(application: "Application", version: str) -> "Application":
+    """`application`, whose own replicas an update to the same version leaves running.
+
+    Serve gives each update a version of its own, so that it restarts every replica, changed or not;
+    it keeps one that is there, but has no public way to set it.
+    """
+    application._bound_deployment._version = version
+    return application

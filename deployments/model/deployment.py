@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from cluster.adapters import AdapterFiles
 from cluster.settings import ModelSettings
 from cluster.storage import ByteStore
+from deployments.lifetime import with_version
 from deployments.model.adapter_cache import LONGEST_WAIT_S, AdapterCache, AdapterEngine
 from deployments.model.engine_config import deployment_name, engine_arguments, llm_config
 from deployments.model.lifeline import kill_children, tie_engine_to_replica
@@ -133,15 +134,13 @@ def build_model_deployment(
         max_adapters=settings.max_adapters,
         max_adapter_rank=settings.max_adapter_rank,
     )
-    return build_llm_deployment(
+    application = build_llm_deployment(
         llm_config(settings, path, longest_call_s),
         bind_kwargs={"limits": limits, "adapters": adapters},
-        override_serve_options={
-            "name": deployment_name(settings.id),
-            "version": model_version(settings, path, adapters),
-        },
+        override_serve_options={"name": deployment_name(settings.id)},
         deployment_cls=_server_class(),
     )
+    return with_version(application, model_version(settings, path, adapters))
 
 
 def model_version(settings: ModelSettings, path: Path, adapters: AdapterPlace) -> str:

@@ -49,24 +49,25 @@ class Front:
 
 
 @pytest.fixture(scope="module")
-def deploy(shared_ray: SharedRay) -> Iterator[Callable[[str, int], str]]:
-    """Deploys a version with so many model replicas; returns where it answers."""
+def deploy(shared_ray: SharedRay) -> Iterator[Callable[[str, str, int], str]]:
+    """Deploys versions of front and model, with so many replicas; returns where they answer."""
     from ray import cloudpickle, serve
 
-    from deployments.lifetime import lifetime
+    from deployments.lifetime import lifetime, with_version
 
     for module in (sys.modules[__name__], light, fake_engine):  # so that no worker imports tests
         cloudpickle.register_pickle_by_value(module)
     port = free_port()
 
-    def deployed(version: str, replicas: int) -> str:
+    def deployed(version: str, model_version: str, replicas: int) -> str:
         settings = ModelSettings(
             id="model", min_replicas=replicas, max_replicas=replicas, surge=True
         )
         front = serve.deployment(
             Front, name="Front", ray_actor_options={"num_cpus": 0.1}, **lifetime(60, surge=True)
         )
-        application = front.bind(light_model("Model", settings, version=version), version)
+        model = with_version(light_model("Model", settings), model_version)
+        application = front.bind(model, version)
         serve.run(application, name="rolling", route_prefix="/")
         return f"http://127.0.0.1:{port}/"
 
@@ -126,15 +127,33 @@ def _whole(data: bytes) -> bool:
     return said == words and data.endswith(b"data: [DONE]\n\n")
 
 
-async def test_an_update_and_a_scale_down_lose_no_request(
-    deploy: Callable[[str, int], str],
+async def pids(replicas: int) -> set[int]:
+    """The processes of the model's replicas, once there are so many."""
+    from ray import serve
+
+    handle = serve.get_deployment_handle("Model", "rolling")
+    async with asyncio.timeout(60):
+        while len(told := set(await handle.broadcast("pid").results_async())) != replicas:
+            continue
+    return told
+
+
+async def test_updates_and_a_scale_down_lose_no_request(
+    deploy: Callable[[str, str, int], str],
 ) -> None:
-    async with Load(await asyncio.to_thread(deploy, "one", 2)) as load:
+    async with Load(await asyncio.to_thread(deploy, "one", "one", 2)) as load:
         await load.answered(2 * AT_ONCE)
-        await asyncio.to_thread(deploy, "two", 2)
+        first = await pids(2)
+        await asyncio.to_thread(deploy, "two", "one", 2)  # the front alone
         await load.answered(2 * AT_ONCE)
-        await asyncio.to_thread(deploy, "two", 1)
+        assert await pids(2) == first
+        await asyncio.to_thread(deploy, "three", "two", 2)
         await load.answered(2 * AT_ONCE)
+        second = await pids(2)
+        assert not second & first
+        await asyncio.to_thread(deploy, "three", "two", 1)
+        await load.answered(2 * AT_ONCE)
+        assert await pids(1) < second
     assert load.failures == []
     assert load.versions[0] == "one"
-    assert load.versions[-1] == "two"
+    assert load.versions[-1] == "three"
