@@ -54,6 +54,9 @@ class ModelSettings(Section):
     capacity_tokens: int | None = Field(default=None, ge=256)
     """Tokens of prompts and answers that a replica holds in its KV cache, as vLLM's log says; the
     gateway lets no more in at once. Null: `max_context_tokens` for each of the requests."""
+    surge: bool = False
+    """Whether an update starts a new replica before it stops the old one: it needs room for one
+    more. Without it, requests to a model of one replica wait until the new one has started."""
     stall_timeout_s: float = Field(default=30.0, gt=0)
     """An engine with work and without progress for this long is hung, and is replaced."""
     coalesce_ms: float = Field(default=500.0, ge=0)
@@ -142,6 +145,9 @@ class HttpSettings(Section):
     """Deadline of one request; a client may send a shorter one as `x-request-timeout`."""
     replica_wait_s: float = Field(default=20.0, gt=0)
     """A request that has waited this long while its model has no running replica gets a 503."""
+    replica_silence_s: float = Field(default=10.0, ge=5)
+    """A model's replica that has begun an answer and gives no sign of life for this long is taken
+    for lost: another one goes on with the answer. A replica in order gives one each second."""
     retry_after_s: int = Field(default=2, ge=1)
     """What a 429 or 503 tells the client to wait."""
     background_wait_s: float = Field(default=10.0, ge=0)

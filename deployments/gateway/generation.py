@@ -189,6 +189,8 @@ class _Outcome:
         if not self._data:
             elapsed = time.perf_counter() - self._started
             self.trace.timings_ms["first_token"] = elapsed * 1000
+        if part.resumed is not None:
+            self.trace.went_on(part.resumed)
         self._data.append(part.data)
         self._usage = part.usage or self._usage
 

@@ -102,6 +102,8 @@ class RequestIdentity:
         trace.finish()
         route = getattr(scope.get("route"), "path", "unknown")
         measures().count(scope["method"], route, trace.status, (trace.duration_ms or 0.0) / 1000)
+        if resumed := trace.body.get("resumed"):
+            measures().resumed(len(resumed))
         if trace.route:
             self._traces.record(trace)
             measures().traces(self._traces.counts())

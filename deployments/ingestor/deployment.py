@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, Final
 from cluster.errors import EverloopError
 from cluster.settings import Settings
 from deployments.ingestor.ingestor import Ingestor
+from deployments.lifetime import lifetime
+from deployments.ports import PURGE_TIMEOUT_S
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -166,9 +168,7 @@ def build_ingestor(
         num_replicas=1,
         max_ongoing_requests=64,
         max_queued_requests=256,
-        health_check_period_s=5,
-        health_check_timeout_s=20,
-        graceful_shutdown_timeout_s=10,
         ray_actor_options={"num_cpus": _CPUS},
+        **lifetime(PURGE_TIMEOUT_S),
     )
     return deployment.bind(settings, str(embedding_folder), embedder)

@@ -117,6 +117,8 @@ class Answering:
         )
         async with aclosing(pieces):
             async for piece in pieces:
+                if piece.resumed is not None:
+                    self._trace.went_on(piece.resumed)
                 if piece.text and "model_first_token" not in self._trace.timings_ms:
                     self._trace.timings_ms["model_first_token"] = _since(started)
                 self._finish_reason = piece.finish_reason or self._finish_reason
