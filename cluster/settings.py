@@ -132,6 +132,11 @@ class Settings(BaseSettings):
             raise ValueError("models is empty; at least one chat model is needed")
         if len(set(ids)) != len(ids):
             raise ValueError(f"models has the same id twice: {', '.join(ids)}")
+        judge = self.grounding.fact_check.judge
+        if judge is not None and judge not in ids:
+            raise ValueError(
+                f"grounding.fact_check.judge is {judge!r}; models has: {', '.join(ids)}"
+            )
         return self
 
     @property

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from cluster.adapters import AdapterFiles
 from cluster.tenancy import acting_project
 from deployments.gateway.grounding.attribution import Attributor
+from deployments.gateway.grounding.fact_judge import FactJudge
 from deployments.gateway.grounding.options import FileSearch
 from deployments.gateway.grounding.packing import Packing
 from deployments.gateway.grounding.tokens import TokenCounter
@@ -73,6 +74,7 @@ class PreparedAnswer:
     refusal: str | None = None
     """Said instead of asking the model, where nothing supports an answer."""
     attributor: Attributor | None = field(default=None, repr=False)
+    judge: FactJudge | None = field(default=None, repr=False)
     is_json: bool = False
 
     @property

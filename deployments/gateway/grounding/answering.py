@@ -3,13 +3,18 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any
 
 from deployments.errors import RequestError
 from deployments.gateway.grounding.answer_request import PreparedAnswer
-from deployments.gateway.grounding.attribution import Attributor, SentenceSupport, groundedness
+from deployments.gateway.grounding.attribution import (
+    Attributor,
+    SentenceSupport,
+    Support,
+    groundedness,
+)
 from deployments.gateway.grounding.events import (
     AnswerEvent,
     Citation,
@@ -37,6 +42,7 @@ class Answering:
         self._tasks: deque[asyncio.Task[SentenceSupport]] = deque()
         self._attributed: list[SentenceSupport] = []
         self._citations: list[Citation] = []
+        self._contradictions: list[Citation] = []
         self._finish_reason: str | None = None
         self._usage = Usage()
         self._warm: asyncio.Future[None] | None = None
@@ -132,20 +138,24 @@ class Answering:
     ) -> SentenceSupport:
         if self._warm is not None:
             await asyncio.shield(self._warm)
-        return await attributor.attribute(sentence, start)
+        found = await attributor.attribute(sentence, start)
+        judge = self._prepared.judge
+        return found if judge is None else await judge.decide(sentence, found)
 
     def _ready(self) -> list[SentenceAttributed]:
         """Take the attributions that are done, in the order of the sentences."""
         events = []
         while self._tasks and self._tasks[0].done():
             sentence = self._tasks.popleft().result()
-            citations = self._cite(sentence)
+            citations = self._cite(sentence, sentence.supports)
             self._attributed.append(sentence)
             self._citations += citations
+            if (against := sentence.contradicted_by) is not None:
+                self._contradictions += self._cite(sentence, (against,))
             events.append(SentenceAttributed(sentence, citations))
         return events
 
-    def _cite(self, sentence: SentenceSupport) -> tuple[Citation, ...]:
+    def _cite(self, sentence: SentenceSupport, places: Sequence[Support]) -> tuple[Citation, ...]:
         packing = self._prepared.packing
         if packing is None:
             return ()
@@ -159,7 +169,7 @@ class Answering:
                 support.score,
                 support.method,
             )
-            for support in sentence.supports
+            for support in places
         )
 
     def _finished(self) -> Finished:
@@ -170,6 +180,7 @@ class Answering:
             sentences=tuple(self._attributed),
             citations=tuple(self._citations),
             groundedness=groundedness(self._attributed),
+            contradictions=tuple(self._contradictions),
         )
 
 

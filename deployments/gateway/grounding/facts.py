@@ -13,12 +13,14 @@ from typing import Final
 from deployments.gateway.grounding.numerals import SCALES, number_value, scaled
 from deployments.gateway.grounding.terms import STOPWORDS, Token, stem, tokenize, words
 
-__all__ = ["Facts", "conflict", "facts_of", "is_anaphoric"]
+__all__ = ["NEGATION_TERMS", "Facts", "conflict", "facts_of", "is_anaphoric", "opposites"]
 
 _NEGATIONS: Final = words(
     "not no never cannot without neither nor none nobody nothing nowhere hardly unable "
     "nicht kein keine keinen nie niemals ohne pas jamais sans nunca jamás"
 )
+NEGATION_TERMS: Final = frozenset(map(stem, _NEGATIONS))
+"""What negations are as terms."""
 _CONTRACTED: Final = re.compile(r"n['’]t$", re.IGNORECASE)
 _SCOPE: Final = 4
 # Each line is a set of alternatives that exclude one another; an alternative lists its synonyms.
@@ -140,6 +142,21 @@ def conflict(claim: Facts, source: Facts, inherited: Iterable[str] = ()) -> str 
     if _other_polarity(claim, source):
         return "negation"
     return _opposite(claim.terms, source.terms)
+
+
+def opposites(claim: frozenset[str], source: frozenset[str]) -> frozenset[str]:
+    """Terms of `claim` in whose place `source` says an alternative that excludes them."""
+    return frozenset(
+        term
+        for alternatives in _EXCLUSIVE
+        for mine in alternatives
+        if claim & mine
+        and not source & mine
+        and any(
+            theirs is not mine and source & theirs and not claim & theirs for theirs in alternatives
+        )
+        for term in claim & mine
+    )
 
 
 def is_anaphoric(tokens: Sequence[Token], facts: Facts) -> bool:
