@@ -46,8 +46,9 @@ class FactJudge:
         self._left = most
 
     async def decide(self, sentence: str, found: SentenceSupport) -> SentenceSupport:
-        """What the model says of `sentence`; `found` as it is where it was not doubtful, or the
-        model did not answer in time. Never raises.
+        """What the model says of `sentence`. Never raises.
+
+        `found` stays as it is where it was not doubtful, or the model did not answer in time.
         """
         if found.verdict != "unverifiable" or not found.doubtful or not self._left:
             return found
