@@ -20,7 +20,12 @@ from pydantic_settings import (
 
 from cluster.errors import SettingsError
 from cluster.problems import key_of, problem_of
-from cluster.sections.answering import GroundingSettings, IngestionSettings, RetrievalSettings
+from cluster.sections.answering import (
+    FactCheckSettings,
+    GroundingSettings,
+    IngestionSettings,
+    RetrievalSettings,
+)
 from cluster.sections.improvement import TrainingQueueSettings
 from cluster.sections.judgment import EvaluationSettings, JudgeBar, OutsideModelSettings
 from cluster.sections.learning import (
@@ -46,6 +51,7 @@ __all__ = [
     "EmbeddingSettings",
     "EvaluationSettings",
     "ExperimentSettings",
+    "FactCheckSettings",
     "FeedbackSettings",
     "GroundingSettings",
     "GuardsSettings",

@@ -19,6 +19,7 @@ BENCHMARKS: Final = (
     "evaluation_statistics",
     "anytime_statistics",
     "hot_swap",
+    "fact_check",
 )
 
 

@@ -13,18 +13,22 @@ from cluster.settings import GroundingSettings
 from deployments.errors import NotFound
 from deployments.gateway.choosing import Choice
 from deployments.gateway.grounding.answer_request import AnswerRequest, ChatProfile, PreparedAnswer
-from deployments.gateway.grounding.answering import Answering, refuse
+from deployments.gateway.grounding.answering import refuse
 from deployments.gateway.grounding.attribution import Attributor
-from deployments.gateway.grounding.budget import check_budget, fit_texts, fit_turns
+from deployments.gateway.grounding.budget import (
+    asked_tokens,
+    check_budget,
+    fit_texts,
+    fit_turns,
+)
 from deployments.gateway.grounding.chat import chat_body, chat_options, chat_stream
+from deployments.gateway.grounding.checking import FactCheck
 from deployments.gateway.grounding.conversation import Conversation, read_conversation
 from deployments.gateway.grounding.events import (
     AnswerEvent,
     Finished,
     Searched,
 )
-from deployments.gateway.grounding.fact_judge import FactJudge
-from deployments.gateway.grounding.fact_policy import ASKED_ANEW, FactPolicy, without_dropped
 from deployments.gateway.grounding.highlights import highlights
 from deployments.gateway.grounding.options import FileSearch, parse_file_search
 from deployments.gateway.grounding.packing import PackedPassage, Packing, pack, passage_budget
@@ -44,8 +48,6 @@ __all__ = ["GroundedAnswerer"]
 
 _log = logging.getLogger(__name__)
 _SEARCH_QUERY: Final = "search_query"
-_NOTHING_LEFT: Final = "I don't know. The documents do not say."
-"""Where every sentence was dropped and the prompt has no refusal of its own."""
 _HIGHLIGHTS: Final = 2
 _HIGHLIGHT_TOKENS: Final = 120
 """Room for them, which passages do not get."""
@@ -77,8 +79,7 @@ class GroundedAnswerer:
         self._prompt: Final = prompts.get(settings.prompt)
         self._evaluator: Final = evaluator
         self._settings: Final = settings
-        checks = settings.fact_check
-        self._policy: Final = FactPolicy(checks.contradicted, checks.unverifiable)
+        self._fact_check: Final = FactCheck(settings.fact_check, profiles)
         self._sample_rate: Final = sample_rate
         self._submissions: Final[set[asyncio.Task[None]]] = set()
 
@@ -112,67 +113,14 @@ class GroundedAnswerer:
         if prepared.refusal is not None:
             events = refuse(prepared.refusal)
         else:
-            events = self._checked(prepared, trace)
+            prompt = prepared.request.prompt or self._prompt
+            events = self._fact_check.events(prepared, trace, prompt.refusal)
         async with aclosing(events):
             async for event in events:
                 if isinstance(event, Finished):
                     event = replace(event, usage=prepared.request.spent + event.usage)
                     self._conclude(prepared, trace, event)
                 yield event
-
-    def _checked(
-        self, prepared: PreparedAnswer, trace: TraceDraft
-    ) -> AsyncGenerator[AnswerEvent, None]:
-        """The answer, without what the policy does not let stand."""
-        events = Answering(prepared, trace).events()
-        policy = self._policy
-        if prepared.attributor is None or prepared.is_json or policy.flags_only:
-            return events
-        if policy.asks_anew:
-            events = self._asked_anew(prepared, trace, events)
-        prompt = prepared.request.prompt or self._prompt
-        return without_dropped(events, policy, prompt.refusal or _NOTHING_LEFT)
-
-    async def _asked_anew(
-        self,
-        prepared: PreparedAnswer,
-        trace: TraceDraft,
-        events: AsyncGenerator[AnswerEvent, None],
-    ) -> AsyncGenerator[AnswerEvent, None]:
-        """The first answer where the policy lets it stand, else a second one."""
-        async with aclosing(events):
-            held = [event async for event in events]
-        first = next((event for event in held if isinstance(event, Finished)), None)
-        again = None
-        if first is not None and self._policy.rejects(first.sentences):
-            again = self._again(prepared, first)
-        if first is None or again is None:
-            for event in held:
-                yield event
-            return
-        trace.body["thrown_away"] = first.text
-        async with aclosing(Answering(again, trace).events()) as second:
-            async for event in second:
-                if isinstance(event, Finished):
-                    event = replace(event, usage=first.usage + event.usage, regenerated=True)
-                yield event
-
-    def _again(self, prepared: PreparedAnswer, first: Finished) -> PreparedAnswer | None:
-        """The same question with what did not hold; None where there is no room for it."""
-        wrong = [
-            first.text[sentence.start : sentence.end]
-            for sentence in first.sentences
-            if not self._policy.keeps(sentence)
-        ]
-        messages = list(prepared.body["messages"])
-        last = messages[-1]
-        note = ASKED_ANEW + " ".join(f"«{text}»" for text in wrong)
-        messages[-1] = {**last, "content": f"{last['content']}\n\n{note}"}
-        profile = prepared.profile
-        asked = _asked_tokens(prepared.body) or self._settings.answer_tokens
-        if profile.counter.count_messages(messages) + asked > profile.context_tokens:
-            return None
-        return replace(prepared, body={**prepared.body, "messages": messages})
 
     def count_tokens(self, model: str, messages: list[dict[str, str]]) -> int:
         """Upper bound of the tokens of a chat, by the tokenizer of a served model."""
@@ -265,7 +213,7 @@ class GroundedAnswerer:
             result.passages,
             packing,
             attributor=self._attributor(packing),
-            judge=self._judge(packing, request),
+            judge=self._fact_check.judge(packing, request),
             is_json=is_json,
         )
 
@@ -278,7 +226,7 @@ class GroundedAnswerer:
         passages: tuple[RetrievedPassage, ...],
     ) -> tuple[list[dict[str, str]], Packing]:
         counter, context = profile.counter, profile.context_tokens
-        answer = _asked_tokens(request.options) or self._settings.answer_tokens
+        answer = asked_tokens(request.options) or self._settings.answer_tokens
         prompt = counter.count_messages(self._render(request, conversation, [], (), counter))
         if "highlights" in (request.prompt or self._prompt).variables:
             prompt += _HIGHLIGHT_TOKENS
@@ -323,7 +271,7 @@ class GroundedAnswerer:
         body: dict[str, Any] = {"temperature": self._settings.temperature, **request.options}
         if body.get("temperature") is None:
             body["temperature"] = self._settings.temperature
-        if _asked_tokens(body) is None:
+        if asked_tokens(body) is None:
             body["max_tokens"] = self._settings.answer_tokens
         stop = (request.prompt or self._prompt).stop
         if not body.get("stop") and stop:
@@ -342,19 +290,6 @@ class GroundedAnswerer:
             self._embedder,
             overlap=self._settings.attribution_overlap,
             similarity=self._settings.attribution_similarity,
-        )
-
-    def _judge(self, packing: Packing, request: AnswerRequest) -> FactJudge | None:
-        checks = self._settings.fact_check
-        if checks.judge is None:
-            return None
-        return FactJudge(
-            self._profiles[checks.judge].model,
-            checks.judge,
-            [used.text for used in packing.used],
-            request.request_id,
-            timeout_s=min(checks.judge_timeout_s, request.deadline_s),
-            most=checks.max_judged,
         )
 
     def _conclude(self, prepared: PreparedAnswer, trace: TraceDraft, event: Finished) -> None:
@@ -381,13 +316,6 @@ class GroundedAnswerer:
 def _wants_json(options: Mapping[str, Any]) -> bool:
     chosen = options.get("response_format")
     return isinstance(chosen, dict) and chosen.get("type") not in {None, "text"}
-
-
-def _asked_tokens(options: Mapping[str, Any]) -> int | None:
-    for name in ("max_completion_tokens", "max_tokens"):
-        if isinstance(value := options.get(name), int):
-            return value
-    return None
 
 
 def _searched_for(request: AnswerRequest) -> str | None:

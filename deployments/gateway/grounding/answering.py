@@ -54,6 +54,7 @@ class Answering:
 
     async def events(self) -> AsyncGenerator[AnswerEvent, None]:
         """Yield text as it comes and sentences as they are attributed."""
+        whole = False
         try:
             async with aclosing(self._texts()) as texts, aclosing(self._woken(texts)) as pieces:
                 async for text in pieces:
@@ -69,6 +70,7 @@ class Answering:
                 for event in self._ready():
                     yield event
             self._trace.end("attribution_wait")
+            whole = True
             yield self._finished()
         except RequestError as error:
             self._trace.fail(error)
@@ -76,7 +78,8 @@ class Answering:
         finally:
             for task in self._tasks:
                 task.cancel()
-            self._trace.answer = self._sentences.text
+            if not whole:  # else whoever takes `Finished` writes what was passed on
+                self._trace.answer = self._sentences.text
 
     async def _woken(self, texts: AsyncGenerator[str, None]) -> AsyncGenerator[str, None]:
         """Yield the texts, and an empty one whenever an attribution is done before the next."""
@@ -103,7 +106,7 @@ class Answering:
         started = time.perf_counter()
         if (attributor := self._prepared.attributor) is not None:
             self._warm = asyncio.get_running_loop().run_in_executor(None, attributor.warm_up)
-        self._trace.timings_ms["before_model"] = _since(self._trace.started)
+        self._trace.timings_ms.setdefault("before_model", _since(self._trace.started))
         self._trace.begin("generate")
         pieces = generate_text(
             profile.model,

@@ -1,12 +1,13 @@
 """What of a conversation fits beside passages and answer."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from deployments.gateway.grounding.packing import PASSAGE_OVERHEAD
 from deployments.gateway.grounding.tokens import TokenCounter
 from deployments.model.failures import context_overflow
 
-__all__ = ["check_budget", "fit_texts", "fit_turns"]
+__all__ = ["asked_tokens", "check_budget", "fit_texts", "fit_turns"]
 
 
 def fit_turns(
@@ -44,3 +45,11 @@ def check_budget(budget: int, prompt_tokens: int, answer_tokens: int, context: i
     """Raise InvalidRequest, with tokens sent and allowed, where no passage can fit."""
     if budget <= PASSAGE_OVERHEAD:
         raise context_overflow(prompt_tokens, answer_tokens, context, "messages")
+
+
+def asked_tokens(options: Mapping[str, Any]) -> int | None:
+    """Length of the answer that a chat's `options` ask for; None where they do not say."""
+    for name in ("max_completion_tokens", "max_tokens"):
+        if isinstance(value := options.get(name), int):
+            return value
+    return None

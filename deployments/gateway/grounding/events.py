@@ -75,7 +75,7 @@ class Finished:
     finish_reason: Literal["stop", "length"] | str
     usage: Usage
     refused: bool = False
-    """Whether nothing supported an answer, so that the model was not asked."""
+    """Whether nothing supported an answer: the model was not asked, or all it said was dropped."""
     sentences: tuple[SentenceSupport, ...] = ()
     citations: tuple[Citation, ...] = field(default=())
     groundedness: float | None = None

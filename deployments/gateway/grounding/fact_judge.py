@@ -12,6 +12,7 @@ from deployments.errors import RequestError
 from deployments.evaluation.judges.choices import Choices
 from deployments.evaluation.judges.judge import Judge, JudgeSettings, Question
 from deployments.evaluation.judges.prompts import JUDGE_PROMPTS
+from deployments.gateway.closing import close_parts
 from deployments.gateway.grounding.attribution import SentenceSupport
 from deployments.model.messages import ModelCall
 from deployments.ports import ChatModel
@@ -39,7 +40,11 @@ class FactJudge:
         """`passages` are the texts that supports count in; `most` sentences are asked about."""
         caller = _ModelCaller(model, request_id, timeout_s)
         self._judge: Final = Judge(
-            model_id, caller, _Nothing(), JudgeSettings(attempts=1, log_probabilities=False)
+            model_id,
+            caller,
+            _Nothing(),
+            JudgeSettings(attempts=1, log_probabilities=False),
+            model_id=model_id,  # the first question need not be answered before the others
         )
         self._passages: Final = tuple(passages)
         self._timeout_s: Final = timeout_s
@@ -86,15 +91,15 @@ class _ModelCaller:
     async def chat(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
         self._calls += 1
         name = f"{self._request_id}-fact-{self._calls}"
-        data = b""
+        parts = self._model.generate(ModelCall("chat", dict(body), name, self._deadline_s))
         try:
-            async for part in self._model.generate(
-                ModelCall("chat", dict(body), name, self._deadline_s)
-            ):
-                data += part.data
+            answer: dict[str, Any] = json.loads(b"".join([part.data async for part in parts]))
         except RequestError as error:
             raise ApiError(error.message, status=error.status) from error
-        answer: dict[str, Any] = json.loads(data)
+        except ValueError as error:
+            raise ApiError(f"The judge's answer is no JSON: {error}", status=502) from error
+        finally:
+            await close_parts(parts)
         return answer
 
 

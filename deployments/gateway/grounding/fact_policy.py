@@ -1,6 +1,6 @@
 """What becomes of sentences that the passages do not support: flagged, dropped, or asked anew."""
 
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Final, Literal
@@ -62,7 +62,9 @@ async def without_dropped(
 ) -> AsyncGenerator[AnswerEvent, None]:
     """The same answer without the sentences that `policy` drops; `refusal` where none is left.
 
-    A sentence is passed on once it was checked. Places count in what is passed on.
+    A sentence is passed on once it was checked; one that claims nothing («Here it is:») only with
+    the first that claims something and stays: without any, the answer is `refusal`. Places count
+    in what is passed on.
     """
     kept = _Kept()
     async with aclosing(events):
@@ -71,16 +73,13 @@ async def without_dropped(
                 kept.said += event.text
             elif isinstance(event, SentenceAttributed):
                 if policy.keeps(event.sentence):
-                    text, moved = kept.keep(event)
-                    yield TextDelta(text)
-                    yield moved
+                    for told in kept.keep(event):
+                        yield told
                 else:
                     kept.drop(event.sentence)
             elif isinstance(event, Finished):
-                finished = kept.finish(event, refusal)
-                if rest := finished.text[len(kept.text) :]:
-                    yield TextDelta(rest)
-                yield finished
+                for told in kept.finish(event, refusal):
+                    yield told
             else:
                 yield event
 
@@ -90,43 +89,46 @@ class _Kept:
 
     def __init__(self) -> None:
         self.said = ""
-        self.text = ""
+        self._text = ""
         self._decided = 0
-        """Characters of `said` that were passed on or dropped."""
+        """Characters of `said` that were kept or dropped."""
+        self._blanks = ""
+        """Before what was dropped last: a new paragraph stays one without its first sentence."""
+        self._claims = False
+        """Whether a sentence that claims something was passed on."""
+        self._waiting: list[tuple[str, SentenceAttributed]] = []
+        """What claims nothing and came before."""
         self._sentences: list[SentenceSupport] = []
         self._citations: list[Citation] = []
         self._dropped: list[DroppedSentence] = []
         self._moves: dict[int, int] = {}
         """How far a sentence that is kept has moved, by where it began."""
 
-    def keep(self, event: SentenceAttributed) -> tuple[str, SentenceAttributed]:
-        """What to pass on of a sentence."""
+    def keep(self, event: SentenceAttributed) -> Iterator[AnswerEvent]:
+        """What to pass on now that a sentence stays."""
         sentence = event.sentence
-        piece = self.said[self._decided : sentence.end]
-        piece = piece if self.text else piece.lstrip()
+        blanks, self._blanks = self._widest(sentence), ""
+        self._waiting.append((blanks + self.said[sentence.start : sentence.end], event))
         self._decided = sentence.end
-        self.text += piece
-        by = len(self.text) - sentence.end
-        moved = replace(sentence, start=sentence.start + by, end=sentence.end + by)
-        citations = tuple(_moved(one, by) for one in event.citations)
-        self._moves[sentence.start] = by
-        self._sentences.append(moved)
-        self._citations += citations
-        return piece, SentenceAttributed(moved, citations)
+        self._claims = self._claims or sentence.checkable
+        return self._pass_on() if self._claims else iter(())
 
     def drop(self, sentence: SentenceSupport) -> None:
-        """Take a sentence out, with the blanks before it."""
+        """Take a sentence out."""
+        self._blanks = self._widest(sentence)
         self._decided = sentence.end
         said = self.said[sentence.start : sentence.end]
         assert sentence.verdict is not None  # noqa: S101 - what claims nothing is kept
         self._dropped.append(DroppedSentence(said, sentence.verdict, sentence.reason))
 
-    def finish(self, event: Finished, refusal: str) -> Finished:
-        """The whole answer."""
-        if self._dropped and not self.text:
-            return replace(
+    def finish(self, event: Finished, refusal: str) -> Iterator[AnswerEvent]:
+        """The rest, and the whole answer."""
+        if self._dropped and not self._claims:
+            yield TextDelta(refusal)
+            yield replace(
                 event,
                 text=refusal,
+                finish_reason="stop" if event.finish_reason == "length" else event.finish_reason,
                 refused=True,
                 sentences=(),
                 citations=(),
@@ -134,9 +136,14 @@ class _Kept:
                 contradictions=(),
                 dropped=tuple(self._dropped),
             )
-        return replace(
+            return
+        yield from self._pass_on()
+        if rest := "" if self._dropped else self.said[self._decided :]:
+            self._text += rest
+            yield TextDelta(rest)
+        yield replace(
             event,
-            text=self.text + self.said[self._decided :].rstrip(),
+            text=self._text,
             sentences=tuple(self._sentences),
             citations=tuple(self._citations),
             groundedness=groundedness(self._sentences),
@@ -147,6 +154,26 @@ class _Kept:
             ),
             dropped=tuple(self._dropped),
         )
+
+    def _widest(self, sentence: SentenceSupport) -> str:
+        """The blanks before a sentence, or those before what was dropped where they are more."""
+        blanks = self.said[self._decided : sentence.start]
+        return max(blanks, self._blanks, key=lambda found: (found.count("\n"), len(found)))
+
+    def _pass_on(self) -> Iterator[AnswerEvent]:
+        waiting, self._waiting = self._waiting, []
+        for text, event in waiting:
+            piece = text if self._text else text.lstrip()
+            self._text += piece
+            sentence = event.sentence
+            by = len(self._text) - sentence.end
+            moved = replace(sentence, start=sentence.start + by, end=sentence.end + by)
+            citations = tuple(_moved(one, by) for one in event.citations)
+            self._moves[sentence.start] = by
+            self._sentences.append(moved)
+            self._citations += citations
+            yield TextDelta(piece)
+            yield SentenceAttributed(moved, citations)
 
 
 def _moved(citation: Citation, by: int) -> Citation:
