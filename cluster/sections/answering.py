@@ -6,7 +6,7 @@ from pydantic import Field
 
 from cluster.sections.section import Section
 
-__all__ = ["GroundingSettings", "IngestionSettings", "RetrievalSettings"]
+__all__ = ["FactCheckSettings", "GroundingSettings", "IngestionSettings", "RetrievalSettings"]
 
 
 class RetrievalSettings(Section):
@@ -44,6 +44,26 @@ class RetrievalSettings(Section):
     """Time limit of one search."""
 
 
+class FactCheckSettings(Section):
+    """What becomes of sentences that the passages do not support.
+
+    `flag` leaves them in the answer, marked. `drop` takes them out: each sentence is sent once it
+    is checked. `regenerate` asks the model once more, then drops: nothing is sent before all is
+    checked. Answers in JSON are flagged only.
+    """
+
+    contradicted: Literal["flag", "drop", "regenerate"] = "flag"
+    """For sentences of which a passage says otherwise."""
+    unverifiable: Literal["flag", "drop", "regenerate"] = "flag"
+    """For sentences of which no passage speaks."""
+    judge: str | None = None
+    """A served model that is asked about sentences whose words leave doubt; null: nobody is."""
+    judge_timeout_s: float = Field(default=5.0, gt=0)
+    """So long one question to it may take; then the sentence stays as it was."""
+    max_judged: int = Field(default=8, ge=0)
+    """Sentences of one answer that it is asked about."""
+
+
 class GroundingSettings(Section):
     """How passages become a prompt and an answer becomes citations."""
 
@@ -65,6 +85,7 @@ class GroundingSettings(Section):
     """Cosine of sentence and passage window from which the sentence counts as supported."""
     attribution_overlap: float = Field(default=0.60, ge=0, le=1)
     """Share of a sentence's content terms in a passage from which it counts as supported."""
+    fact_check: FactCheckSettings = FactCheckSettings()
 
 
 class IngestionSettings(Section):
