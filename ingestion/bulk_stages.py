@@ -37,6 +37,7 @@ class StageSettings:
     storage_options: dict[str, Any]
     file_timeout_s: float
     parser_memory_mib: int
+    sandbox: Literal["available", "required"]
     max_attempts: int
     embedding_source: str
     cache_dir: str
@@ -108,6 +109,7 @@ class CutFile:
                 self._settings.storage_options,
                 timeout_s=self._settings.file_timeout_s,
                 memory_mib=self._settings.parser_memory_mib,
+                sandbox=self._settings.sandbox,
             )
             self._pool.start()
         for attempt in range(1, self._settings.max_attempts + 1):

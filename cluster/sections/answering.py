@@ -78,6 +78,9 @@ class IngestionSettings(Section):
     """Parser processes."""
     parser_memory_mib: int = Field(default=2048, ge=128)
     """Memory that a parser process may take beyond what it has when idle."""
+    sandbox: Literal["available", "required"] = "available"
+    """`required`: no document is parsed where the machine cannot shut a parser off from the network
+    and from all files; otherwise what is missing is logged, and `everloop doctor` lists it."""
     max_file_bytes: int = Field(default=512 * 1024**2, ge=1)
     """Largest upload."""
     max_attempts: int = Field(default=3, ge=1)

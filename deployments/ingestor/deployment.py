@@ -107,6 +107,7 @@ class IngestorReplica:
             size=documents.parsers,
             timeout_s=documents.file_timeout_s,
             memory_mib=documents.parser_memory_mib,
+            sandbox=documents.sandbox,
         )
         self._parser.start()
         embedder = EmbedderHandle(self._embedder_handle)

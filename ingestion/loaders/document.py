@@ -51,7 +51,7 @@ def load_document(data: bytes | Path, filename: str) -> ParsedDocument:
 
 
 def _pieces(kind: Format, data: bytes, filename: str) -> Iterable[Piece]:
-    from ingestion.loaders import mail, markup, notion, office, pdf, plain, records
+    from ingestion.loaders import epub, mail, markup, notion, office, pdf, plain, records
 
     match kind:
         case Format.PDF:
@@ -63,7 +63,7 @@ def _pieces(kind: Format, data: bytes, filename: str) -> Iterable[Piece]:
         case Format.XLSX:
             return office.xlsx_pieces(data)
         case Format.EPUB:
-            return markup.epub_pieces(data)
+            return epub.epub_pieces(data)
         case Format.NOTION:
             return notion.notion_pieces(data, filename)
         case Format.EMAIL:
