@@ -9,11 +9,13 @@ import json
 import os
 import resource
 import sys
-import sysconfig
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from ingestion.loaders.limits import DocumentLimits
 
 __all__ = ["read_frame", "write_frame"]
 
@@ -22,10 +24,6 @@ _WARM_UP_FILES: Final = (
     ("warm.html", b"<h1>Title</h1><p>A sentence. And another one.</p>"),
 )
 _MIB: Final = 1024**2
-_SYSTEM: Final = (
-    "/usr/lib", "/usr/local/lib", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/localtime",
-    "/etc/mime.types", "/usr/share/zoneinfo", "/dev/null", "/dev/urandom",
-)  # fmt: skip
 
 
 def write_frame(stream: IO[bytes], head: dict[str, Any], data: bytes = b"") -> None:
@@ -46,15 +44,20 @@ def read_frame(stream: IO[bytes]) -> tuple[dict[str, Any], bytes] | None:
 
 
 def main() -> None:
-    """Serve until the input ends. Arguments: a folder of its own, MiB of memory, the loader."""
+    """Serve until the input ends.
+
+    Arguments: a folder of its own, MiB of memory, the loader, and the limits as JSON.
+    """
     folder, memory_mib, loader = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     from cluster.confinement import confine, isolate
+    from cluster.confinement.installation import installation
+    from ingestion.loaders.limits import DocumentLimits
 
     namespaces = isolate()
     requests, answers = _private_streams()
-    load = _loader(loader)
+    load = _loader(loader, DocumentLimits(**json.loads(sys.argv[4])))
     _limit_memory(memory_mib)
-    layers = confine(namespaces, _readable(), folder)
+    layers = confine(namespaces, installation("cluster", "ingestion"), folder)
     write_frame(answers, {"layers": asdict(layers)})
     while (frame := read_frame(requests)) is not None:
         head, data = frame
@@ -72,7 +75,7 @@ def _private_streams() -> tuple[IO[bytes], IO[bytes]]:
     return os.fdopen(requests, "rb"), os.fdopen(answers, "wb")
 
 
-def _loader(name: str) -> Callable[[bytes, str], bytes]:
+def _loader(name: str, limits: "DocumentLimits") -> Callable[[bytes, str], bytes]:
     """Import what parses; the parsers themselves take seconds."""
     from importlib import import_module
 
@@ -83,7 +86,7 @@ def _loader(name: str) -> Callable[[bytes, str], bytes]:
         load_document(data, filename)
     module, _, function = name.partition(":")
     load = getattr(import_module(module), function)
-    return lambda data, filename: dump_document(load(data, filename))
+    return lambda data, filename: dump_document(load(data, filename, limits))
 
 
 def _answer(
@@ -101,16 +104,6 @@ def _answer(
         return {"error": error.message, "code": error.code, "fix": error.fix}, b""
     except Exception as error:  # noqa: BLE001 - the edge of the process; the parent says the rest
         return {"error": f"{filename!r} cannot be read: {type(error).__name__}.", "fix": ""}, b""
-
-
-def _readable() -> list[Path]:
-    """The Python installation, our packages, and what the C library opens."""
-    names = ("stdlib", "platstdlib", "purelib", "platlib")
-    places = {Path(sysconfig.get_path(name)) for name in names}
-    places |= {Path(sys.base_prefix) / "lib", Path(sys.prefix) / "lib"}
-    for name in ("cluster", "ingestion"):
-        places |= set(map(Path, sys.modules[name].__path__))
-    return sorted(places) + [Path(name) for name in _SYSTEM]
 
 
 def _limit_memory(mib: int) -> None:

@@ -5,6 +5,7 @@ its own. `cluster.confinement` says what else it can do, which is nearly nothing
 """
 
 import contextlib
+import json
 import logging
 import os
 import shutil
@@ -12,16 +13,19 @@ import subprocess
 import sys
 import tempfile
 import threading
+from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any, Final
 
 from cluster.confinement import Layers
 from ingestion.errors import DocumentError, IngestionError
+from ingestion.loaders.limits import DocumentLimits
 from ingestion.parser_child import read_frame, write_frame
 
 __all__ = ["LOADER", "ParserDiedError", "ParserProcess"]
 
 _log = logging.getLogger(__name__)
+_LIMITS: Final = DocumentLimits()
 LOADER: Final = "ingestion.loaders:load_document"
 _ENVIRONMENT: Final = {
     "DO_NOT_TRACK": "1",
@@ -41,11 +45,20 @@ class ParserDiedError(IngestionError):
 class ParserProcess:
     """One process. It is not for several threads at once.
 
-    `loader` names a function of bytes and a name to a `ParsedDocument`, as `module:function`.
+    `loader` names a function of bytes, a name and limits to a `ParsedDocument`, as
+    `module:function`.
     """
 
-    def __init__(self, *, memory_mib: int, required: bool = False, loader: str = LOADER) -> None:
+    def __init__(
+        self,
+        *,
+        memory_mib: int,
+        limits: DocumentLimits = _LIMITS,
+        required: bool = False,
+        loader: str = LOADER,
+    ) -> None:
         self._memory_mib = memory_mib
+        self._limits = json.dumps(asdict(limits))
         self._required = required
         self._loader = loader
         self._folder: Path | None = None
@@ -67,7 +80,7 @@ class ParserProcess:
         self._folder.chmod(0o777)  # it may become another user
         command = [sys.executable, "-P", "-m", "ingestion.parser_child"]
         self._process = subprocess.Popen(
-            [*command, str(self._folder), str(self._memory_mib), self._loader],
+            [*command, str(self._folder), str(self._memory_mib), self._loader, self._limits],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

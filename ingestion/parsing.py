@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from cluster.storage import ByteStore
 from ingestion.errors import DocumentError
+from ingestion.loaders.limits import DocumentLimits
 from ingestion.parser_process import ParserDiedError, ParserProcess
 from ingestion.passages import ParsedDocument
 from ingestion.stored_text import parse_document
@@ -16,11 +17,26 @@ from ingestion.stored_text import parse_document
 if TYPE_CHECKING:
     from ray.actor import ActorHandle
 
-__all__ = ["LocalParser", "Parser", "ParserDiedError", "ParserPool", "ParserWorker"]
+    from cluster.settings import IngestionSettings
+
+__all__ = ["LocalParser", "Parser", "ParserDiedError", "ParserPool", "ParserWorker", "limits_of"]
 
 _log = logging.getLogger(__name__)
 _WARM_UP_TIMEOUT_S: Final = 180.0
+_LIMITS: Final = DocumentLimits()
 Sandbox = Literal["available", "required"]
+
+
+def limits_of(settings: "IngestionSettings") -> DocumentLimits:
+    """The limits of a document, as the settings say."""
+    return DocumentLimits(
+        pages=settings.max_pages,
+        characters=settings.max_characters,
+        archive_entries=settings.max_archive_entries,
+        expanded_bytes=settings.max_expanded_bytes,
+        expansion_ratio=settings.max_expansion_ratio,
+        archive_nesting=settings.max_archive_nesting,
+    )
 
 
 class Parser(Protocol):
@@ -52,10 +68,17 @@ class ParserWorker:
     """
 
     def __init__(
-        self, storage_url: str, options: dict[str, Any], memory_mib: int, sandbox: Sandbox
+        self,
+        storage_url: str,
+        options: dict[str, Any],
+        memory_mib: int,
+        limits: DocumentLimits,
+        sandbox: Sandbox,
     ) -> None:
         self._storage = ByteStore(storage_url, options)
-        self._process = ParserProcess(memory_mib=memory_mib, required=sandbox == "required")
+        self._process = ParserProcess(
+            memory_mib=memory_mib, limits=limits, required=sandbox == "required"
+        )
 
     def warm_up(self) -> bool:
         """Start the process, which takes seconds."""
@@ -81,11 +104,12 @@ class ParserPool:
         size: int = 1,
         timeout_s: float = 300.0,
         memory_mib: int = 2048,
+        limits: DocumentLimits = _LIMITS,
         sandbox: Sandbox = "available",
         worker_class: type[ParserWorker] = ParserWorker,
     ) -> None:
         self._worker_class = worker_class
-        self._arguments = (storage_url, dict(storage_options or {}), memory_mib, sandbox)
+        self._arguments = (storage_url, dict(storage_options or {}), memory_mib, limits, sandbox)
         self._size = size
         self._timeout_s = timeout_s
         self._idle: asyncio.Queue[_Worker] = asyncio.Queue()
@@ -169,7 +193,7 @@ class _Worker:
     def __init__(
         self,
         worker_class: type[ParserWorker],
-        arguments: tuple[str, dict[str, Any], int, Sandbox],
+        arguments: tuple[str, dict[str, Any], int, DocumentLimits, Sandbox],
     ) -> None:
         import ray
 

@@ -28,17 +28,18 @@ _BULLET = re.compile(r"\s*(?:[•▪◦‣●○\uf0b7]|[-–*]\s)")
 _DIGITS = re.compile(r"\d+")
 
 
-def pdf_pieces(data: bytes, filename: str) -> list[Piece]:
+def pdf_pieces(data: bytes, filename: str, most_pages: int) -> list[Piece]:
     """Return the paragraphs, list items, headings and table rows of a PDF; pages count from 1.
 
-    Raises `DocumentError`: cut short, encrypted, broken, or without any text (a scan).
+    Raises `DocumentError`: cut short, encrypted, broken, without any text (a scan), or of more
+    pages than `most_pages`.
     """
     if b"%%EOF" not in data[-_TAIL_BYTES:]:
         raise DocumentError(
             f"{filename!r} is cut short: a PDF ends with %%EOF, and this one does not.",
             fix="Upload the complete file.",
         )
-    items = _items(data, filename)
+    items = _items(data, filename, most_pages)
     if not items:
         raise DocumentError(
             f"{filename!r} has no text that can be extracted: it is probably a scan.",
@@ -47,7 +48,7 @@ def pdf_pieces(data: bytes, filename: str) -> list[Piece]:
     return list(_pieces(_without_running_heads(items)))
 
 
-def _items(data: bytes, filename: str) -> list[Line | Table]:
+def _items(data: bytes, filename: str, most_pages: int) -> list[Line | Table]:
     from pdfminer.high_level import extract_pages
     from pdfminer.layout import LAParams
     from pdfminer.pdfdocument import PDFPasswordIncorrect
@@ -58,6 +59,11 @@ def _items(data: bytes, filename: str) -> list[Line | Table]:
     upper: Table | None = None
     try:
         for number, page in enumerate(extract_pages(io.BytesIO(data), laparams=LAParams()), 1):
+            if number > most_pages:
+                raise DocumentError(
+                    f"{filename!r} has more than the {most_pages} pages allowed.",
+                    fix="Split it, or raise `ingestion.max_pages`.",
+                )
             found = page_items(page, number, len(items), upper)
             items += found
             upper = next((item for item in found if isinstance(item, Table) and item.at_foot), None)

@@ -1,32 +1,15 @@
 """What no answer may be: a failure of the server, a hang, a leak, an error without its body."""
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from tests.fuzz.attempts import Answer, Attempt
+from tests.fuzz.leaks import leaked
 
 __all__ = ["Fault", "Judge"]
 
-_LEAKS: Final = {
-    "stack trace": re.compile(r"""Traceback \(most recent|File \\?"[^"]+", line \d+"""),
-    "path": re.compile(
-        r"(?:/(?:usr|home|root|opt|var|tmp|work|proc)/[\w.-]+)|site-packages|[\w-]+\.py\b"
-    ),
-    "module": re.compile(
-        r"\b(?:deployments|cluster|ingestion|training)\.[a-z_]+|\b(?:sqlalchemy|sqlite3|psycopg"
-        r"|pydantic|starlette|fastapi|uvicorn|pymilvus|jinja2)\b|<class '|object at 0x",
-        re.I,
-    ),
-    "SQL": re.compile(
-        r"\bSELECT\b.{0,400}\bFROM\b|\bINSERT INTO\b|\bUPDATE \w+ SET\b|\bDELETE FROM\b"
-        r"|UNIQUE constraint|FOREIGN KEY|\[SQL:",
-        re.S,
-    ),
-    "system file": re.compile(r"root:[x*]:0:0"),
-}
 _PAGES_OF_OURS: Final = ("/openapi.json", "/docs", "/metrics")
 """They name our paths, being about them."""
 _ERROR_FIELDS: Final = {"message", "type", "param", "code"}
@@ -86,15 +69,9 @@ class Judge:
         return [Fault(kind, detail, attempt, answer.status) for kind, detail in found]
 
     def _leaks(self, attempt: Attempt, text: str) -> list[tuple[str, str]]:
-        sent = attempt.body.decode("utf-8", errors="replace") + attempt.target.decode("latin-1")
-        found = []
-        for kind, pattern in _LEAKS.items():
-            match = pattern.search(text)
-            if match is not None and match.group() not in sent:
-                start = max(0, match.start() - 80)
-                found.append(("leak", f"{kind}: {text[start : match.end() + 80]!r}"))
-        found += [("leak", f"secret {one!r}") for one in self._secrets if one in text]
-        return found
+        told = leaked(text, attempt.target + attempt.body)
+        told += [f"secret {one!r}" for one in self._secrets if one in text]
+        return [("leak", one) for one in told]
 
     def _undocumented(self, attempt: Attempt, status: int) -> str:
         """Only of requests that went to the operation they were made for."""

@@ -9,12 +9,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from ingestion.loaders.limits import DocumentLimits
 from ingestion.passages import ParsedDocument
 
 __all__ = ["load"]
 
 
-def load(data: bytes, _filename: str) -> ParsedDocument:
+def load(data: bytes, _filename: str, _limits: DocumentLimits) -> ParsedDocument:
     """Do the deed that the first word names to the rest; the text says how it went."""
     name, _, argument = data.decode().partition(" ")
     try:

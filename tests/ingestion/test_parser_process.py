@@ -136,7 +136,7 @@ def test_what_a_library_prints_is_no_answer(deed: Deed) -> None:
 
 
 def test_a_memory_bomb_is_an_error_that_names_the_limit(process: ParserProcess) -> None:
-    with pytest.raises(DocumentError, match="'bomb.pdf' needs more than 256 MiB of memory"):
+    with pytest.raises(DocumentError, match=r"'bomb.pdf' needs more than 256 MiB of memory"):
         process.parse(b"hoard", "bomb.pdf")
 
 
@@ -147,7 +147,7 @@ def test_one_that_dies_is_replaced(process: ParserProcess, deed: Deed) -> None:
 
 
 def test_one_that_hangs_is_ended_and_replaced(process: ParserProcess, deed: Deed) -> None:
-    with pytest.raises(DocumentError, match="'slow.pdf' took longer than 0.5 s"):
+    with pytest.raises(DocumentError, match=r"'slow.pdf' took longer than 0.5 s"):
         process.parse(b"hang", "slow.pdf", 0.5)
     assert deed("list .") == "[]"
 
