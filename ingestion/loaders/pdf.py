@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from ingestion.errors import DocumentError
+from ingestion.loaders.limits import DocumentLimits
 from ingestion.loaders.pdf_lines import Line
 from ingestion.loaders.pdf_tables import Table, page_items
 from ingestion.loaders.pieces import Piece
@@ -19,6 +20,7 @@ from ingestion.loaders.pieces import Piece
 __all__ = ["pdf_pieces"]
 
 _TAIL_BYTES = 2048
+_MOST_PAGES = DocumentLimits().pages
 _LARGER = 1.12
 """A heading's type is at least this much larger than the body's."""
 _LONGEST_HEADING = 160
@@ -28,7 +30,7 @@ _BULLET = re.compile(r"\s*(?:[•▪◦‣●○\uf0b7]|[-–*]\s)")
 _DIGITS = re.compile(r"\d+")
 
 
-def pdf_pieces(data: bytes, filename: str, most_pages: int) -> list[Piece]:
+def pdf_pieces(data: bytes, filename: str, most_pages: int = _MOST_PAGES) -> list[Piece]:
     """Return the paragraphs, list items, headings and table rows of a PDF; pages count from 1.
 
     Raises `DocumentError`: cut short, encrypted, broken, without any text (a scan), or of more

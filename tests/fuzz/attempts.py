@@ -2,12 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Protocol, Self
 from urllib.parse import unquote, urlsplit
 
-from starlette.types import ASGIApp, Message, Scope
+from starlette.types import ASGIApp, Message, Receive, Scope
 
 __all__ = ["Answer", "AsgiSender", "Attempt", "Sender", "UrlSender"]
 
@@ -131,7 +131,7 @@ def _scope(attempt: Attempt) -> Scope:
     }
 
 
-def _receiver(attempt: Attempt) -> Callable[[], "asyncio.Future[Message] | object"]:
+def _receiver(attempt: Attempt) -> Receive:
     chunks = list(attempt.chunks) or [b""]
     messages: list[Message] = [
         {"type": "http.request", "body": chunk, "more_body": attempt.cut or place < len(chunks) - 1}
