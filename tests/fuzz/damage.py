@@ -4,6 +4,7 @@ import io
 import random
 import struct
 import zipfile
+import zlib
 from collections.abc import Callable
 from typing import Final
 
@@ -138,12 +139,16 @@ def _inside_zip(data: bytes, chance: random.Random) -> bytes:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             entries = [(entry.filename, archive.read(entry)) for entry in archive.infolist()]
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, EOFError, RuntimeError):
+    except (
+        zipfile.BadZipFile,
+        OSError,
+        ValueError,
+        NotImplementedError,
+        EOFError,
+        RuntimeError,
+        zlib.error,
+    ):
         return _flip(data, chance)
-    except Exception as error:
-        if type(error).__module__ == "zlib":
-            return _flip(data, chance)
-        raise
     if not entries:
         return data
     at = chance.randrange(len(entries))
@@ -184,7 +189,8 @@ def _zipped(entries: list[tuple[str, bytes]]) -> bytes:
         warnings.simplefilter("ignore")  # a name twice is what is wanted
         with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, content in entries:
-                archive.writestr(name or "-", content)
+                entry = zipfile.ZipInfo(name or "-")  # with no time of its own
+                archive.writestr(entry, content, zipfile.ZIP_DEFLATED)
     return made.getvalue()
 
 
