@@ -39,7 +39,8 @@ def load_document(
         raise
     except Exception as error:  # parsers of a dozen libraries meet hostile bytes here
         raise DocumentError(
-            f"{filename!r} cannot be parsed as {kind.name}: {type(error).__name__}: {error}"[:500],
+            f"{filename!r} cannot be parsed as {kind.name}: its content is not as the format says "
+            f"({type(error).__name__}).",
             fix="It may be damaged: open it and save it anew.",
         ) from error
 

@@ -76,7 +76,8 @@ def _items(data: bytes, filename: str, most_pages: int) -> list[Line | Table]:
     except (PDFException, PSException, ValueError, TypeError, KeyError, AttributeError) as error:
         # pdfminer lets built-in errors through where a broken file breaks its assumptions.
         raise DocumentError(
-            f"{filename!r} is damaged: {type(error).__name__} {error}".strip(),
+            f"{filename!r} is damaged: its content is not as the format says "
+            f"({type(error).__name__}).",
             fix="Open it and save it anew as PDF.",
         ) from error
     return items

@@ -11,6 +11,10 @@ from typing import Final
 __all__ = ["damaged"]
 
 Damage = Callable[[bytes, random.Random], bytes]
+_UNREADABLE: Final = (
+    zipfile.BadZipFile, zlib.error, OSError, ValueError, NotImplementedError, EOFError,
+    RuntimeError,
+)  # fmt: skip
 _NUMBERS: Final = (0, 1, 0x7F, 0x80, 0xFF, 0x7FFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 _LARGEST: Final = 4 * 1024**2
 _BILLION_LAUGHS: Final = (

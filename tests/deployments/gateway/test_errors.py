@@ -23,6 +23,7 @@ from deployments.errors import (
 from deployments.gateway.app import create_app
 from deployments.gateway.services import Services
 from tests.fakes.parts import FakeIngestor
+from tests.fuzz.attempts import AsgiSender, Attempt
 
 # What the database does is tested elsewhere.
 pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -244,3 +245,28 @@ async def test_an_ingestor_that_is_down_is_logged(
     )
     await http.post("/v1/vector_stores", json={"file_ids": [uploaded.json()["id"]]})
     assert "The Ingestor is restarting." in ingestor_logs.text
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions", "/v1/rerank"])
+async def test_a_body_nested_too_deep_is_refused_by_every_route(
+    http: httpx2.AsyncClient, path: str
+) -> None:
+    deep = b'{"model": "m", "messages": ' + b"[" * 900 + b"]" * 900 + b"}"
+    answer = await http.post(path, content=deep, headers={"content-type": "application/json"})
+    assert _error(answer, 400)["code"] == "body_too_deep"
+
+
+async def test_a_client_that_goes_in_the_middle_of_its_body_is_no_failure(app: FastAPI) -> None:
+    sender = AsgiSender(app, 10.0)
+    cut = Attempt("x", "POST", b"/v1/chat/completions", chunks=(b'{"model"',), cut=True)
+    cut = cut.with_header(b"content-type", b"application/json")
+    answer = await sender.send(cut.with_header(b"transfer-encoding", b"chunked"))
+    assert (answer.status, answer.crash) == (0, "")
+
+
+async def test_a_form_field_without_a_file_name_is_refused_without_a_class_name(
+    http: httpx2.AsyncClient,
+) -> None:
+    answer = await http.post("/v1/files", files={"file": (None, "x"), "purpose": (None, "evals")})
+    error = _error(answer, 400)
+    assert (error["param"], "UploadFile" in error["message"]) == ("file", False)
