@@ -205,7 +205,11 @@ def _attempt(name: str, path: str, case: Any) -> Attempt | None:
         made = requests.Request(**{key: given[key] for key in wanted if key in given}).prepare()
     except (requests.RequestException, UnicodeError, ValueError):
         return None
-    body = made.body.encode() if isinstance(made.body, str) else bytes(made.body or b"")
+    body = made.body or b""
+    if isinstance(body, str):
+        body = body.encode()
+    if not isinstance(body, bytes):
+        return None
     headers = [
         (key.lower().encode("latin-1"), str(value).encode("latin-1", errors="replace"))
         for key, value in made.headers.items()

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,7 @@ from tests.fuzz.judging import Judge
 
 REQUESTS = 1500
 ASKED = Attempt("GET /v1/files", "GET", b"/v1/files")
-DOCUMENT = {"paths": {"/v1/files": {"get": {"responses": {"200": {}, "4XX": {}}}}}}
+DOCUMENT: dict[str, Any] = {"paths": {"/v1/files": {"get": {"responses": {"200": {}, "4XX": {}}}}}}
 
 
 async def test_no_route_fails_hangs_or_tells_what_is_inside(tmp_path: Path) -> None:

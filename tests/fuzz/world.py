@@ -56,7 +56,7 @@ _PROMPT: Final = {
     "variables": {"question": {"type": "string"}},
 }
 _ARMS: Final = [{"name": "control"}, {"name": "b", "model": "{adapter}"}]
-_ADDED: Final = (
+_ADDED: Final[tuple[tuple[str, dict[str, Any]], ...]] = (
     ("/v1/prompts", {"name": "polite", "version": _PROMPT}),
     ("/v1/prompts", {"name": "first", "version": _PROMPT}),
     ("/v1/prompts/polite/versions", {"messages": [{"role": "user", "content": "Be brief."}]}),

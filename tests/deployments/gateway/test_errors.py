@@ -269,4 +269,5 @@ async def test_a_form_field_without_a_file_name_is_refused_without_a_class_name(
 ) -> None:
     answer = await http.post("/v1/files", files={"file": (None, "x"), "purpose": (None, "evals")})
     error = _error(answer, 400)
-    assert (error["param"], "UploadFile" in error["message"]) == ("file", False)
+    assert error["param"] == "file"
+    assert "UploadFile" not in str(error["message"])
