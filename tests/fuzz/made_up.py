@@ -111,10 +111,10 @@ class Operation:
             if (attempt := _attempt(self.name, self._path, case)) is not None:
                 self._drawn.append(attempt)
 
-        cases = self._cases
         modes = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
-        for mode in modes if cases is not None else ():
-            given = hypothesis.given(cases(generation_mode=mode))(keep)
+        for mode in modes if self._cases is not None else ():
+            assert self._cases is not None
+            given = hypothesis.given(self._cases(generation_mode=mode))(keep)
             test = hypothesis.settings(
                 max_examples=_DRAWN,
                 database=None,
@@ -178,7 +178,7 @@ def operations(document: Mapping[str, Any], drawn_share: float = 1.0) -> Iterato
 
     schema = schemathesis.openapi.from_dict(dict(document))
     for result in schema.get_all_operations():
-        found = result.ok()
+        found: Any = result.ok()  # type: ignore[union-attr]  # our document has no broken schema
         method, path = found.method.upper(), found.path
         said = document["paths"][path][found.method]
         content = said.get("requestBody", {}).get("content", {})
