@@ -114,7 +114,8 @@ class Operation:
         modes = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
         for mode in modes if self._cases is not None else ():
             assert self._cases is not None
-            given = hypothesis.given(self._cases(generation_mode=mode))(keep)
+            strategy: Any = self._cases(generation_mode=mode)
+            given: Any = hypothesis.given(strategy)(keep)
             test = hypothesis.settings(
                 max_examples=_DRAWN,
                 database=None,
