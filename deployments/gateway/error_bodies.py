@@ -42,6 +42,8 @@ class ErrorBody(BaseModel):
 
 def error_response(error: RequestError) -> JSONResponse:
     """Make the response to an error that the client may know, with its `Retry-After`."""
+    # A message may repeat half of a surrogate pair, which no body can carry.
+    error.message = error.message.encode(errors="backslashreplace").decode()
     headers = {}
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(error.retry_after_s)

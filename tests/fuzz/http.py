@@ -33,7 +33,7 @@ _AT_ONCE: Final = 6
 _TWISTS: Final = 3
 """Bent requests for each that is sent as it was made."""
 _LIMIT_S: Final = 30.0
-_SLOW_S: Final = 5.0
+_SLOW_S: Final = 20.0
 _SHOWN: Final = 25
 
 

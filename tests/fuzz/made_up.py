@@ -114,15 +114,14 @@ class Operation:
         modes = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
         for mode in modes if self._cases is not None else ():
             assert self._cases is not None
-            strategy: Any = self._cases(generation_mode=mode)
-            given: Any = hypothesis.given(strategy)(keep)
-            test = hypothesis.settings(
+            given: Any = hypothesis.given(self._cases(generation_mode=mode))
+            test: Any = hypothesis.settings(
                 max_examples=_DRAWN,
                 database=None,
                 deadline=None,
                 phases=[Phase.generate],
                 suppress_health_check=list(HealthCheck),
-            )(given)
+            )(given(keep))
             with contextlib.suppress(hypothesis.errors.Unsatisfiable):
                 hypothesis.seed(seed)(test)()  # nothing is against a schema without parameters
         random.Random(seed).shuffle(self._drawn)

@@ -271,3 +271,31 @@ async def test_a_form_field_without_a_file_name_is_refused_without_a_class_name(
     error = _error(answer, 400)
     assert error["param"] == "file"
     assert "UploadFile" not in str(error["message"])
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/chat/completions", '{"model": "\\ud800", "messages": []}'),
+        ("/v1/chat/completions", '{"model": "m", "user": "\\ud800", "messages": []}'),
+        ("/v1/completions", '{"model": "m", "prompt": "\\udfff\\ud800"}'),
+        ("/v1/embeddings", '{"model": "\\ud800", "input": "a"}'),
+        ("/v1/rerank", '{"model": "\\ud800", "query": "a", "documents": ["a"]}'),
+        ("/v1/prompts/polite/render", '{"variables": {"a": ["\\ud800"]}}'),
+    ],
+)
+async def test_half_of_a_surrogate_pair_is_refused_by_every_route(
+    http: httpx2.AsyncClient, path: str, body: str
+) -> None:
+    answer = await http.post(
+        path, content=body.encode(), headers={"content-type": "application/json"}
+    )
+    assert "surrogate" in str(_error(answer, 400)["message"])
+
+
+async def test_a_whole_surrogate_pair_is_text(http: httpx2.AsyncClient) -> None:
+    body = b'{"model": "none", "messages": [{"role": "user", "content": "\\ud83d\\ude00"}]}'
+    answer = await http.post(
+        "/v1/chat/completions", content=body, headers={"content-type": "application/json"}
+    )
+    assert answer.status_code == 404
