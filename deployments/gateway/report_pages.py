@@ -18,5 +18,5 @@ _HEADERS: Final = {
 class ReportPage(HTMLResponse):
     """A page that holds its styles and pictures, and nothing that runs."""
 
-    def __init__(self, content: str) -> None:
-        super().__init__(content, headers=_HEADERS)
+    def __init__(self, content: str, status_code: int = 200) -> None:
+        super().__init__(content, status_code, headers=_HEADERS)
