@@ -299,3 +299,21 @@ async def test_a_whole_surrogate_pair_is_text(http: httpx2.AsyncClient) -> None:
         "/v1/chat/completions", content=body, headers={"content-type": "application/json"}
     )
     assert answer.status_code == 404
+
+
+@pytest.mark.parametrize("cursor", ["9" * 30, "²", "-1", "a@b", "9" * 5000])
+async def test_a_cursor_that_is_no_number_of_a_move_is_refused(
+    http: httpx2.AsyncClient, cursor: str
+) -> None:
+    made = await http.post(
+        "/v1/aliases", json={"name": "helper", "target": "smollm2-135m-instruct"}
+    )
+    assert made.status_code == 200
+    answer = await http.get("/v1/aliases/helper/history", params={"after": cursor})
+    assert _error(answer, 400)["param"] == "after"
+
+
+async def test_an_expiry_of_thousands_of_digits_is_refused(http: httpx2.AsyncClient) -> None:
+    form = {"purpose": "user_data", "expires_after[seconds]": "9" * 5000}
+    answer = await http.post("/v1/files", data=form, files={"file": ("a.txt", b"x")})
+    assert _error(answer, 400)["param"] == "expires_after.seconds"
