@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
+from cluster.confinement.probe import probe_layers
 from cluster.doctor.check import Check
 from cluster.doctor.machine import (
     check_disk,
@@ -26,6 +27,7 @@ from cluster.doctor.machine import (
     flags_of,
 )
 from cluster.doctor.packages import check_lock, check_python, check_torchvision, parse_lock
+from cluster.doctor.sandbox import check_sandbox
 from cluster.doctor.services import check_model_files, check_service
 from cluster.errors import VectorDatabaseError
 from cluster.launch.processes import cluster_id, listener_on, marked_processes
@@ -66,6 +68,8 @@ def diagnose(settings: Settings) -> list[Check]:
     if _LOCK.is_file() and not any(model.device == "gpu" for model in settings.models):
         checks.append(check_lock(parse_lock(_LOCK.read_text()), _installed))
     checks.append(check_ray_exposure(_ray_listeners()))
+    required = settings.ingestion.sandbox == "required"
+    checks.append(check_sandbox(probe_layers(), required=required))
     checks += [
         check_service(
             "database", lambda: _database(settings), expected=_database_is_there(settings)

@@ -99,8 +99,23 @@ class IngestionSettings(Section):
     """Parser processes."""
     parser_memory_mib: int = Field(default=2048, ge=128)
     """Memory that a parser process may take beyond what it has when idle."""
+    sandbox: Literal["available", "required"] = "available"
+    """`required`: no document is parsed where the machine cannot shut a parser off from the network
+    and from all files; otherwise what is missing is logged, and `everloop doctor` lists it."""
     max_file_bytes: int = Field(default=512 * 1024**2, ge=1)
     """Largest upload."""
+    max_pages: int = Field(default=5000, ge=1)
+    """Pages, slides or sheets of a document."""
+    max_characters: int = Field(default=20_000_000, ge=1)
+    """Characters of text that a document may hold."""
+    max_archive_entries: int = Field(default=10_000, ge=1)
+    """Entries of an archive (Office files and books are archives) and of those inside it."""
+    max_expanded_bytes: int = Field(default=512 * 1024**2, ge=1)
+    """Bytes that an archive and those inside it may expand to."""
+    max_expansion_ratio: int = Field(default=200, ge=2)
+    """Bytes that a compressed byte may become, where an archive expands to more than 32 MiB."""
+    max_archive_nesting: int = Field(default=2, ge=0)
+    """Archives within archives."""
     max_attempts: int = Field(default=3, ge=1)
     """Tries for a file whose worker died."""
     max_files_per_store: int = Field(default=10_000, ge=1)

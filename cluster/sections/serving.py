@@ -141,6 +141,10 @@ class HttpSettings(Section):
     """Requests that Serve's proxy holds for a gateway replica before it answers 503 by itself."""
     max_body_bytes: int = Field(default=8 * 1024**2, ge=1024)
     """Largest JSON body."""
+    max_json_depth: int = Field(default=64, ge=8, le=200)
+    """Levels of lists and objects in a JSON body; Python's parsers end a little above 200."""
+    max_json_items: int = Field(default=500_000, ge=1000)
+    """Values in a JSON body."""
     request_timeout_s: float = Field(default=300.0, gt=0)
     """Deadline of one request; a client may send a shorter one as `x-request-timeout`."""
     replica_wait_s: float = Field(default=20.0, gt=0)

@@ -104,7 +104,7 @@ class IngestorReplica:
         from deployments.handles import EmbedderHandle
         from ingestion.index import PassageIndex, collection_name
         from ingestion.ledger import Ledger
-        from ingestion.parsing import ParserPool
+        from ingestion.parsing import ParserPool, limits_of
         from ingestion.pipeline import Chunker, DocumentPipeline
         from ingestion.sweeping import Sweeper
 
@@ -116,6 +116,8 @@ class IngestorReplica:
             size=documents.parsers,
             timeout_s=documents.file_timeout_s,
             memory_mib=documents.parser_memory_mib,
+            limits=limits_of(documents),
+            sandbox=documents.sandbox,
         )
         self._parser.start()
         embedder = EmbedderHandle(self._embedder_handle)
