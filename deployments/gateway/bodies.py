@@ -197,6 +197,11 @@ class RerankDocument(BaseModel):
     model_config = ConfigDict(extra="allow")
     text: Text
 
+    @model_validator(mode="after")
+    def _storable(self) -> Self:
+        tree(self.model_extra or {})
+        return self
+
 
 class Rerank(Body):
     """Order documents by relevance to a query (the Cohere and Jina shape)."""

@@ -317,3 +317,15 @@ async def test_an_expiry_of_thousands_of_digits_is_refused(http: httpx2.AsyncCli
     form = {"purpose": "user_data", "expires_after[seconds]": "9" * 5000}
     answer = await http.post("/v1/files", data=form, files={"file": ("a.txt", b"x")})
     assert _error(answer, 400)["param"] == "expires_after.seconds"
+
+
+async def test_half_of_a_surrogate_pair_deep_in_a_free_object_is_refused(
+    http: httpx2.AsyncClient,
+) -> None:
+    body = (
+        b'{"query": "a", "documents": [{"text": "b", "c": ["\\ud800"]}], "return_documents": true}'
+    )
+    answer = await http.post(
+        "/v1/rerank", content=body, headers={"content-type": "application/json"}
+    )
+    assert "surrogate" in str(_error(answer, 400)["message"])
