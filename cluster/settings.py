@@ -21,7 +21,12 @@ from pydantic_settings import (
 
 from cluster.errors import SettingsError
 from cluster.problems import key_of, problem_of
-from cluster.sections.answering import GroundingSettings, IngestionSettings, RetrievalSettings
+from cluster.sections.answering import (
+    FactCheckSettings,
+    GroundingSettings,
+    IngestionSettings,
+    RetrievalSettings,
+)
 from cluster.sections.durability import IdempotencySettings
 from cluster.sections.encryption import TlsSettings
 from cluster.sections.guards import GuardsSettings
@@ -52,6 +57,7 @@ __all__ = [
     "EmbeddingSettings",
     "EvaluationSettings",
     "ExperimentSettings",
+    "FactCheckSettings",
     "FeedbackSettings",
     "GroundingSettings",
     "GuardsSettings",
@@ -161,6 +167,11 @@ class Settings(BaseSettings):
             raise ValueError("models is empty; at least one chat model is needed")
         if len(set(ids)) != len(ids):
             raise ValueError(f"models has the same id twice: {', '.join(ids)}")
+        judge = self.grounding.fact_check.judge
+        if judge is not None and judge not in ids:
+            raise ValueError(
+                f"grounding.fact_check.judge is {judge!r}; models has: {', '.join(ids)}"
+            )
         return self
 
     @model_validator(mode="after")

@@ -57,7 +57,9 @@ def build_app(settings: Settings) -> "Application":
         settings.storage_url, settings.storage.options, settings.data_dir / "adapters"
     )
     models = {
-        model.id: build_model_deployment(model, model_paths[model.id], adapters)
+        model.id: build_model_deployment(
+            model, model_paths[model.id], adapters, settings.http.request_timeout_s
+        )
         for model in settings.models
     }
     trainer = build_trainer_deployment(settings, models)

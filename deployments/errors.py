@@ -17,11 +17,13 @@ RequestError                  status, message, type, param, code: what the clien
 """
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from cluster.errors import EverloopError
 
 __all__ = [
+    "ENGINE_FAILED",
+    "REPLICA_STARTING",
     "Conflict",
     "DeadlineExceeded",
     "Forbidden",
@@ -37,6 +39,12 @@ __all__ = [
     "Unprocessable",
     "UnsupportedMedia",
 ]
+
+
+ENGINE_FAILED: Final = "engine_failed"
+"""The code of an error of a model's replica that another replica may not have."""
+REPLICA_STARTING: Final = "replica_starting"
+"""The code where no replica runs, and one is about to."""
 
 
 class RequestError(EverloopError):

@@ -1,25 +1,32 @@
-"""Serve handles as the ports of `deployments.ports`. Ray's errors become `deployments.errors` here.
-
-| what happened                                  | what is raised                       |
-| ---------------------------------------------- | ------------------------------------ |
-| the deployment's queue is full                 | Overloaded                           |
-| its replica or node died, or it has none       | Unavailable                          |
-| no answer in time                              | DeadlineExceeded                     |
-| its code raised an EverloopError               | that error itself                    |
-| its code raised anything else                  | that error; the gateway answers 500  |
-"""
+"""Serve handles as the ports of `deployments.ports`; errors are as `ray_errors` says."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+import logging
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Mapping,
+    Sequence,
+)
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from cluster.adapters import AdapterFiles
-from cluster.errors import EverloopError
 from cluster.tenancy import acting_project
-from deployments.errors import DeadlineExceeded, Overloaded, Unavailable
+from deployments.errors import REPLICA_STARTING, DeadlineExceeded, RequestError, Unavailable
 from deployments.evaluator.messages import GradedAnswer, MadeReport
+from deployments.model.delivery import Delivery
 from deployments.model.messages import ModelCall, ModelLoad, Part
-from deployments.ports import EmbeddedTexts
+from deployments.ports import (
+    EMBED_TIMEOUT_S,
+    GRADE_TIMEOUT_S,
+    NOTICE_TIMEOUT_S,
+    PURGE_TIMEOUT_S,
+    EmbeddedTexts,
+)
+from deployments.ray_errors import how_lost, translated
 from deployments.retriever.messages import SearchRequest, SearchResult
 
 if TYPE_CHECKING:
@@ -32,16 +39,13 @@ __all__ = [
     "ModelHandle",
     "RetrieverHandle",
     "TrainerHandle",
-    "translated",
 ]
 
-_EMBED_TIMEOUT_S: Final = 120.0
-_NOTICE_TIMEOUT_S: Final = 5.0
-_PURGE_TIMEOUT_S: Final = 30.0
 _CHECK_TIMEOUT_S: Final = 5.0
-_GRADE_TIMEOUT_S: Final = 300.0
 _PREPARE_TIMEOUT_S: Final = 120.0
 _LOAD_TIMEOUT_S: Final = 5.0
+_TURNS: Final = 5
+_log = logging.getLogger(__name__)
 
 
 class _Part:
@@ -99,22 +103,22 @@ class EmbedderHandle(_Part):
     ) -> EmbeddedTexts:
         """Embed `texts`; see TextEmbedder."""
         embedded: EmbeddedTexts = await self._call(
-            "embed", _EMBED_TIMEOUT_S, list(texts), priority=priority
+            "embed", EMBED_TIMEOUT_S, list(texts), priority=priority
         )
         return embedded
 
     async def decode(self, tokens: Sequence[Sequence[int]]) -> list[str]:
         """Decode token lists; see TextEmbedder."""
         lists = [list(item) for item in tokens]
-        return list(await self._call("decode", _EMBED_TIMEOUT_S, lists))
+        return list(await self._call("decode", EMBED_TIMEOUT_S, lists))
 
     async def late_interaction(self, query: str, documents: Sequence[str]) -> list[float]:
         """How well each document covers the query's tokens; see `Embedder.late_interaction`."""
-        return list(await self._call("late_interaction", _EMBED_TIMEOUT_S, query, list(documents)))
+        return list(await self._call("late_interaction", EMBED_TIMEOUT_S, query, list(documents)))
 
     async def dimension(self) -> int:
         """Length of the vectors."""
-        return int(await self._call("dimension", _EMBED_TIMEOUT_S))
+        return int(await self._call("dimension", EMBED_TIMEOUT_S))
 
 
 class RetrieverHandle(_Part):
@@ -157,15 +161,15 @@ class IngestorHandle(_Part):
 
     async def wake(self) -> None:
         """Say that there is work; see DocumentQueue."""
-        await self._call("wake", _NOTICE_TIMEOUT_S)
+        await self._call("wake", NOTICE_TIMEOUT_S)
 
     async def purge(self, numbers: Sequence[int]) -> None:
         """Delete passages; see DocumentQueue."""
-        await self._call("purge", _PURGE_TIMEOUT_S, list(numbers))
+        await self._call("purge", PURGE_TIMEOUT_S, list(numbers))
 
     async def purge_project(self, project_id: str) -> int:
         """Delete all of a project's passages; see DocumentQueue."""
-        return int(await self._call("purge_project", _PURGE_TIMEOUT_S, project_id))
+        return int(await self._call("purge_project", PURGE_TIMEOUT_S, project_id))
 
 
 class EvaluatorHandle(_Part):
@@ -175,24 +179,24 @@ class EvaluatorHandle(_Part):
 
     async def submit(self, trace_id: str) -> bool:
         """Have a trace scored; see AnswerScorer."""
-        return bool(await self._call("submit", _NOTICE_TIMEOUT_S, trace_id))
+        return bool(await self._call("submit", NOTICE_TIMEOUT_S, trace_id))
 
     async def wake(self) -> None:
         """Say that runs changed; see AnswerScorer."""
-        await self._call("wake", _NOTICE_TIMEOUT_S)
+        await self._call("wake", NOTICE_TIMEOUT_S)
 
     async def grade(
         self, grader: Mapping[str, Any], item: Mapping[str, Any], answer: str
     ) -> GradedAnswer:
         """Grade one answer; see AnswerScorer."""
         graded: GradedAnswer = await self._call(
-            "grade", _GRADE_TIMEOUT_S, dict(grader), dict(item), answer, acting_project()
+            "grade", GRADE_TIMEOUT_S, dict(grader), dict(item), answer, acting_project()
         )
         return graded
 
     async def report(self, run_id: str) -> MadeReport:
         """Make a run's report; see AnswerScorer."""
-        made: MadeReport = await self._call("report", _GRADE_TIMEOUT_S, run_id, acting_project())
+        made: MadeReport = await self._call("report", GRADE_TIMEOUT_S, run_id, acting_project())
         return made
 
     async def compare(
@@ -200,7 +204,7 @@ class EvaluatorHandle(_Part):
     ) -> MadeReport:
         """Compare two runs; see AnswerScorer."""
         made: MadeReport = await self._call(
-            "compare", _GRADE_TIMEOUT_S, baseline, candidate, dict(settings), acting_project()
+            "compare", GRADE_TIMEOUT_S, baseline, candidate, dict(settings), acting_project()
         )
         return made
 
@@ -212,11 +216,11 @@ class TrainerHandle(_Part):
 
     async def wake(self) -> None:
         """Say that there is work; see TrainingQueue."""
-        await self._call("wake", _NOTICE_TIMEOUT_S)
+        await self._call("wake", NOTICE_TIMEOUT_S)
 
     async def note_load(self, gateway: str, calls: Mapping[str, int]) -> None:
         """Tell the calls in flight; see TrainingQueue."""
-        await self._call("note_load", _NOTICE_TIMEOUT_S, gateway, dict(calls))
+        await self._call("note_load", NOTICE_TIMEOUT_S, gateway, dict(calls))
 
 
 class ModelHandle(_Part):
@@ -224,6 +228,10 @@ class ModelHandle(_Part):
 
     A call that has nothing after `replica_wait_s` awaits `check`, which raises Unavailable where no
     replica will take it; so it does not wait its whole deadline for one that never comes.
+
+    A call that a replica has begun is taken to another one when that replica is lost, or has not
+    given a sign of life for `silence_s`; see `Delivery`. It waits for that one while its deadline
+    allows: a replica that starts in the place of the lost one will do.
     """
 
     name = "The model"
@@ -236,32 +244,57 @@ class ModelHandle(_Part):
         retry_after_s: int = 2,
         check: Callable[[], Awaitable[None]] | None = None,
         replica_wait_s: float = 20.0,
+        silence_s: float = 10.0,
     ) -> None:
         super().__init__(handle.options(stream=True), retry_after_s=retry_after_s)
         self.name = f"Model {model_id}"
         self._check = check
         self._replica_wait_s = replica_wait_s if check is not None else None
+        self._silence_s = silence_s
         self.in_flight = 0
         """Users' calls that have begun and not ended, those that wait for a replica included."""
 
-    async def generate(self, call: ModelCall) -> AsyncIterator[Part]:
+    async def generate(self, call: ModelCall) -> AsyncGenerator[Part, None]:
         """Run `call`. Leaving the iteration early, or being cancelled, cancels the replica's."""
-        response = self._handle.generate.remote(call)
-        ended = False
+        delivery = Delivery(call, self.name)
         self.in_flight += not call.background
         try:
-            part = await self._first(response)
+            while not delivery.complete:
+                try:
+                    async with aclosing(self._one_replica(delivery)) as parts:
+                        async for part in parts:
+                            yield delivery.take(part)
+                except _ReplicaLost as error:
+                    reason = str(error)
+                else:
+                    reason = "its replica stopped in the middle"
+                if not delivery.complete:
+                    _log.warning("%s: request %s: %s", self.name, call.request_id, reason)
+                    delivery.lose(reason)
+        finally:
+            self.in_flight -= not call.background
+
+    async def _one_replica(self, delivery: Delivery) -> AsyncGenerator[Part, None]:
+        """What one replica answers to what is left. Raises _ReplicaLost when it is lost."""
+        response = self._handle.generate.remote(delivery.call)
+        ended = False
+        try:
+            part = await self._first(response, delivery)
             while part is not None:
-                yield part
-                part = await anext(response, None)
+                if part.data:
+                    yield part
+                part = await self._next(response)
             ended = True
+        except _ReplicaLost:
+            raise
         except _NoReplica as error:
             raise error.reason from None
         except Exception as error:
             ended = True
+            if (reason := how_lost(error)) is not None:
+                raise _ReplicaLost(reason) from error
             raise translated(error, self.name, self._retry_after_s) from error
         finally:
-            self.in_flight -= not call.background
             if not ended:
                 response.cancel()
 
@@ -271,7 +304,7 @@ class ModelHandle(_Part):
 
     async def forget(self, adapter_id: str) -> int:
         """Drop an adapter from every replica; see ChatModel."""
-        return len(await self._call_all("forget", _NOTICE_TIMEOUT_S, adapter_id))
+        return len(await self._call_all("forget", NOTICE_TIMEOUT_S, adapter_id))
 
     async def load(self) -> ModelLoad:
         """How busy the replicas are; see ChatModel."""
@@ -284,61 +317,51 @@ class ModelHandle(_Part):
             background=sum(stats.background for stats in all_stats),
         )
 
-    async def _first(self, response: AsyncIterator[Part]) -> Part | None:
+    async def _first(self, response: AsyncIterator[Part], delivery: Delivery) -> Part | None:
         first = asyncio.ensure_future(anext(response, None))
         try:
             while True:
-                done, _ = await asyncio.wait([first], timeout=self._replica_wait_s)
+                wait_s = delivery.left_s() if delivery.resumes else self._replica_wait_s
+                done, _ = await asyncio.wait([first], timeout=wait_s)
                 if done:
                     return first.result()
-                await self._expect_replica()
+                if not delivery.resumes:
+                    await self._expect_replica()
+                elif delivery.left_s() <= 0:
+                    raise _NoReplica(delivery.too_late())
         finally:
             first.cancel()
+
+    async def _next(self, response: AsyncIterator[Part]) -> Part | None:
+        """Return the next part. Raises _ReplicaLost after a silence.
+
+        It waits in turns: had this process stood still itself, it takes what has come meanwhile
+        before the turns are used up.
+        """
+        upcoming = asyncio.ensure_future(anext(response, None))
+        try:
+            for _ in range(_TURNS):
+                done, _ = await asyncio.wait([upcoming], timeout=self._silence_s / _TURNS)
+                if done:
+                    return upcoming.result()
+        finally:
+            upcoming.cancel()
+        raise _ReplicaLost(f"its replica gave no sign of life for {self._silence_s:g} s")
 
     async def _expect_replica(self) -> None:
         if self._check is not None:
             try:
                 await self._check()
             except Unavailable as error:
-                raise _NoReplica(error) from error
+                if error.code != REPLICA_STARTING:
+                    raise _NoReplica(error) from error
 
 
 class _NoReplica(Exception):
-    def __init__(self, reason: Unavailable) -> None:
+    def __init__(self, reason: RequestError) -> None:
         super().__init__(str(reason))
         self.reason = reason
 
 
-def translated(error: Exception, part: str, retry_after_s: int) -> Exception:
-    """Return what to raise instead of an error that a call to `part` met."""
-    from ray import exceptions as ray_errors
-    from ray.serve import exceptions as serve_errors
-
-    cause = error.cause if isinstance(error, ray_errors.RayTaskError) else error
-    if isinstance(cause, EverloopError):
-        return cause
-    if isinstance(cause, serve_errors.BackPressureError):
-        return Overloaded(
-            f"{part} has as many requests waiting as allowed. Try again shortly.",
-            code="overloaded",
-            retry_after_s=round(cause.retry_after_s or retry_after_s),
-        )
-    gone = (
-        serve_errors.DeploymentUnavailableError,
-        serve_errors.ReplicaUnavailableError,
-        ray_errors.RayActorError,
-        ray_errors.WorkerCrashedError,
-        ray_errors.NodeDiedError,
-        ray_errors.OwnerDiedError,
-        ray_errors.ObjectLostError,
-        ray_errors.TaskCancelledError,
-    )
-    if isinstance(cause, gone):
-        return Unavailable(
-            f"{part} is restarting. Try again shortly.",
-            code="part_restarting",
-            retry_after_s=retry_after_s,
-        )
-    if isinstance(cause, TimeoutError):
-        return DeadlineExceeded(f"{part} did not answer in time.", code="part_too_slow")
-    return cause if isinstance(cause, Exception) else error
+class _ReplicaLost(Exception):
+    """The replica that worked on a call will not end it; the text says what became of it."""

@@ -6,7 +6,7 @@ these protocols and turns Ray's errors into `deployments.errors`. Tests pass sma
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from cluster.adapters import AdapterFiles
 from deployments.evaluator.messages import GradedAnswer, MadeReport
@@ -14,6 +14,10 @@ from deployments.model.messages import ModelCall, ModelLoad, Part
 from deployments.retriever.messages import SearchRequest, SearchResult
 
 __all__ = [
+    "EMBED_TIMEOUT_S",
+    "GRADE_TIMEOUT_S",
+    "NOTICE_TIMEOUT_S",
+    "PURGE_TIMEOUT_S",
     "AnswerScorer",
     "ChatModel",
     "DocumentQueue",
@@ -22,6 +26,16 @@ __all__ = [
     "TextEmbedder",
     "TrainingQueue",
 ]
+
+
+EMBED_TIMEOUT_S: Final = 120.0
+"""The longest call of the Embedder."""
+PURGE_TIMEOUT_S: Final = 30.0
+"""The longest call of the Ingestor."""
+GRADE_TIMEOUT_S: Final = 300.0
+"""The longest call of the Evaluator."""
+NOTICE_TIMEOUT_S: Final = 5.0
+"""The longest call that only says something, such as those of the Trainer and the Monitor."""
 
 
 @dataclass(frozen=True, slots=True)

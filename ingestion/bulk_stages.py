@@ -14,6 +14,7 @@ from cluster.errors import EverloopError
 from cluster.storage import ByteStore
 from ingestion.chunking import chunk_document, parse_strategy
 from ingestion.errors import DocumentError
+from ingestion.loaders.limits import DocumentLimits
 from ingestion.parsing import ParserDiedError, ParserPool
 from ingestion.passages import Chunk, ParsedDocument
 from ingestion.pipeline import check_chunks
@@ -37,6 +38,8 @@ class StageSettings:
     storage_options: dict[str, Any]
     file_timeout_s: float
     parser_memory_mib: int
+    limits: DocumentLimits
+    sandbox: Literal["available", "required"]
     max_attempts: int
     embedding_source: str
     cache_dir: str
@@ -109,6 +112,8 @@ class CutFile:
                 self._settings.storage_options,
                 timeout_s=self._settings.file_timeout_s,
                 memory_mib=self._settings.parser_memory_mib,
+                limits=self._settings.limits,
+                sandbox=self._settings.sandbox,
             )
             self._pool.start()
         for attempt in range(1, self._settings.max_attempts + 1):

@@ -21,6 +21,7 @@ __all__ = ["FetchedPage", "fetch_url", "is_public"]
 
 MAX_REDIRECTS = 5
 _LONGEST_NAME = 200
+_FIRST_FREE_PORT = 1024
 _HEADERS = {"User-Agent": "everloop", "Accept": "*/*", "Accept-Encoding": "identity"}
 _NAT64 = ip_network("64:ff9b::/96")
 _EXTENSIONS: dict[str, str] = {
@@ -60,7 +61,8 @@ def fetch_url(
     """Fetch `url` within `timeout_s` in all. It blocks: call it in a thread of its own.
 
     Raises `FetchError`: not http(s), a host that resolves to a loopback, private, link-local,
-    reserved or multicast address (unless `allow_private`), also after a redirect; more than
+    reserved or multicast address (unless `allow_private`), also after a redirect; a port of
+    another service; more than
     `max_bytes` or `MAX_REDIRECTS`; no answer in time; a status other than 200.
     """
     return asyncio.run(_fetch_in_time(url, timeout_s, max_bytes, allow_private))
@@ -137,6 +139,10 @@ async def _response(
 async def _checked_address(url: "httpx.URL", allow_private: bool) -> IPv4Address | IPv6Address:
     if url.scheme not in ("http", "https") or not url.host:
         raise FetchError(f"{str(url)!r} is not an http or https URL.")
+    if url.port is not None and url.port < _FIRST_FREE_PORT and url.port not in (80, 443):
+        raise FetchError(
+            f"Port {url.port} of {url.host!r} belongs to another service than the web."
+        )
     if url.userinfo:
         raise FetchError("The URL carries a user name or password; only open pages are fetched.")
     try:

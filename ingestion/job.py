@@ -38,6 +38,7 @@ from ingestion.bulk_stages import CutFile, EmbedPassages, PassageRow, StageSetti
 from ingestion.bulk_writing import BulkWriter, Failure
 from ingestion.errors import IngestionError
 from ingestion.ledger import BULK_LEASE_S, Claim, Ledger
+from ingestion.parsing import limits_of
 from ingestion.registration import Found, Registrar, find_files
 from ingestion.sweeping import Sweeper
 
@@ -288,6 +289,8 @@ def _batches(settings: Settings, claims: Sequence[Claim]) -> Iterator[dict[str, 
         storage_options=settings.storage.options,
         file_timeout_s=documents.file_timeout_s,
         parser_memory_mib=documents.parser_memory_mib,
+        limits=limits_of(documents),
+        sandbox=documents.sandbox,
         max_attempts=documents.max_attempts,
         embedding_source=embedding.source,
         cache_dir=str(settings.cache_dir),

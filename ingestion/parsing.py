@@ -5,31 +5,38 @@ A file that brings its parser down costs that file's attempt and nothing more.
 
 import asyncio
 import logging
-import resource
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from cluster.storage import ByteStore
-from ingestion.errors import DocumentError, IngestionError
+from ingestion.errors import DocumentError
+from ingestion.loaders.limits import DocumentLimits
+from ingestion.parser_process import ParserDiedError, ParserProcess
 from ingestion.passages import ParsedDocument
-from ingestion.stored_text import dump_document, parse_document
+from ingestion.stored_text import parse_document
 
 if TYPE_CHECKING:
     from ray.actor import ActorHandle
 
-__all__ = ["LocalParser", "Parser", "ParserDiedError", "ParserPool", "ParserWorker"]
+    from cluster.settings import IngestionSettings
+
+__all__ = ["LocalParser", "Parser", "ParserDiedError", "ParserPool", "ParserWorker", "limits_of"]
 
 _log = logging.getLogger(__name__)
 _WARM_UP_TIMEOUT_S: Final = 180.0
-_MIB: Final = 1024**2
-_WARM_UP_FILES: Final = (
-    ("warm.md", b"# Title\n\nA sentence. And another one.\n"),
-    ("warm.html", b"<h1>Title</h1><p>A sentence. And another one.</p>"),
-)
+_LIMITS: Final = DocumentLimits()
+Sandbox = Literal["available", "required"]
 
 
-class ParserDiedError(IngestionError):
-    """The parser's process ended while it had the file; the file may or may not be why."""
+def limits_of(settings: "IngestionSettings") -> DocumentLimits:
+    """The limits of a document, as the settings say."""
+    return DocumentLimits(
+        pages=settings.max_pages,
+        characters=settings.max_characters,
+        archive_entries=settings.max_archive_entries,
+        expanded_bytes=settings.max_expanded_bytes,
+        expansion_ratio=settings.max_expansion_ratio,
+        archive_nesting=settings.max_archive_nesting,
+    )
 
 
 class Parser(Protocol):
@@ -55,32 +62,32 @@ class LocalParser:
 
 
 class ParserWorker:
-    """The parser in its own process; ParserPool makes a Ray actor of it."""
+    """Has bytes of the store parsed by a process without rights, which ends with this one.
 
-    def __init__(self, storage_url: str, options: dict[str, Any], memory_mib: int) -> None:
+    ParserPool makes a Ray actor of it.
+    """
+
+    def __init__(
+        self,
+        storage_url: str,
+        options: dict[str, Any],
+        memory_mib: int,
+        limits: DocumentLimits,
+        sandbox: Sandbox,
+    ) -> None:
         self._storage = ByteStore(storage_url, options)
-        self._memory_mib = memory_mib
+        self._process = ParserProcess(
+            memory_mib=memory_mib, limits=limits, required=sandbox == "required"
+        )
 
     def warm_up(self) -> bool:
-        """Import the parsers, which takes seconds; then bound the memory on top of that."""
-        from ingestion.loaders import load_document
-
-        for filename, data in _WARM_UP_FILES:
-            load_document(data, filename)
-        _limit_memory(self._memory_mib)
+        """Start the process, which takes seconds."""
+        self._process.start()
         return True
 
     def parse(self, storage_key: str, filename: str) -> bytes:
         """Return the parsed document as `dump_document` writes it."""
-        try:
-            return dump_document(_parse(self._storage, storage_key, filename))
-        except (MemoryError, DocumentError) as error:
-            if not isinstance(error, MemoryError) and not isinstance(error.__cause__, MemoryError):
-                raise
-            raise DocumentError(
-                f"{filename!r} needs more than {self._memory_mib} MiB of memory to be parsed.",
-                fix="Split it, or raise `ingestion.parser_memory_mib`.",
-            ) from None
+        return self._process.parse(self._storage.read(storage_key), filename)
 
 
 class ParserPool:
@@ -97,10 +104,12 @@ class ParserPool:
         size: int = 1,
         timeout_s: float = 300.0,
         memory_mib: int = 2048,
+        limits: DocumentLimits = _LIMITS,
+        sandbox: Sandbox = "available",
         worker_class: type[ParserWorker] = ParserWorker,
     ) -> None:
         self._worker_class = worker_class
-        self._arguments = (storage_url, dict(storage_options or {}), memory_mib)
+        self._arguments = (storage_url, dict(storage_options or {}), memory_mib, limits, sandbox)
         self._size = size
         self._timeout_s = timeout_s
         self._idle: asyncio.Queue[_Worker] = asyncio.Queue()
@@ -182,7 +191,9 @@ class _Worker:
     """An actor, and the future of its warm-up."""
 
     def __init__(
-        self, worker_class: type[ParserWorker], arguments: tuple[str, dict[str, Any], int]
+        self,
+        worker_class: type[ParserWorker],
+        arguments: tuple[str, dict[str, Any], int, DocumentLimits, Sandbox],
     ) -> None:
         import ray
 
@@ -203,17 +214,3 @@ def _parse(storage: ByteStore, storage_key: str, filename: str) -> ParsedDocumen
     from ingestion.loaders import load_document
 
     return load_document(storage.read(storage_key), filename)
-
-
-def _limit_memory(mib: int) -> None:
-    """Let this process allocate `mib` more than it has (RLIMIT_DATA: heap and private maps)."""
-    status = Path("/proc/self/status")
-    if not status.is_file():  # not Linux: the time limit alone protects
-        return
-    fields = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
-    used = int(fields["VmData"].split()[0]) * 1024
-    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    limit = used + mib * _MIB
-    if hard != resource.RLIM_INFINITY:
-        limit = min(limit, hard)
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
+from cluster.confinement.probe import probe_layers
 from cluster.doctor.check import Check
 from cluster.doctor.encryption import check_certificate, check_front
 from cluster.doctor.machine import (
@@ -27,6 +28,7 @@ from cluster.doctor.machine import (
     flags_of,
 )
 from cluster.doctor.packages import check_lock, check_python, check_torchvision, parse_lock
+from cluster.doctor.sandbox import check_sandbox
 from cluster.doctor.services import check_model_files, check_service
 from cluster.errors import VectorDatabaseError
 from cluster.launch.processes import cluster_id, listener_on, marked_processes
@@ -77,9 +79,11 @@ def diagnose(settings: Settings) -> list[Check]:
     checks = fatal_checks(settings, running=running)
     if _LOCK.is_file() and not any(model.device == "gpu" for model in settings.models):
         checks.append(check_lock(parse_lock(_LOCK.read_text()), _installed))
+    required = settings.ingestion.sandbox == "required"
     checks += [
         check_ray_exposure(part_listeners(), front=settings.http.port),
         check_front(settings),
+        check_sandbox(probe_layers(), required=required),
     ]
     checks += [
         check_service(

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from cluster.sections.section import Section
 
-__all__ = ["GroundingSettings", "IngestionSettings", "RetrievalSettings"]
+__all__ = ["FactCheckSettings", "GroundingSettings", "IngestionSettings", "RetrievalSettings"]
 
 
 class RetrievalSettings(Section):
@@ -44,6 +44,26 @@ class RetrievalSettings(Section):
     """Time limit of one search."""
 
 
+class FactCheckSettings(Section):
+    """What becomes of sentences that the passages do not support.
+
+    `flag` leaves them in the answer, marked. `drop` takes them out: each sentence is sent once it
+    is checked. `regenerate` asks the model once more, then drops: nothing is sent before all is
+    checked. Answers in JSON are flagged only.
+    """
+
+    contradicted: Literal["flag", "drop", "regenerate"] = "flag"
+    """For sentences of which a passage says otherwise."""
+    unverifiable: Literal["flag", "drop", "regenerate"] = "flag"
+    """For sentences of which no passage speaks."""
+    judge: str | None = None
+    """A served model that is asked about sentences whose words leave doubt; null: nobody is."""
+    judge_timeout_s: float = Field(default=5.0, gt=0)
+    """So long one question to it may take; then the sentence stays as it was."""
+    max_judged: int = Field(default=8, ge=0)
+    """Sentences of one answer that it is asked about."""
+
+
 class GroundingSettings(Section):
     """How passages become a prompt and an answer becomes citations."""
 
@@ -65,6 +85,7 @@ class GroundingSettings(Section):
     """Cosine of sentence and passage window from which the sentence counts as supported."""
     attribution_overlap: float = Field(default=0.60, ge=0, le=1)
     """Share of a sentence's content terms in a passage from which it counts as supported."""
+    fact_check: FactCheckSettings = FactCheckSettings()
 
 
 class IngestionSettings(Section):
@@ -78,8 +99,23 @@ class IngestionSettings(Section):
     """Parser processes."""
     parser_memory_mib: int = Field(default=2048, ge=128)
     """Memory that a parser process may take beyond what it has when idle."""
+    sandbox: Literal["available", "required"] = "available"
+    """`required`: no document is parsed where the machine cannot shut a parser off from the network
+    and from all files; otherwise what is missing is logged, and `everloop doctor` lists it."""
     max_file_bytes: int = Field(default=512 * 1024**2, ge=1)
     """Largest upload."""
+    max_pages: int = Field(default=5000, ge=1)
+    """Pages, slides or sheets of a document."""
+    max_characters: int = Field(default=20_000_000, ge=1)
+    """Characters of text that a document may hold."""
+    max_archive_entries: int = Field(default=10_000, ge=1)
+    """Entries of an archive (Office files and books are archives) and of those inside it."""
+    max_expanded_bytes: int = Field(default=512 * 1024**2, ge=1)
+    """Bytes that an archive and those inside it may expand to."""
+    max_expansion_ratio: int = Field(default=200, ge=2)
+    """Bytes that a compressed byte may become, where an archive expands to more than 32 MiB."""
+    max_archive_nesting: int = Field(default=2, ge=0)
+    """Archives within archives."""
     max_attempts: int = Field(default=3, ge=1)
     """Tries for a file whose worker died."""
     max_files_per_store: int = Field(default=10_000, ge=1)

@@ -54,6 +54,9 @@ class ModelSettings(Section):
     capacity_tokens: int | None = Field(default=None, ge=256)
     """Tokens of prompts and answers that a replica holds in its KV cache, as vLLM's log says; the
     gateway lets no more in at once. Null: `max_context_tokens` for each of the requests."""
+    surge: bool = False
+    """Whether an update starts a new replica before it stops the old one: it needs room for one
+    more. Without it, requests to a model of one replica wait until the new one has started."""
     stall_timeout_s: float = Field(default=30.0, gt=0)
     """An engine with work and without progress for this long is hung, and is replaced."""
     coalesce_ms: float = Field(default=500.0, ge=0)
@@ -138,10 +141,17 @@ class HttpSettings(Section):
     """Requests that Serve's proxy holds for a gateway replica before it answers 503 by itself."""
     max_body_bytes: int = Field(default=8 * 1024**2, ge=1024)
     """Largest JSON body."""
+    max_json_depth: int = Field(default=64, ge=8, le=200)
+    """Levels of lists and objects in a JSON body; Python's parsers end a little above 200."""
+    max_json_items: int = Field(default=500_000, ge=1000)
+    """Values in a JSON body."""
     request_timeout_s: float = Field(default=300.0, gt=0)
     """Deadline of one request; a client may send a shorter one as `x-request-timeout`."""
     replica_wait_s: float = Field(default=20.0, gt=0)
     """A request that has waited this long while its model has no running replica gets a 503."""
+    replica_silence_s: float = Field(default=10.0, ge=5)
+    """A model's replica that has begun an answer and gives no sign of life for this long is taken
+    for lost: another one goes on with the answer. A replica in order gives one each second."""
     retry_after_s: int = Field(default=2, ge=1)
     """What a 429 or 503 tells the client to wait."""
     background_wait_s: float = Field(default=10.0, ge=0)

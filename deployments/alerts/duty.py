@@ -96,8 +96,11 @@ class AlertDuty:
             return f"The variable {hook.secret_env}, which holds the webhook's key, is not set."
         headers = signed_headers(delivery_id, now(), payload, secret)
         try:
-            async with asyncio.timeout(self._settings.timeout_s):
-                answer = await client.post(hook.url, content=payload, headers=headers)
+            async with (
+                asyncio.timeout(self._settings.timeout_s),
+                client.stream("POST", hook.url, content=payload, headers=headers) as answer,
+            ):
+                pass  # its body, of whatever size, is not read
         except TimeoutError:
             return f"No answer within {self._settings.timeout_s:g} s."
         except (httpx.HTTPError, httpx.InvalidURL) as error:

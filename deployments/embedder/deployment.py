@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from cluster.settings import EmbeddingSettings
-from deployments.ports import EmbeddedTexts
+from deployments.lifetime import lifetime
+from deployments.ports import EMBED_TIMEOUT_S, EmbeddedTexts
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -61,4 +62,5 @@ def build_embedder(settings: EmbeddingSettings, path: Path) -> "Application":
         max_ongoing_requests=512,
         max_queued_requests=1024,
         ray_actor_options=options,
+        **lifetime(EMBED_TIMEOUT_S, surge=True),
     ).bind(settings, str(path))

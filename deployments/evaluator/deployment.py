@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cluster.settings import Settings
 from cluster.tenancy import acting_in
+from deployments.lifetime import lifetime
+from deployments.ports import GRADE_TIMEOUT_S
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -117,7 +119,6 @@ def build_evaluator(settings: Settings, embedder: "Application", encoder: Path) 
         num_replicas=settings.evaluation.replicas,
         max_ongoing_requests=64,
         max_queued_requests=256,
-        health_check_period_s=5,
-        graceful_shutdown_timeout_s=10,
         ray_actor_options={"num_cpus": settings.evaluation.cpus_per_replica},
+        **lifetime(GRADE_TIMEOUT_S),
     ).bind(settings, embedder, str(encoder))

@@ -13,7 +13,7 @@ from cluster.settings import Settings
 from deployments.feedback.cross_origin import EndUserOrigins
 from deployments.gateway.access.middleware import Access
 from deployments.gateway.background import Background, BackgroundGate
-from deployments.gateway.error_bodies import install_error_handlers
+from deployments.gateway.error_bodies import ErrorBody, install_error_handlers
 from deployments.gateway.limiting import Limits
 from deployments.gateway.load_reports import report_load
 from deployments.gateway.middleware import BodyRules, Deadline, RequestIdentity
@@ -110,6 +110,10 @@ def create_app(services: Services, *, behind_serve: bool = False) -> FastAPI:
         "`base_url` to this server's `/v1`.",
         redoc_url=None,
         lifespan=_lifespan,
+        responses={
+            "4XX": {"model": ErrorBody, "description": "The request is at fault"},
+            "5XX": {"model": ErrorBody, "description": "The server, or a part of it, is"},
+        },
     )
     app.state.services = services
     for module in _ROUTES:
@@ -127,6 +131,8 @@ def create_app(services: Services, *, behind_serve: bool = False) -> FastAPI:
         BodyRules,
         max_body_bytes=http.max_body_bytes,
         max_file_bytes=services.settings.ingestion.max_file_bytes,
+        max_json_depth=http.max_json_depth,
+        max_json_items=http.max_json_items,
     )
     app.add_middleware(Background, gate=_background_gate(services.settings))
     app.add_middleware(Limits, limiter=services.limiter, relief=services.relief)

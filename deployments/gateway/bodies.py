@@ -177,7 +177,7 @@ class EmbeddingCreate(Body):
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"model": "all-minilm-l6-v2", "input": "Hello"}]}
     )
-    model: str
+    model: Text
     input: (
         Annotated[Text, Field(min_length=1)]
         | Annotated[
@@ -188,7 +188,7 @@ class EmbeddingCreate(Body):
     )
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: int | None = Field(default=None, ge=1)
-    user: str | None = None
+    user: Text | None = None
 
 
 class RerankDocument(BaseModel):
@@ -196,6 +196,11 @@ class RerankDocument(BaseModel):
 
     model_config = ConfigDict(extra="allow")
     text: Text
+
+    @model_validator(mode="after")
+    def _storable(self) -> Self:
+        tree(self.model_extra or {})
+        return self
 
 
 class Rerank(Body):
@@ -206,7 +211,7 @@ class Rerank(Body):
             "examples": [{"query": "leave", "documents": ["Parental leave is…", "Cats purr."]}]
         }
     )
-    model: str | None = None
+    model: Text | None = None
     query: Annotated[Text, Field(min_length=1, max_length=4096)]
     documents: list[Text | RerankDocument] = Field(min_length=1, max_length=1000)
     top_n: int | None = Field(default=None, ge=1)

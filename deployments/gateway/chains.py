@@ -122,6 +122,8 @@ class Chain:
         try:
             async with asyncio.timeout(share_s), aclosing(pieces):
                 async for piece in pieces:
+                    if piece.resumed is not None:
+                        self.trace.went_on(piece.resumed)
                     text += piece.text
                     usage = piece.usage or usage
                     reason = piece.finish_reason or reason
@@ -183,7 +185,8 @@ async def counted(parts: AsyncIterator[Part], spent: Usage) -> AsyncGenerator[Pa
             if part.usage is None and b'"usage"' not in part.data:
                 yield part
                 continue
-            yield Part(_recounted(part.data, spent), part.usage and spent + part.usage)
+            usage = part.usage and spent + part.usage
+            yield replace(part, data=_recounted(part.data, spent), usage=usage)
     finally:
         await close_parts(parts)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cluster.settings import Settings
+from deployments.lifetime import lifetime
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -67,6 +68,7 @@ class GatewayReplica:
                 retry_after_s=retry,
                 check=checks[handle.deployment_name],
                 replica_wait_s=settings.http.replica_wait_s,
+                silence_s=settings.http.replica_silence_s,
             )
             for name, handle in models.items()
         }
@@ -149,8 +151,8 @@ def build_gateway(
         num_replicas=settings.http.replicas,
         max_ongoing_requests=settings.http.max_ongoing_requests,
         max_queued_requests=settings.http.max_queued_requests,
-        graceful_shutdown_timeout_s=20,
         ray_actor_options={"num_cpus": settings.http.cpus_per_replica},
+        **lifetime(settings.http.request_timeout_s, surge=True),
     ).bind(
         settings,
         {model: str(path) for model, path in model_paths.items()},

@@ -26,7 +26,7 @@ async def send_stored(
             while piece := source.read(CHUNK_BYTES):
                 yield piece
 
-    headers = {"content-length": str(size)}
+    headers = {"content-length": str(size), "x-content-type-options": "nosniff"}
     if filename is not None:
         headers["content-disposition"] = f"attachment; filename*=UTF-8''{quote(filename)}"
     return StreamingResponse(

@@ -7,6 +7,7 @@ from typing import Any, Final
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 from sqlalchemy.exc import DataError
 from starlette.exceptions import HTTPException
 
@@ -21,11 +22,28 @@ from deployments.errors import InvalidRequest, NotFound, QuotaExceeded, RequestE
 from deployments.gateway.request_context import current_trace
 from ingestion.chunking import StrategyError
 
-__all__ = ["error_response", "install_error_handlers", "internal_error_response"]
+__all__ = ["ErrorBody", "error_response", "install_error_handlers", "internal_error_response"]
 
 _log = logging.getLogger(__name__)
 _SHOWN: Final = 120
+_NO_FILE: Final = "Expected UploadFile"
+"""The framework's word for a plain field in a file's place; it names a class."""
 _PLACES: Final = frozenset({"body", "query", "path", "header", "cookie"})
+
+
+class ErrorFields(BaseModel):
+    """What went wrong."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorBody(BaseModel):
+    """Every error of this API, as at OpenAI."""
+
+    error: ErrorFields
 
 
 def error_response(error: RequestError) -> JSONResponse:
@@ -33,6 +51,8 @@ def error_response(error: RequestError) -> JSONResponse:
 
     RFC 9110: a 401 says which credential is wanted; a 429 or 503 when to come back.
     """
+    # A message may repeat half of a surrogate pair, which no body can carry.
+    error.message = error.message.encode(errors="backslashreplace").decode()
     headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(error.retry_after_s)
@@ -161,6 +181,13 @@ def _validation_error(errors: Sequence[Any], body: Any) -> InvalidRequest:
         )
     if first["type"] == "extra_forbidden":
         return InvalidRequest(f"Unknown parameter: {param}.", param=param, code="unknown_parameter")
+    if _NO_FILE in said:
+        param = str(first["loc"][-1])
+        return InvalidRequest(
+            f"{param} must be a part of the form that has a file name.",
+            param=param,
+            code="invalid_value",
+        )
     if isinstance(wrong := (first.get("ctx") or {}).get("error"), StrategyError):
         path = f"{(param or '').removesuffix('chunking_strategy')}{wrong.param}"
         return InvalidRequest(str(wrong), param=path, code="invalid_value")

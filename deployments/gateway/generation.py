@@ -8,6 +8,7 @@ an event of the stream, never a silent end. A client that goes stops the generat
 import asyncio
 import contextlib
 import json
+import re
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Final, Literal
@@ -37,6 +38,9 @@ _STREAM_HEADERS: Final = [
     (b"x-accel-buffering", b"no"),
 ]
 
+_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+"""Of a pair, or of a half that no UTF-8 can hold."""
+
 
 async def read_body(request: Request) -> dict[str, Any]:
     """The request's JSON object. What its fields may hold is checked in the replica."""
@@ -48,11 +52,22 @@ async def read_body(request: Request) -> dict[str, Any]:
         ) from None
     if not isinstance(body, dict):
         raise InvalidRequest("The request body must be a JSON object.", code="invalid_json")
+    if _SURROGATE.search(await request.body()):
+        _check_text(body)
     if not isinstance(body.get("model"), str):
         raise InvalidRequest("model is required.", param="model", code="missing_parameter")
     if not isinstance(body.get("stream"), bool | None):
         raise InvalidRequest("stream must be true or false.", param="stream", code="invalid_value")
     return body
+
+
+def _check_text(body: dict[str, Any]) -> None:
+    try:
+        json.dumps(body, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise InvalidRequest(
+            "A text of the request body holds half of a surrogate pair.", code="invalid_json"
+        ) from None
 
 
 def model_call(
@@ -189,6 +204,8 @@ class _Outcome:
         if not self._data:
             elapsed = time.perf_counter() - self._started
             self.trace.timings_ms["first_token"] = elapsed * 1000
+        if part.resumed is not None:
+            self.trace.went_on(part.resumed)
         self._data.append(part.data)
         self._usage = part.usage or self._usage
 

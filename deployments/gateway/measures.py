@@ -16,6 +16,10 @@ _REQUESTS: Final = ("everloop_gateway_requests", "Requests by route and status."
 _DURATION: Final = ("everloop_gateway_request_seconds", "Seconds from request to response end.")
 _DROPPED: Final = ("everloop_gateway_traces_dropped", "Traces that were lost in this replica.")
 _LEFT_OUT: Final = ("everloop_gateway_shadows_left_out", "Shadow requests that had no place.")
+_RESUMED: Final = (
+    "everloop_gateway_answers_resumed",
+    "Times that a model's answer went on in another replica.",
+)
 _TRACES: Final = ("everloop_gateway_traces", "Traces of this replica by what became of them.")
 _OUTCOMES: Final = ("written", "waiting", "sampled_out", "exported", "export_dropped")
 _LABELS: Final = ("method", "route", "status")
@@ -33,6 +37,9 @@ class Measures(Protocol):
     def shadow_left_out(self) -> None:
         """A shadow request had no place."""
 
+    def resumed(self, times: int) -> None:
+        """A request's answer went on in another replica so often."""
+
 
 class LocalMeasures:
     """In a `prometheus_client` registry of this process."""
@@ -45,6 +52,7 @@ class LocalMeasures:
         self._seconds = Histogram(*_DURATION, _LABELS[:2], buckets=_SECONDS, registry=self.registry)
         self._dropped = Gauge(*_DROPPED, registry=self.registry)
         self._left_out = Counter(*_LEFT_OUT, registry=self.registry)
+        self._resumed = Counter(*_RESUMED, registry=self.registry)
         self._traces = Gauge(*_TRACES, ["outcome"], registry=self.registry)
 
     def count(self, method: str, route: str, status: int, seconds: float) -> None:
@@ -61,6 +69,10 @@ class LocalMeasures:
     def shadow_left_out(self) -> None:
         """Count it."""
         self._left_out.inc()
+
+    def resumed(self, times: int) -> None:
+        """Count them."""
+        self._resumed.inc(times)
 
     def text(self) -> str:
         """Return the registry in Prometheus' text format."""
@@ -83,6 +95,8 @@ class _RayMeasures:
         self._dropped = Gauge(name, description=text)
         name, text = _LEFT_OUT
         self._left_out = Counter(name, description=text)
+        name, text = _RESUMED
+        self._resumed = Counter(name, description=text)
         self._dropped.set(0)
         name, text = _TRACES
         self._traces = Gauge(name, description=text, tag_keys=("outcome",))
@@ -103,6 +117,9 @@ class _RayMeasures:
 
     def shadow_left_out(self) -> None:
         self._left_out.inc()
+
+    def resumed(self, times: int) -> None:
+        self._resumed.inc(times)
 
 
 @functools.cache

@@ -11,6 +11,7 @@ import time
 from typing import Final
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cluster.ids import new_id
@@ -22,6 +23,7 @@ from deployments.errors import (
     UnsupportedMedia,
 )
 from deployments.gateway.error_bodies import error_response, internal_error_response
+from deployments.gateway.json_bodies import check_json
 from deployments.gateway.measures import measures
 from deployments.limits.lease import Lease
 from deployments.tracing.draft import CLIENT_CLOSED, TraceDraft
@@ -102,6 +104,8 @@ class RequestIdentity:
         trace.finish()
         route = getattr(scope.get("route"), "path", "unknown")
         measures().count(scope["method"], route, trace.status, (trace.duration_ms or 0.0) / 1000)
+        if resumed := trace.body.get("resumed"):
+            measures().resumed(len(resumed))
         if trace.route:
             self._traces.record(trace)
             measures().traces(self._traces.counts())
@@ -180,12 +184,25 @@ class Deadline:
 
 
 class BodyRules:
-    """Refuses bodies that are too large (413), counted as they arrive, or of another type (415)."""
+    """Refuses bodies that are too large (413), of another type (415) or no sound JSON (400).
 
-    def __init__(self, app: ASGIApp, max_body_bytes: int, max_file_bytes: int) -> None:
+    Size is counted as the bytes arrive. A JSON body is read whole before a route sees it; an upload
+    passes through.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        max_body_bytes: int,
+        max_file_bytes: int,
+        max_json_depth: int,
+        max_json_items: int,
+    ) -> None:
         self._app = app
         self._max_body_bytes = max_body_bytes
         self._max_upload_bytes = max_file_bytes + _MULTIPART_ENVELOPE
+        self._max_depth = max_json_depth
+        self._max_items = max_json_items
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -196,9 +213,44 @@ class BodyRules:
         limit = self._max_upload_bytes if upload else self._max_body_bytes
         try:
             _check_headers(Headers(scope=scope), limit, upload=upload)
+            if not upload:
+                receive = await self._read(receive, limit)
         except RequestError as error:
+            scope["state"]["trace"].fail(error)
             await error_response(error)(scope, receive, send)
             return
+        except ClientDisconnect:
+            return
+        if upload:
+            await self._pass_on(scope, receive, send, limit)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _read(self, receive: Receive, limit: int) -> Receive:
+        """The body in one piece, checked, and after it what else the client does."""
+        body, more = bytearray(), True
+        while more:
+            message = await receive()
+            if message["type"] != "http.request":
+                raise ClientDisconnect
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+            if len(body) > limit:
+                raise _too_large(limit)
+        whole = bytes(body)
+        check_json(whole, max_depth=self._max_depth, max_items=self._max_items)
+        read = False
+
+        async def given() -> Message:
+            nonlocal read
+            if read:
+                return await receive()
+            read = True
+            return {"type": "http.request", "body": whole, "more_body": False}
+
+        return given
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send, limit: int) -> None:
         seen, started = 0, False
 
         async def counted() -> Message:
@@ -219,6 +271,8 @@ class BodyRules:
 
         try:
             await self._app(scope, counted, watched)
+        except ClientDisconnect:
+            return
         except PayloadTooLarge:
             if started or seen <= limit:
                 raise

@@ -1,16 +1,20 @@
 """OpenAI's list pages: `after`, `before`, `limit`, `order` in; `has_more` out."""
 
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 
 from fastapi import Query
 from pydantic import BaseModel
 from sqlalchemy import Select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-__all__ = ["Page", "PageQuery", "PageQueryDependency", "take_page"]
+from deployments.errors import InvalidRequest
+
+__all__ = ["Page", "PageQuery", "PageQueryDependency", "cursor_number", "take_page"]
 
 Item = TypeVar("Item")
 Row = TypeVar("Row")
+_DIGITS: Final = 18
+"""A number of so many fits the database's widest integer."""
 
 
 class Page(BaseModel, Generic[Item]):
@@ -50,6 +54,14 @@ def _page_query(
 
 PageQueryDependency = _page_query
 """FastAPI dependency that reads a PageQuery."""
+
+
+def cursor_number(cursor: str, param: str) -> int:
+    """The number that a cursor is, or ends in after `@`. Raises InvalidRequest where it is none."""
+    number = cursor.rpartition("@")[2]
+    if not (number.isascii() and number.isdecimal() and len(number) <= _DIGITS):
+        raise InvalidRequest(f"No such move: {cursor[:64]}.", param=param, code="not_found")
+    return int(number)
 
 
 def take_page(

@@ -5,7 +5,7 @@ import functools
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from deployments.errors import Unavailable
+from deployments.errors import REPLICA_STARTING, Unavailable
 from deployments.gateway.services import Check
 
 if TYPE_CHECKING:
@@ -40,6 +40,6 @@ def _check(application: str, name: str) -> None:
     if state.status not in _WITHOUT_REPLICAS and not state.replica_states.get("RUNNING", 0):
         raise Unavailable(
             f"{name} has no running replica ({state.status}). {state.message}".strip(),
-            code="no_replica",
+            code=REPLICA_STARTING if state.status == "UPDATING" else "no_replica",
             retry_after_s=_RETRY_AFTER_S,
         )

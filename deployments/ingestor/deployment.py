@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, Final
 from cluster.errors import EverloopError
 from cluster.settings import Settings
 from deployments.ingestor.ingestor import Ingestor
+from deployments.lifetime import lifetime
+from deployments.ports import PURGE_TIMEOUT_S
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -102,7 +104,7 @@ class IngestorReplica:
         from deployments.handles import EmbedderHandle
         from ingestion.index import PassageIndex, collection_name
         from ingestion.ledger import Ledger
-        from ingestion.parsing import ParserPool
+        from ingestion.parsing import ParserPool, limits_of
         from ingestion.pipeline import Chunker, DocumentPipeline
         from ingestion.sweeping import Sweeper
 
@@ -114,6 +116,8 @@ class IngestorReplica:
             size=documents.parsers,
             timeout_s=documents.file_timeout_s,
             memory_mib=documents.parser_memory_mib,
+            limits=limits_of(documents),
+            sandbox=documents.sandbox,
         )
         self._parser.start()
         embedder = EmbedderHandle(self._embedder_handle)
@@ -166,9 +170,7 @@ def build_ingestor(
         num_replicas=1,
         max_ongoing_requests=64,
         max_queued_requests=256,
-        health_check_period_s=5,
-        health_check_timeout_s=20,
-        graceful_shutdown_timeout_s=10,
         ray_actor_options={"num_cpus": _CPUS},
+        **lifetime(PURGE_TIMEOUT_S),
     )
     return deployment.bind(settings, str(embedding_folder), embedder)

@@ -19,7 +19,13 @@ from typing import Final, Protocol
 from cluster.adapters import AdapterFiles, fetch_adapter
 from cluster.errors import StorageError
 from cluster.storage import ByteStore
-from deployments.errors import InvalidRequest, Overloaded, RequestError, Unavailable
+from deployments.errors import (
+    ENGINE_FAILED,
+    InvalidRequest,
+    Overloaded,
+    RequestError,
+    Unavailable,
+)
 from deployments.model.replica_folder import ReplicaFolder
 
 __all__ = ["AdapterCache", "AdapterEngine"]
@@ -256,7 +262,7 @@ def _told(adapter_id: str, error: Exception) -> RequestError:
         reason, code = "its files cannot be read from the byte store", "adapter_unreadable"
     else:
         _log.error("Adapter %s cannot be loaded", adapter_id, exc_info=error)
-        reason, code = "the engine failed", "engine_failed"
+        reason, code = "the engine failed", ENGINE_FAILED
     return Unavailable(
         f"Adapter {adapter_id} cannot be loaded: {reason}.", code=code, retry_after_s=RETRY_AFTER_S
     )

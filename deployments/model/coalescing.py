@@ -28,9 +28,12 @@ def tokens_a_message(active_streams: int) -> int:
 
 
 async def coalesced(
-    events: AsyncGenerator[bytes, None], tokens: Callable[[], int], longest_s: float
+    events: AsyncGenerator[bytes, None],
+    tokens: Callable[[], int],
+    longest_s: float,
+    beat_s: float | None = None,
 ) -> AsyncGenerator[bytes, None]:
-    """Join `tokens()` events to a message.
+    """Join `tokens()` events to a message. An empty one comes after `beat_s` without an event.
 
     No event is held longer than `longest_s` seconds after the message before it, even when no other
     follows, and none after the end. An error of `events` is raised once what came before it has
@@ -40,7 +43,14 @@ async def coalesced(
     source = _Source(events)
     sent, last = 0, 0.0
     try:
-        while await source.wait(1):
+        while True:
+            try:
+                async with asyncio.timeout(beat_s):
+                    if not await source.wait(1):
+                        break
+            except TimeoutError:
+                yield b""
+                continue
             if sent >= AT_ONCE and (delay := last + longest_s - loop.time()) > 0:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(delay):

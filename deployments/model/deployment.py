@@ -1,14 +1,18 @@
 """One chat model as a Serve deployment: `ray.serve.llm`'s server behind what the gateway calls."""
 
+import hashlib
+import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from cluster.adapters import AdapterFiles
 from cluster.settings import ModelSettings
 from cluster.storage import ByteStore
+from deployments.lifetime import with_version
 from deployments.model.adapter_cache import LONGEST_WAIT_S, AdapterCache, AdapterEngine
 from deployments.model.engine_config import deployment_name, engine_arguments, llm_config
 from deployments.model.lifeline import kill_children, tie_engine_to_replica
@@ -22,6 +26,15 @@ if TYPE_CHECKING:
     from ray.serve.llm import LLMConfig
 
 __all__ = ["AdapterPlace", "ModelReplica", "ReplicaLimits", "build_model_deployment"]
+
+
+_SCALING: Final = {
+    "min_replicas",
+    "max_replicas",
+    "target_ongoing_requests",
+    "max_queued_requests",
+    "surge",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +122,12 @@ def adapter_cache(
 
 
 def build_model_deployment(
-    settings: ModelSettings, path: Path, adapters: AdapterPlace
+    settings: ModelSettings, path: Path, adapters: AdapterPlace, longest_call_s: float
 ) -> "Application":
-    """Bind the model whose weights are in the folder `path`."""
+    """Bind the model whose weights are in the folder `path`.
+
+    An update of the application restarts its replicas only where it changes something of theirs.
+    """
     from ray.serve.llm import build_llm_deployment
 
     limits = ReplicaLimits(
@@ -123,12 +139,30 @@ def build_model_deployment(
         max_adapters=settings.max_adapters,
         max_adapter_rank=settings.max_adapter_rank,
     )
-    return build_llm_deployment(
-        llm_config(settings, path),
+    application = build_llm_deployment(
+        llm_config(settings, path, longest_call_s),
         bind_kwargs={"limits": limits, "adapters": adapters},
         override_serve_options={"name": deployment_name(settings.id)},
         deployment_cls=_server_class(),
     )
+    return with_version(application, model_version(settings, path, adapters))
+
+
+def model_version(settings: ModelSettings, path: Path, adapters: AdapterPlace) -> str:
+    """A name for what a replica is made of; Serve restarts replicas of another one.
+
+    How many there are and how they scale does not belong to it.
+    """
+    made = settings.model_dump(mode="json", exclude=_SCALING)
+    files = sorted((file.name, *_stamp(file)) for file in path.iterdir() if file.is_file())
+    template = settings.chat_template and _stamp(Path(settings.chat_template))
+    parts = [made, str(path), files, template, str(asdict(adapters)), version("everloop")]
+    return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()[:16]
+
+
+def _stamp(file: Path) -> tuple[int, int]:
+    status = file.stat()
+    return status.st_size, status.st_mtime_ns
 
 
 def _server_class() -> type[Any]:

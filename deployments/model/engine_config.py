@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cluster.sections.serving import SAFE_FORMATS
 from cluster.settings import ModelSettings
+from deployments.lifetime import lifetime
 from deployments.model.block_layers import block_layers
 from deployments.model.chat_template import chat_template
 
@@ -122,7 +123,7 @@ def _allowed_cpus() -> Set[int]:
     return os.sched_getaffinity(0) if sys.platform == "linux" else frozenset()
 
 
-def serve_options(settings: ModelSettings) -> dict[str, Any]:
+def serve_options(settings: ModelSettings, longest_call_s: float = 300.0) -> dict[str, Any]:
     """Serve's options for the deployment of a model: bounded queues, scaling on real load.
 
     `ray.serve.llm` takes 10⁹ requests at once and scales up at 10⁹.
@@ -130,9 +131,7 @@ def serve_options(settings: ModelSettings) -> dict[str, Any]:
     options: dict[str, Any] = {
         "max_ongoing_requests": settings.max_ongoing_requests,
         "max_queued_requests": settings.max_queued_requests,
-        "graceful_shutdown_timeout_s": 20,
-        "health_check_period_s": 5,
-        "health_check_timeout_s": 20,
+        **lifetime(longest_call_s, surge=settings.surge),
     }
     if settings.min_replicas == settings.max_replicas:
         return options | {"num_replicas": settings.max_replicas}
@@ -148,7 +147,7 @@ def serve_options(settings: ModelSettings) -> dict[str, Any]:
     }
 
 
-def llm_config(settings: ModelSettings, path: Path) -> "LLMConfig":
+def llm_config(settings: ModelSettings, path: Path, longest_call_s: float = 300.0) -> "LLMConfig":
     """The configuration of one model whose weights are in `path`."""
     from ray.serve.llm import LLMConfig, ModelLoadingConfig
 
@@ -160,7 +159,7 @@ def llm_config(settings: ModelSettings, path: Path) -> "LLMConfig":
         model_loading_config=ModelLoadingConfig(model_id=settings.id, model_source=str(path)),
         engine_kwargs=engine_arguments(settings, path),
         deployment_config={
-            **serve_options(settings),
+            **serve_options(settings, longest_call_s),
             "ray_actor_options": {"num_cpus": settings.cpus_per_replica},
         },
         accelerator_config={"kind": settings.device},

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from deployments.errors import (
+    ENGINE_FAILED,
     InvalidRequest,
     NotFound,
     RequestError,
@@ -43,7 +44,7 @@ def engine_error(message: str, status: int, param: str | None = None) -> Request
     """Map what vLLM says with an HTTP status. Its 5xx and overload are ours to retry: 503."""
     text = _VALUE_NOTE.sub("", message)
     if status >= 500 or status == 429:
-        return Unavailable(f"The engine failed: {text}", code="engine_failed", retry_after_s=5)
+        return Unavailable(f"The engine failed: {text}", code=ENGINE_FAILED, retry_after_s=5)
     if status == 404:
         return NotFound(text, param=param, code="not_found")
     if status == 422:

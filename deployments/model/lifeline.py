@@ -12,6 +12,7 @@ import sys
 from typing import Any, Final
 
 from cluster.errors import EverloopError
+from deployments.model.vllm_resuming import advance_grammars
 
 __all__ = ["kill_children", "run_engine_core", "tie_engine_to_replica"]
 
@@ -36,6 +37,7 @@ def tie_engine_to_replica() -> None:
 def run_engine_core(*args: Any, **kwargs: Any) -> None:
     """The main function of an engine process."""
     die_with_parent()
+    advance_grammars()
     from vllm.v1.engine.core import EngineCoreProc
     from vllm.v1.executor.multiproc_executor import WorkerProc
 

@@ -12,7 +12,32 @@ from typing import Any, Final, Literal
 from cluster.adapters import AdapterFiles
 from cluster.tenancy import acting_project
 
-__all__ = ["ModelCall", "ModelLoad", "Part", "Usage"]
+__all__ = ["BEAT_S", "ModelCall", "ModelLoad", "Part", "Resumed", "Sent", "Usage"]
+
+BEAT_S: Final = 1.0
+"""A replica that has nothing to send for so long sends an empty Part: it is alive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What has been sent of a streamed answer that another replica began."""
+
+    token_ids: tuple[int, ...]
+    created: int
+    """The time in the answer's events, in seconds since 1970."""
+    finished: bool = False
+    """Whether the last token ended the answer, so that only its usage is left to tell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """An answer went on in another replica."""
+
+    position: int
+    """Tokens that had been sent."""
+    reason: str
+    """What became of the replica before."""
+
 
 _SALT: Final = "cache_salt"
 _SALT_DIGITS: Final = 32
@@ -36,6 +61,8 @@ class ModelCall:
     """Work that gives way to users' requests, and is no sign that serving is pressed."""
     project_id: str = field(default_factory=acting_project)
     """Whose call it is."""
+    resume: Sent | None = None
+    """Go on behind these tokens, which another replica generated: send none of them again."""
 
     def salted(self) -> dict[str, Any]:
         """The body with its `cache_salt`: whose prefixes of prompts the engine may share with it.
@@ -88,9 +115,18 @@ class Part:
     For `body["stream"]` true: `data` holds one or more whole server-sent events as bytes,
     ready for the socket, the last of them `data: [DONE]`. For false: one
     Part, whose `data` is the JSON body. Errors are raised as `deployments.errors.RequestError`,
-    always before the first Part or as an SSE error event after it.
+    before the first Part or in the middle. Parts without data only say that the replica is alive;
+    `ModelHandle` keeps them to itself.
     """
 
     data: bytes
     usage: Usage | None = field(default=None)
     """On the last Part."""
+    token_ids: tuple[int, ...] = ()
+    """The tokens that a stream's `data` tells, in order."""
+    created: int | None = None
+    """The time in the events of a stream."""
+    finished: bool = False
+    """Whether an event in a stream's `data` tells why the answer ended."""
+    resumed: Resumed | None = None
+    """On the first Part of another replica than that of the Part before."""

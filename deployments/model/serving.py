@@ -6,18 +6,24 @@ import logging
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from cluster.adapters import AdapterFiles
-from deployments.errors import DeadlineExceeded, InvalidRequest, RequestError, Unavailable
+from deployments.errors import (
+    ENGINE_FAILED,
+    DeadlineExceeded,
+    InvalidRequest,
+    RequestError,
+    Unavailable,
+)
 from deployments.model.adapter_cache import AdapterCache
 from deployments.model.coalescing import coalesced, tokens_a_message
-from deployments.model.messages import ModelCall, Part, Usage
+from deployments.model.messages import BEAT_S, ModelCall, Part, Usage
+from deployments.model.token_events import TokenReader
 
 __all__ = ["ChatEngine", "ChatServing", "ReplicaStats"]
 
 _log = logging.getLogger(__name__)
-_DONE: Final = b"data: [DONE]\n\n"
 
 
 class ChatEngine(Protocol):
@@ -26,8 +32,10 @@ class ChatEngine(Protocol):
     def run(self, call: ModelCall) -> AsyncGenerator[bytes, None]:
         """Server-sent events, one per token, or one JSON body where the call does not stream.
 
-        A stream always tells its usage in the event before `[DONE]`. Raises RequestError. Closing
-        the iterator aborts the generation. The adapter that `call` names is loaded until then.
+        A stream always tells its usage in the event before `[DONE]`, and the `token_ids` of each
+        event where one choice is asked for. With `call.resume` it goes on behind those tokens.
+        Raises RequestError. Closing the iterator aborts the generation. The adapter that `call`
+        names is loaded until then.
         """
         ...
 
@@ -77,11 +85,16 @@ class ChatServing:
     """Runs calls on an engine."""
 
     def __init__(
-        self, engine: ChatEngine, coalesce_ms: float, adapters: AdapterCache | None = None
+        self,
+        engine: ChatEngine,
+        coalesce_ms: float,
+        adapters: AdapterCache | None = None,
+        beat_s: float = BEAT_S,
     ) -> None:
         self._engine = engine
         self._coalesce_ms = coalesce_ms
         self._adapters = adapters
+        self._beat_s = beat_s
         self._stats = ReplicaStats()
 
     def stats(self) -> ReplicaStats:
@@ -129,9 +142,10 @@ class ChatServing:
             stats.stopped_early += not ended
 
     async def _whole(self, call: ModelCall) -> AsyncGenerator[Part, None]:
-        async with aclosing(self._outputs(call)) as outputs:
-            async for body in outputs:
-                yield Part(body, _usage(json.loads(body).get("usage")))
+        bodies = coalesced(self._outputs(call), lambda: 1, 0.0, self._beat_s)
+        async with aclosing(bodies):
+            async for body in bodies:
+                yield Part(body, _usage(json.loads(body).get("usage")) if body else None)
 
     async def _streamed(self, call: ModelCall) -> AsyncGenerator[Part, None]:
         events = _Events(self._outputs(call), _wants_usage(call.body))
@@ -139,20 +153,12 @@ class ChatServing:
             events.read(),
             lambda: tokens_a_message(self._stats.running),
             self._coalesce_ms / 1000,
+            self._beat_s,
         )
-        sent = False
+        reader = TokenReader(call)
         async with aclosing(messages):
-            try:
-                async for data in messages:
-                    yield Part(data, events.usage)
-                    sent = True
-            except RequestError as error:
-                if not sent:
-                    raise
-                # The status line is gone; the client learns it from the stream.
-                self._stats.failed += 1
-                event = f"data: {json.dumps(error.body())}\n\n".encode()
-                yield Part(event + _DONE, events.usage)
+            async for data in messages:
+                yield reader.part(data, events.usage) if data else Part(b"")
 
     async def _outputs(self, call: ModelCall) -> AsyncGenerator[bytes, None]:
         """The engine's outputs, until the deadline."""
@@ -182,7 +188,7 @@ class ChatServing:
                     _log.exception("The engine failed on request %s", call.request_id)
                     raise Unavailable(
                         "The engine failed and is being replaced; try again.",
-                        code="engine_failed",
+                        code=ENGINE_FAILED,
                         retry_after_s=10,
                     ) from error
                 yield output

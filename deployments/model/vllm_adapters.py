@@ -7,7 +7,7 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from deployments.errors import Unavailable, Unprocessable
+from deployments.errors import ENGINE_FAILED, Unavailable, Unprocessable
 from deployments.model.block_layers import adapter_layers
 
 __all__ = ["VllmAdapters"]
@@ -60,7 +60,7 @@ class VllmAdapters:
         if self._client.errored:
             raise Unavailable(
                 "The engine failed and is being replaced; try again.",
-                code="engine_failed",
+                code=ENGINE_FAILED,
                 retry_after_s=10,
             )
         await self._remove_nameless()
@@ -90,5 +90,5 @@ class VllmAdapters:
         await self._client.remove_lora(number)
         if number in await self._client.list_loras():
             raise Unavailable(
-                f"vLLM did not remove adapter {adapter_id}.", code="engine_failed", retry_after_s=10
+                f"vLLM did not remove adapter {adapter_id}.", code=ENGINE_FAILED, retry_after_s=10
             )

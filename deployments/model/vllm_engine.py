@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from cluster.adapters import ADAPTER_PREFIX
 from deployments.errors import InvalidRequest, NotFound, RequestError
+from deployments.model.delivery import why_not_resumed
 from deployments.model.failures import (
     context_overflow,
     engine_error,
@@ -20,6 +21,7 @@ from deployments.model.failures import (
 )
 from deployments.model.lifeline import kill_children
 from deployments.model.messages import ModelCall
+from deployments.model.vllm_resuming import Unsent, make_resumable, resume_arguments
 
 __all__ = ["VllmChatEngine"]
 
@@ -36,6 +38,7 @@ class VllmChatEngine:
         self._chat_template = chat_template
         self._max_tokens = max_tokens
         self._max_answers = max_answers
+        make_resumable(engine)
 
     @property
     def _client(self) -> Any:
@@ -44,6 +47,7 @@ class VllmChatEngine:
     async def run(self, call: ModelCall) -> AsyncGenerator[bytes, None]:
         """See `ChatEngine.run`."""
         request = self._request(call)
+        unsent = Unsent(call.resume)
         method = self._engine.chat if call.kind == "chat" else self._engine.completions
         try:
             async with aclosing(method(request, None)) as outputs:
@@ -51,7 +55,8 @@ class VllmChatEngine:
                     if isinstance(output, str):
                         if _ERROR_EVENT.match(output):
                             raise self._stream_error(output)
-                        yield output.encode()
+                        if (event := unsent.event(output.encode())) is not None:
+                            yield event
                     elif hasattr(output, "error"):
                         error = output.error
                         raise engine_error(error.message, int(error.code), error.param)
@@ -104,6 +109,9 @@ class VllmChatEngine:
         body = {**call.salted(), "model": _model_name(call), "request_id": call.request_id}
         if body.get("stream"):
             body["stream_options"] = _with_usage(body.get("stream_options"))
+            if why_not_resumed(body) is None:
+                body["return_token_ids"] = True
+        body["vllm_xargs"] = resume_arguments(body.get("vllm_xargs"), call.resume)
         try:
             request = kind(**body)
         except ValidationError as error:

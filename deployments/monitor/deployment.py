@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from cluster.settings import Settings
+from deployments.lifetime import lifetime
+from deployments.ports import NOTICE_TIMEOUT_S
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -92,8 +94,6 @@ def build_monitor(
         num_replicas=1,
         max_ongoing_requests=16,
         max_queued_requests=64,
-        health_check_period_s=5,
-        health_check_timeout_s=20,
-        graceful_shutdown_timeout_s=5,
         ray_actor_options={"num_cpus": settings.monitor.cpus},
+        **lifetime(NOTICE_TIMEOUT_S),
     ).bind(settings, embedder, evaluator, trainer, ingestor, dict(models))

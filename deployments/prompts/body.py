@@ -31,7 +31,9 @@ def _template(text: str) -> str:
 
 def _listed(value: Any) -> Any:
     """Names alone stand for variables of any type."""
-    return {name: {"type": "any"} for name in value} if isinstance(value, list | tuple) else value
+    if not isinstance(value, list | tuple) or not all(isinstance(name, str) for name in value):
+        return value
+    return {name: {"type": "any"} for name in value}
 
 
 Text = Annotated[str, Field(max_length=MAX_TEMPLATE)]

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cluster.settings import EmbeddingSettings, MilvusSettings, RetrievalSettings
+from deployments.lifetime import lifetime
 from deployments.retriever.messages import SearchRequest, SearchResult
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ def build_retriever(
         max_ongoing_requests=64,
         max_queued_requests=256,
         ray_actor_options={"num_cpus": settings.cpus_per_replica},
+        **lifetime(settings.timeout_s, surge=True),
     ).bind(
         settings,
         embedding,

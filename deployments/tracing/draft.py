@@ -3,13 +3,14 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from cluster.ids import new_id
 from cluster.records import now
 from cluster.tenancy import acting_project
 from deployments.errors import RequestError
+from deployments.model.messages import Resumed
 
 __all__ = ["CLIENT_CLOSED", "TraceDraft"]
 
@@ -45,7 +46,8 @@ class TraceDraft:
     """The client asked that it be kept."""
     body: dict[str, Any] = field(default_factory=dict)
     """JSON values only: input (what the client sent), messages (as the model saw them), base_model,
-    passages, left_out, sentences, tokens, error, traceparent; and `guards`, a list of what each
+    passages, left_out, sentences, tokens, error, traceparent; `resumed`, a list of positions and
+    reasons, where the model's answer went on in another replica; and `guards`, a list of what each
     guard decided, where guards ran."""
     timings_ms: dict[str, float] = field(default_factory=dict)
     """How long each stage took."""
@@ -90,6 +92,10 @@ class TraceDraft:
         """Note that the answer ended with `error`, also after its status line had gone out."""
         self.status = error.status
         self.body["error"] = error.body()["error"]
+
+    def went_on(self, resumed: Resumed) -> None:
+        """Note that the model's answer went on in another replica."""
+        self.body.setdefault("resumed", []).append(asdict(resumed))
 
     def leave(self) -> None:
         """Note that the client went before the end."""

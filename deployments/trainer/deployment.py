@@ -11,6 +11,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from cluster.settings import Settings
+from deployments.lifetime import lifetime
+from deployments.ports import NOTICE_TIMEOUT_S
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -94,8 +96,6 @@ def build_trainer_deployment(
         num_replicas=1,
         max_ongoing_requests=64,
         max_queued_requests=256,
-        health_check_period_s=5,
-        health_check_timeout_s=20,
-        graceful_shutdown_timeout_s=5,
         ray_actor_options={"num_cpus": settings.training.cpus_per_replica},
+        **lifetime(NOTICE_TIMEOUT_S),
     ).bind(settings, dict(models))

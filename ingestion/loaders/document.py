@@ -1,13 +1,14 @@
 """The way in: bytes and a name to a parsed document."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from ingestion.errors import DocumentError
 from ingestion.language import detect_language
-from ingestion.loaders.archives import check_archive
+from ingestion.loaders.archives import ArchiveBudget
 from ingestion.loaders.encodings import decode
 from ingestion.loaders.formats import Format, identify
+from ingestion.loaders.limits import DocumentLimits
 from ingestion.loaders.pieces import Piece, assemble
 from ingestion.passages import ParsedDocument
 
@@ -15,9 +16,12 @@ __all__ = ["load_document"]
 
 _ZIPPED = frozenset({Format.DOCX, Format.PPTX, Format.XLSX, Format.EPUB})
 _PAGE_IS_SECTION = frozenset({Format.PPTX, Format.XLSX})
+_LIMITS = DocumentLimits()
 
 
-def load_document(data: bytes | Path, filename: str) -> ParsedDocument:
+def load_document(
+    data: bytes | Path, filename: str, limits: DocumentLimits = _LIMITS
+) -> ParsedDocument:
     """Parse a document into normalised text, blocks, pages and language.
 
     `filename` gives the expected format by its extension; the bytes must agree. Raises
@@ -28,16 +32,21 @@ def load_document(data: bytes | Path, filename: str) -> ParsedDocument:
     content = data.read_bytes() if isinstance(data, Path) else data
     kind = identify(content, filename)
     if kind in _ZIPPED:
-        check_archive(content, filename)
+        ArchiveBudget(limits).check(content, filename)
     try:
-        pieces = list(_pieces(kind, content, filename))
+        return _parsed(kind, content, filename, limits)
     except DocumentError:
         raise
     except Exception as error:  # parsers of a dozen libraries meet hostile bytes here
         raise DocumentError(
-            f"{filename!r} cannot be parsed as {kind.name}: {type(error).__name__}: {error}"[:500],
+            f"{filename!r} cannot be parsed as {kind.name}: its content is not as the format says "
+            f"({type(error).__name__}).",
             fix="It may be damaged: open it and save it anew.",
         ) from error
+
+
+def _parsed(kind: Format, data: bytes, filename: str, limits: DocumentLimits) -> ParsedDocument:
+    pieces = list(_bounded(_pieces(kind, data, filename, limits), filename, limits))
     text, blocks = assemble(pieces, page_is_section=kind in _PAGE_IS_SECTION)
     if not any(map(str.isalnum, text)):
         raise DocumentError(f"{filename!r} has no text that can be extracted.")
@@ -50,12 +59,29 @@ def load_document(data: bytes | Path, filename: str) -> ParsedDocument:
     )
 
 
-def _pieces(kind: Format, data: bytes, filename: str) -> Iterable[Piece]:
-    from ingestion.loaders import mail, markup, notion, office, pdf, plain, records
+def _bounded(pieces: Iterable[Piece], filename: str, limits: DocumentLimits) -> Iterator[Piece]:
+    characters = 0
+    for piece in pieces:
+        characters += len(piece.text)
+        if characters > limits.characters:
+            raise DocumentError(
+                f"{filename!r} has more than the {limits.characters} characters allowed.",
+                fix="Split it, or raise `ingestion.max_characters`.",
+            )
+        if (piece.page or 0) > limits.pages:
+            raise DocumentError(
+                f"{filename!r} has more than the {limits.pages} pages allowed.",
+                fix="Split it, or raise `ingestion.max_pages`.",
+            )
+        yield piece
+
+
+def _pieces(kind: Format, data: bytes, filename: str, limits: DocumentLimits) -> Iterable[Piece]:
+    from ingestion.loaders import epub, mail, markup, notion, office, pdf, plain, records
 
     match kind:
         case Format.PDF:
-            return pdf.pdf_pieces(data, filename)
+            return pdf.pdf_pieces(data, filename, limits.pages)
         case Format.DOCX:
             return office.docx_pieces(data)
         case Format.PPTX:
@@ -63,9 +89,9 @@ def _pieces(kind: Format, data: bytes, filename: str) -> Iterable[Piece]:
         case Format.XLSX:
             return office.xlsx_pieces(data)
         case Format.EPUB:
-            return markup.epub_pieces(data)
+            return epub.epub_pieces(data)
         case Format.NOTION:
-            return notion.notion_pieces(data, filename)
+            return notion.notion_pieces(data, filename, limits)
         case Format.EMAIL:
             return mail.email_pieces(data)
         case Format.HTML:

@@ -1,15 +1,13 @@
-"""HTML, Markdown and EPUB."""
+"""HTML and Markdown."""
 
-import io
 import re
 from collections.abc import Iterator
 
-from ingestion.errors import DocumentError
 from ingestion.loaders.elements import pieces_of
 from ingestion.loaders.pieces import Piece
 from ingestion.loaders.tagging import prepare_unstructured
 
-__all__ = ["epub_pieces", "html_pieces", "markdown_pieces"]
+__all__ = ["html_pieces", "markdown_pieces"]
 
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(?P<body>.*?)\n(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
 _ENCODING_DECLARATION = re.compile(r"\A\s*<\?xml[^>]*\?>")
@@ -37,16 +35,3 @@ def markdown_pieces(text: str) -> Iterator[Piece]:
         extensions = ["tables", "fenced_code", "sane_lists"]
         elements = partition_md(text=text, languages=[""], extensions=extensions)
         yield from pieces_of(elements, titles=False)
-
-
-def epub_pieces(data: bytes) -> Iterator[Piece]:
-    """Yield the content of a book, through the pandoc that `pypandoc_binary` carries."""
-    prepare_unstructured()
-    from unstructured.errors import UnprocessableEntityError
-    from unstructured.partition.epub import partition_epub
-
-    try:
-        elements = partition_epub(file=io.BytesIO(data), languages=[""])
-    except (UnprocessableEntityError, RuntimeError) as error:
-        raise DocumentError(f"The EPUB cannot be read: {str(error)[:300]}") from error
-    return pieces_of(elements, titles=False)

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
 from ingestion.errors import DocumentError
-from ingestion.loaders.archives import check_archive
+from ingestion.loaders.archives import ArchiveBudget
 from ingestion.loaders.encodings import decode
+from ingestion.loaders.limits import DocumentLimits
 from ingestion.loaders.markup import html_pieces, markdown_pieces
 from ingestion.loaders.pieces import Piece
 from ingestion.loaders.records import csv_pieces
@@ -17,15 +18,14 @@ __all__ = ["notion_pieces"]
 
 _PAGE_ID = re.compile(r"[ _-][0-9a-f]{32}(?:_all)?$")
 _READERS = {".md": markdown_pieces, ".html": html_pieces, ".csv": csv_pieces}
-_DEEPEST = 2
 
 
-def notion_pieces(data: bytes, filename: str) -> Iterator[Piece]:
+def notion_pieces(data: bytes, filename: str, limits: DocumentLimits) -> Iterator[Piece]:
     """Yield the pages of the export, each under its name and those of the pages above it.
 
-    Raises `DocumentError` where the archive holds no page.
+    Raises `DocumentError` where the archive holds no page, or more than `limits` allow.
     """
-    pages = list(_pages(data, filename, 0))
+    pages = list(_pages(data, filename, ArchiveBudget(limits), limits.archive_nesting))
     if not pages:
         raise DocumentError(
             f"{filename!r} is a ZIP archive without Markdown, HTML or CSV pages.",
@@ -43,15 +43,23 @@ def notion_pieces(data: bytes, filename: str) -> Iterator[Piece]:
         above = titles
 
 
-def _pages(data: bytes, filename: str, depth: int) -> Iterator[tuple[PurePosixPath, bytes]]:
-    check_archive(data, filename)
+def _pages(
+    data: bytes, filename: str, budget: ArchiveBudget, deeper: int
+) -> Iterator[tuple[PurePosixPath, bytes]]:
+    budget.check(data, filename)
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         for entry in sorted(archive.infolist(), key=lambda entry: entry.filename):
             path = PurePosixPath(entry.filename)
             if entry.is_dir() or path.name.startswith(".") or "__MACOSX" in path.parts:
                 continue
-            if path.suffix == ".zip" and depth < _DEEPEST:
-                yield from _pages(archive.read(entry), f"{filename}/{path}", depth + 1)
+            if path.suffix == ".zip":
+                if deeper == 0:
+                    raise DocumentError(
+                        f"{filename!r} holds archives within archives, deeper than is allowed.",
+                        fix="Unpack it, and upload the files.",
+                    )
+                inside = f"{filename}/{path}"
+                yield from _pages(archive.read(entry), inside, budget, deeper - 1)
             elif path.suffix in _READERS:
                 yield path, archive.read(entry)
 

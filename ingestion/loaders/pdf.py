@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from ingestion.errors import DocumentError
+from ingestion.loaders.limits import DocumentLimits
 from ingestion.loaders.pdf_lines import Line
 from ingestion.loaders.pdf_tables import Table, page_items
 from ingestion.loaders.pieces import Piece
@@ -19,6 +20,7 @@ from ingestion.loaders.pieces import Piece
 __all__ = ["pdf_pieces"]
 
 _TAIL_BYTES = 2048
+_MOST_PAGES = DocumentLimits().pages
 _LARGER = 1.12
 """A heading's type is at least this much larger than the body's."""
 _LONGEST_HEADING = 160
@@ -28,17 +30,18 @@ _BULLET = re.compile(r"\s*(?:[•▪◦‣●○\uf0b7]|[-–*]\s)")
 _DIGITS = re.compile(r"\d+")
 
 
-def pdf_pieces(data: bytes, filename: str) -> list[Piece]:
+def pdf_pieces(data: bytes, filename: str, most_pages: int = _MOST_PAGES) -> list[Piece]:
     """Return the paragraphs, list items, headings and table rows of a PDF; pages count from 1.
 
-    Raises `DocumentError`: cut short, encrypted, broken, or without any text (a scan).
+    Raises `DocumentError`: cut short, encrypted, broken, without any text (a scan), or of more
+    pages than `most_pages`.
     """
     if b"%%EOF" not in data[-_TAIL_BYTES:]:
         raise DocumentError(
             f"{filename!r} is cut short: a PDF ends with %%EOF, and this one does not.",
             fix="Upload the complete file.",
         )
-    items = _items(data, filename)
+    items = _items(data, filename, most_pages)
     if not items:
         raise DocumentError(
             f"{filename!r} has no text that can be extracted: it is probably a scan.",
@@ -47,7 +50,7 @@ def pdf_pieces(data: bytes, filename: str) -> list[Piece]:
     return list(_pieces(_without_running_heads(items)))
 
 
-def _items(data: bytes, filename: str) -> list[Line | Table]:
+def _items(data: bytes, filename: str, most_pages: int) -> list[Line | Table]:
     from pdfminer.high_level import extract_pages
     from pdfminer.layout import LAParams
     from pdfminer.pdfdocument import PDFPasswordIncorrect
@@ -58,6 +61,11 @@ def _items(data: bytes, filename: str) -> list[Line | Table]:
     upper: Table | None = None
     try:
         for number, page in enumerate(extract_pages(io.BytesIO(data), laparams=LAParams()), 1):
+            if number > most_pages:
+                raise DocumentError(
+                    f"{filename!r} has more than the {most_pages} pages allowed.",
+                    fix="Split it, or raise `ingestion.max_pages`.",
+                )
             found = page_items(page, number, len(items), upper)
             items += found
             upper = next((item for item in found if isinstance(item, Table) and item.at_foot), None)
@@ -68,7 +76,8 @@ def _items(data: bytes, filename: str) -> list[Line | Table]:
     except (PDFException, PSException, ValueError, TypeError, KeyError, AttributeError) as error:
         # pdfminer lets built-in errors through where a broken file breaks its assumptions.
         raise DocumentError(
-            f"{filename!r} is damaged: {type(error).__name__} {error}".strip(),
+            f"{filename!r} is damaged: its content is not as the format says "
+            f"({type(error).__name__}).",
             fix="Open it and save it anew as PDF.",
         ) from error
     return items

@@ -23,6 +23,7 @@ BENCHMARKS: Final = (
     "overload",
     "guards",
     "trust_overhead",
+    "fact_check",
 )
 
 

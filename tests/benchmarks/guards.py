@@ -24,6 +24,7 @@ from deployments.guards.pipeline import Guards
 from deployments.guards.stream import OutputScreen
 from deployments.guards.verdict import GuardText, Place
 from deployments.ports import EmbeddedTexts, TextEmbedder
+from tests.benchmarks.fact_check import claims_table
 from tests.benchmarks.reporting import percentile, report
 from tests.data.labelled_guards import GUARDS, Labelled, labelled
 from tests.fakes.parts import FakeEmbedder
@@ -135,6 +136,7 @@ async def _rows(similarity: bool) -> list[tuple[Any, ...]]:
             if rows:
                 acted = await judged(guards, rows)
                 table.append((guard, part, len(rows), *figures(rows, acted), *cost))
+    table += await claims_table(embedder if similarity else None)
     default = GuardBook(GuardsSettings(), embedder=embedder, models={}).of("")
     await default.warm_up()
     for name, cost in (

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from cluster.confinement import Layers
+from cluster.confinement.probe import probe_layers
 from cluster.doctor.diagnosis import part_listeners
 from cluster.doctor.machine import (
     check_disk,
@@ -19,6 +21,7 @@ from cluster.doctor.machine import (
     flags_of,
 )
 from cluster.doctor.packages import check_lock, check_python, check_torchvision, parse_lock
+from cluster.doctor.sandbox import check_sandbox
 from cluster.doctor.services import check_model_files, check_service
 from cluster.errors import DatabaseError, ModelSourceError
 from cluster.settings import Settings, load_settings
@@ -229,3 +232,34 @@ def test_an_unknown_packaged_model_fails_its_check() -> None:
         raise ModelSourceError(f"{source} is no packaged model.")
 
     assert check_model_files("packaged:m", damage).status == "fail"
+
+
+ALL = dict.fromkeys(("namespaces", "user", "files", "calls", "limits"), "in force")
+
+
+@pytest.mark.parametrize(
+    ("lacking", "required", "status"),
+    [
+        ({}, True, "ok"),
+        ({"namespaces": "Operation not permitted"}, True, "ok"),
+        ({"user": "root"}, True, "ok"),
+        ({"files": "Function not implemented"}, False, "warn"),
+        ({"files": "Function not implemented"}, True, "fail"),
+        ({"namespaces": "no", "calls": "no"}, True, "fail"),
+    ],
+)
+def test_the_sandbox_of_parsers(lacking: dict[str, str], required: bool, status: str) -> None:
+    found = check_sandbox(Layers(**{**ALL, **lacking}), required=required)
+    assert found.status == status
+    assert all(f"{name}: {said}" in found.found for name, said in lacking.items())
+
+
+def test_a_machine_without_any_layer_is_told_of() -> None:
+    assert check_sandbox(None, required=False).status == "warn"
+    assert check_sandbox(None, required=True).status == "fail"
+
+
+def test_the_probe_says_what_this_machine_has() -> None:
+    layers = probe_layers()
+    assert layers is not None
+    assert layers.limits == "in force"

@@ -121,3 +121,16 @@ def test_on_this_machine_keys_may_be_off(host: str) -> None:
 def test_a_smaller_model_is_one_that_is_served(fallback: dict[str, str], said: str) -> None:
     with pytest.raises(SettingsError, match=said):
         load_settings({"models": [{"id": "tiny"}], "limits": {"fallback_model": fallback}})
+
+
+def test_a_judge_of_facts_that_is_no_model_is_refused_with_those_there_are() -> None:
+    models = [{"id": "a"}, {"id": "b"}]
+    with pytest.raises(SettingsError, match=r"fact_check\.judge is 'oracle'; models has: a, b"):
+        load_settings({"grounding": {"fact_check": {"judge": "oracle"}}, "models": models})
+    served = {"grounding": {"fact_check": {"judge": "b"}}, "models": models}
+    assert load_settings(served).grounding.fact_check.judge == "b"
+
+
+def test_a_step_that_the_fact_check_does_not_know_is_refused() -> None:
+    with pytest.raises(SettingsError, match=r"flag.*drop.*regenerate"):
+        load_settings({"grounding": {"fact_check": {"contradicted": "hide"}}})

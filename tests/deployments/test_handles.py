@@ -125,7 +125,7 @@ async def test_a_stream_that_is_left_stops_the_replica(handles: dict[str, Any]) 
     model = ModelHandle(handles["plain"], "tiny")
     stream = model.generate(_call())
     assert (await anext(stream)).data == b"0"
-    await stream.aclose()  # type: ignore[attr-defined]
+    await stream.aclose()
     await asyncio.wait_for(handles["plain"].stopped.remote(), timeout=20)
 
 
@@ -166,7 +166,7 @@ async def test_a_call_waits_on_while_a_replica_runs(handles: dict[str, Any]) -> 
     assert not waiting.done()
     busy.cancel()
     assert (await asyncio.wait_for(waiting, timeout=20)).data == b"0"
-    await stream.aclose()  # type: ignore[attr-defined]
+    await stream.aclose()
 
 
 async def test_a_full_queue_says_when_to_come_back(handles: dict[str, Any]) -> None:

@@ -4,6 +4,8 @@ These run last: while a model replica comes back, nothing else could be tested.
 """
 
 import io
+from collections.abc import Callable
+from typing import Any
 
 import openai
 import pytest
@@ -56,18 +58,34 @@ def test_a_part_of_the_document_path_is_killed_at_work(
         assert file_id in {hit.file_id for hit in hits}, f"{word} is lost"
 
 
-def test_a_killed_model_replica_comes_back(client: openai.OpenAI, system: System) -> None:
-    def ask() -> str | None:
-        answer = client.with_options(max_retries=0, timeout=60).chat.completions.create(
-            model=MODEL,
-            messages=[{"role": "user", "content": "Say hello."}],
-            max_tokens=4,
-        )
-        return answer.choices[0].message.content
+def test_an_answer_outlives_its_killed_replica_which_comes_back(
+    client: openai.OpenAI, system: System
+) -> None:
+    """The one replica is killed: the stream waits for the next one, and goes on there."""
 
-    assert ask()
-    kill(system.data_dir, "ServeReplica:everloop:Model")
-    assert until(ask, 300)
+    def ask(then: Callable[[], Any]) -> tuple[str, str | None, openai.types.CompletionUsage | None]:
+        """The text, why it ended and its usage; `then` is called once it has begun."""
+        text, reason, usage, pieces = "", None, None, 0
+        for chunk in client.with_options(max_retries=0, timeout=300).chat.completions.create(
+            model=MODEL,
+            messages=[{"role": "user", "content": "Name the months of the year, one a line."}],
+            max_tokens=96,
+            temperature=0,
+            stream=True,
+            stream_options={"include_usage": True},
+        ):
+            usage = chunk.usage or usage
+            for choice in chunk.choices:
+                text += choice.delta.content or ""
+                reason = choice.finish_reason or reason
+                pieces += 1
+            if pieces == 8:
+                then()
+                pieces += 1
+        return text, reason, usage
+
+    undisturbed = ask(lambda: None)
+    assert ask(lambda: kill(system.data_dir, "ServeReplica:everloop:Model")) == undisturbed
     orphans = processes_of(system.data_dir, "EngineCore")
     assert len(orphans) == 1, "the engine of the killed replica still runs"
 

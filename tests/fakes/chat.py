@@ -4,7 +4,7 @@ import asyncio
 import json
 import re
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +32,8 @@ class ScriptedModel:
     calls: list[ModelCall] = field(default_factory=list)
     stopped: int = 0
     """Generations that were closed before their end."""
+    at_end: Callable[[], None] = lambda: None
+    """Called when a stream has said all."""
 
     async def generate(self, call: ModelCall) -> AsyncIterator[Part]:
         self.calls.append(call)
@@ -53,6 +55,7 @@ class ScriptedModel:
             told = {"prompt_tokens": usage.prompt_tokens, "completion_tokens": len(words)}
             yield Part(last + self._event([], usage=told) + b"data: [DONE]\n\n", usage)
             ended = True
+            self.at_end()
         finally:
             self.stopped += not ended
 

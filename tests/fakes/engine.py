@@ -5,6 +5,7 @@ What it stands for, vLLM, is driven for real in tests/end_to_end.
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,11 +58,14 @@ class FakeEngine:
 
     words: int = 4
     pace_s: float = 0.0
+    says: str = ""
+    """Words to say instead."""
     failure: Exception | None = None
     """Raised after `fails_after` words."""
     fails_after: int = 0
     hangs: bool = False
     killed: bool = False
+    created: int = 1
     running: set[str] = field(default_factory=set)
     begun: asyncio.Event = field(default_factory=asyncio.Event)
     aborted: list[str] = field(default_factory=list)
@@ -70,23 +74,28 @@ class FakeEngine:
         """See `ChatEngine.run`."""
         self.running.add(call.request_id)
         self.begun.set()
+        said = re.findall(r"\s*\S+", self.says)
+        count = len(said) or int(call.body.get("words", self.words))
+        sent = len(call.resume.token_ids) if call.resume is not None else 0
         words: list[str] = []
         ended = False
         try:
-            for number in range(int(call.body.get("words", self.words))):
+            for number in range(sent, count):
                 if self.failure is not None and number == self.fails_after:
                     ended = True
                     raise self.failure
                 await self._step()
-                words.append(f"w{number}")
+                words.append(said[number] if said else f"{' ' if number else ''}w{number}")
                 if call.body.get("stream"):
-                    yield _event({"choices": [{"index": 0, "delta": {"content": words[-1]}}]})
-            usage = {"prompt_tokens": 3, "completion_tokens": len(words)}
+                    choice = {"index": 0, "delta": {"content": words[-1]}, "token_ids": [number]}
+                    yield _event({"created": self.created, "choices": [choice]})
+            usage = {"prompt_tokens": 3, "completion_tokens": sent + len(words)}
             if call.body.get("stream"):
+                await self._step()
                 yield _event({"choices": [], "usage": usage})
                 yield b"data: [DONE]\n\n"
             else:
-                message = {"role": "assistant", "content": " ".join(words)}
+                message = {"role": "assistant", "content": "".join(words)}
                 body = {"choices": [{"index": 0, "message": message}], "usage": usage}
                 yield json.dumps(body).encode()
             ended = True

@@ -158,6 +158,12 @@ def test_other_schemes_and_broken_urls(url: str) -> None:
         fetch(url)
 
 
+@pytest.mark.parametrize("port", [22, 25, 53, 389, 587])
+def test_ports_of_other_services_are_refused(port: int) -> None:
+    with pytest.raises(FetchError, match=f"Port {port} of '127.0.0.1' belongs"):
+        fetch(f"http://127.0.0.1:{port}/")
+
+
 def test_credentials_in_the_url_are_refused_and_not_repeated() -> None:
     with pytest.raises(FetchError) as caught:
         fetch("http://ada:secret@127.0.0.1/")
@@ -168,13 +174,14 @@ def test_credentials_in_the_url_are_refused_and_not_repeated() -> None:
     "host",
     [
         "127.0.0.1", "localhost", "0.0.0.0", "10.0.0.1", "192.168.1.1",  # noqa: S104 - refused
-        "169.254.169.254", "2130706433",
-        "0x7f.1", "[::1]", "[::ffff:127.0.0.1]", "[fe80::1]", "[fd00::1]", "[64:ff9b::7f00:1]",
+        "169.254.169.254", "2130706433", "017700000001", "0177.0.0.1", "127.1", "0",
+        "0x7f.1", "0x7f000001", "[::1]", "[::ffff:127.0.0.1]", "[fe80::1]", "[fd00::1]",
+        "[64:ff9b::7f00:1]",
     ],
 )  # fmt: skip
 def test_private_hosts_are_refused(host: str) -> None:
-    with pytest.raises(FetchError, match=r"not a public address|cannot be found"):
-        fetch(f"http://{host}:9/", private=False)
+    with pytest.raises(FetchError, match=r"not a public address|cannot be found|Invalid IPv4"):
+        fetch(f"http://{host}:8009/", private=False)
 
 
 def resolve_as(monkeypatch: pytest.MonkeyPatch, answers: dict[str, list[str]]) -> list[str]:

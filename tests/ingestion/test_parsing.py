@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from cluster.storage import ByteStore
-from ingestion import parsing
 from ingestion.errors import DocumentError
 from ingestion.parsing import LocalParser, ParserDiedError, ParserPool, ParserWorker
 from ingestion.stored_text import dump_document, parse_document
@@ -37,10 +36,6 @@ class StubbornWorker(ParserWorker):
             case b"die":
                 os._exit(1)
         return super().parse(storage_key, filename)
-
-
-def hoard(storage: ByteStore, storage_key: str, filename: str) -> object:
-    return bytearray(16 * 1024**3)
 
 
 @pytest.fixture
@@ -115,22 +110,3 @@ async def test_a_caller_that_gives_up_leaves_no_busy_parser(pool: ParserPool) ->
     with pytest.raises(asyncio.CancelledError):
         await task
     assert (await pool.parse("good.md", "good.md")).blocks
-
-
-@pytest.mark.integration
-async def test_a_file_that_hoards_memory_is_refused(ray_here: None, storage: ByteStore) -> None:
-    import ray
-
-    worker = ray.remote(num_cpus=0)(HoardingWorker).remote(storage.url, {}, 512)
-    with pytest.raises(DocumentError, match="more than 512 MiB"):
-        await worker.parse.remote("good.md", "good.md")
-    ray.kill(worker)
-
-
-class HoardingWorker(ParserWorker):
-    """A worker whose parser asks for 16 GiB."""
-
-    def parse(self, storage_key: str, filename: str) -> bytes:
-        parsing._limit_memory(self._memory_mib)
-        parsing._parse = hoard  # type: ignore[assignment]
-        return super().parse(storage_key, filename)

@@ -7,7 +7,7 @@ from typing import Any, Final
 from deployments.evaluation.cases import Score
 from deployments.evaluation.metrics.metric import Metric, MetricInput
 from deployments.evaluation.metrics.scoring import Judge, NotApplicable, one_by_one, shown
-from deployments.evaluation.metrics.text import MATCH_SECONDS, compiled
+from deployments.json_schemas import SchemaFault, bounded_validator
 
 __all__ = ["JSON_SCHEMA_METRICS", "json_fault", "schema_validator"]
 
@@ -56,7 +56,6 @@ def schema_validator(schema: Any) -> Any:
     """A validator of the schema's own draft, else of 2020-12. Raises NotApplicable."""
     import jsonschema
     from jsonschema import validators
-    from referencing import Registry
 
     if not isinstance(schema, Mapping | bool):
         raise NotApplicable(f"The reference must be a JSON schema, not {shown(schema)}.")
@@ -65,9 +64,10 @@ def schema_validator(schema: Any) -> Any:
         draft.check_schema(schema)
     except jsonschema.SchemaError as error:
         raise NotApplicable(f"No JSON schema, at {error.json_path}: {error.message}.") from None
-    # An own, empty registry: the default one fetches what a `$ref` names, from wherever that is.
-    bounded = validators.extend(draft, {"pattern": _pattern})
-    return bounded(schema, registry=Registry())
+    try:
+        return bounded_validator(schema, draft)
+    except SchemaFault as fault:
+        raise NotApplicable(f"The schema: {fault}.") from None
 
 
 def _errors(validator: Any, value: Any) -> Iterator[Any]:
@@ -77,24 +77,10 @@ def _errors(validator: Any, value: Any) -> Iterator[Any]:
         yield from validator.iter_errors(value)
     except Unresolvable as error:
         raise NotApplicable(f"The schema refers to {error.ref!r}, which it lacks.") from None
+    except SchemaFault as fault:
+        raise NotApplicable(f"The schema: {fault}.") from None
     except RecursionError:
         raise NotApplicable("The schema or the answer is nested too deeply.") from None
-
-
-def _pattern(_validator: Any, pattern: str, instance: Any, _schema: Any) -> Iterator[Any]:
-    """The keyword `pattern`, in bounded time."""
-    from jsonschema import ValidationError
-
-    if not isinstance(instance, str):
-        return
-    try:
-        found = compiled(pattern).search(instance, timeout=MATCH_SECONDS)
-    except TimeoutError:
-        raise NotApplicable(
-            f"The pattern {shown(pattern)} took longer than {MATCH_SECONDS:g} s."
-        ) from None
-    if found is None:
-        yield ValidationError(f"{shown(instance)} does not match {shown(pattern)}")
 
 
 def _refuse_constant(name: str) -> Any:

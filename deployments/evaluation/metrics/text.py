@@ -12,17 +12,14 @@ from deployments.evaluation.metrics.scoring import (
     reference_texts,
     shown,
 )
+from deployments.json_schemas import MATCH_SECONDS, PATTERN_CHARACTERS
 from training.data.texts import normalised
 
 if TYPE_CHECKING:
     import regex
 
-__all__ = ["MATCH_SECONDS", "PATTERN_CHARACTERS", "TEXT_METRICS", "compiled"]
+__all__ = ["TEXT_METRICS", "compiled"]
 
-PATTERN_CHARACTERS: Final = 1000
-"""Longest pattern that is compiled."""
-MATCH_SECONDS: Final = 2.0
-"""How long one match may take: a pattern that backtracks without end must not hold a replica."""
 _MATCH_SHOWN: Final = 200
 
 

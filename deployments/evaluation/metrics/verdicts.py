@@ -43,6 +43,8 @@ class CheckedClaim:
     supports: tuple[Support, ...] = ()
     reason: str = ""
     """Why it is not supported, or cannot be."""
+    contradicted_by: Support | None = None
+    """Where a passage says otherwise than an unsupported claim."""
 
     def described(self, passages: Sequence[Passage]) -> Mapping[str, Any]:
         """As JSON for a score's detail."""
@@ -55,17 +57,21 @@ class CheckedClaim:
         if self.reason:
             said["reason"] = self.reason
         if self.supports:
-            said["passages"] = [
-                {
-                    "number": support.passage + 1,
-                    "document": passages[support.passage].document,
-                    "method": support.method,
-                    "score": support.score,
-                    "quote": passages[support.passage].text[support.start : support.end][:_SHOWN],
-                }
-                for support in self.supports
-            ]
+            said["passages"] = [_place(support, passages) for support in self.supports]
+        if self.contradicted_by is not None:
+            said["contradicted_by"] = _place(self.contradicted_by, passages)
         return said
+
+
+def _place(support: Support, passages: Sequence[Passage]) -> dict[str, Any]:
+    passage = passages[support.passage]
+    return {
+        "number": support.passage + 1,
+        "document": passage.document,
+        "method": support.method,
+        "score": support.score,
+        "quote": passage.text[support.start : support.end][:_SHOWN],
+    }
 
 
 class ClaimChecker:
@@ -104,7 +110,7 @@ class ClaimChecker:
             supports = tuple(support for support in whole if support.method == "verbatim")
         if supports:
             return CheckedClaim(claim, "supported", supports)
-        return CheckedClaim(claim, "unsupported", reason=found.reason)
+        return CheckedClaim(claim, "unsupported", (), found.reason, found.contradicted_by)
 
     async def supports(self, passage: int, checked: CheckedClaim) -> bool:
         """Whether the passage at `passage` supports the claim, were it the only one."""

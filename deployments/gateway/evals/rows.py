@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from deployments.errors import InvalidDataset, InvalidRequest
 from deployments.evaluation.runs.samples import GivenSample
 from deployments.gateway.bodies import tree
+from deployments.json_schemas import SchemaFault, bounded_validator
 
 __all__ = ["Row", "Rows", "check_schema", "lines_of", "read_rows"]
 
@@ -89,6 +90,10 @@ def check_schema(schema: Mapping[str, Any], param: str) -> None:
             param=place,
             code="invalid_schema",
         ) from error
+    try:
+        bounded_validator(schema, Draft202012Validator)
+    except SchemaFault as fault:
+        raise InvalidRequest(f"{param}: {fault}.", param=param, code="invalid_schema") from None
     for reference in _references(schema):
         if not reference.startswith("#"):
             raise InvalidRequest(
@@ -205,10 +210,8 @@ def _sample(number: int, given: Any, found: Rows) -> dict[str, Any] | None:
 
 def _validator(schema: Mapping[str, Any]) -> Any:
     from jsonschema import Draft202012Validator
-    from referencing import Registry
 
-    # An empty registry: nothing is fetched from where a schema may point.
-    return Draft202012Validator(schema, registry=Registry())
+    return bounded_validator(schema, Draft202012Validator)
 
 
 def _item_problems(validator: Any, number: int, item: dict[str, Any]) -> Iterator[Problem]:
@@ -222,3 +225,9 @@ def _item_problems(validator: Any, number: int, item: dict[str, Any]) -> Iterato
             yield Problem(number, place, error.message[:_MESSAGE])
     except Unresolvable as error:
         yield Problem(number, "item", f"the schema cannot be resolved: {error}")
+    except RecursionError:
+        raise InvalidRequest(
+            "The item_schema refers to itself without end.", param="item_schema"
+        ) from None
+    except SchemaFault as fault:
+        raise InvalidRequest(f"The item_schema: {fault}.", param="item_schema") from None

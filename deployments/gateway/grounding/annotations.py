@@ -1,5 +1,6 @@
 """Citations as clients read them, on both surfaces."""
 
+from dataclasses import asdict
 from typing import Any
 
 from deployments.gateway.grounding.events import Citation, Finished
@@ -32,10 +33,14 @@ def grounding_summary(finished: Finished, trace_id: str) -> dict[str, Any]:
                 "end_index": sentence.end,
                 "supported": sentence.supported,
                 "checkable": sentence.checkable,
+                "verdict": sentence.verdict,
                 "reason": sentence.reason or None,
             }
             for sentence in finished.sentences
         ],
+        "contradictions": [_fields(place) for place in finished.contradictions],
+        "dropped": [asdict(dropped) for dropped in finished.dropped],
+        "regenerated": finished.regenerated,
     }
 
 

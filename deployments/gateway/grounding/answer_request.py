@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from cluster.adapters import AdapterFiles
 from cluster.tenancy import acting_project
 from deployments.gateway.grounding.attribution import Attributor
+from deployments.gateway.grounding.fact_judge import FactJudge
 from deployments.gateway.grounding.options import FileSearch
 from deployments.gateway.grounding.packing import Packing
 from deployments.gateway.grounding.tokens import TokenCounter
@@ -94,6 +95,7 @@ class PreparedAnswer:
     keep_as: str | None = None
     """The name to keep the answer under."""
     attributor: Attributor | None = field(default=None, repr=False)
+    judge: FactJudge | None = field(default=None, repr=False)
     is_json: bool = False
 
     @property

@@ -13,10 +13,15 @@ from cluster.settings import GroundingSettings
 from deployments.errors import NotFound
 from deployments.gateway.choosing import Choice
 from deployments.gateway.grounding.answer_request import AnswerRequest, ChatProfile, PreparedAnswer
-from deployments.gateway.grounding.answering import Answering, refuse
+from deployments.gateway.grounding.answering import refuse
 from deployments.gateway.grounding.attribution import Attributor
-from deployments.gateway.grounding.budget import check_budget, fit_texts, fit_turns
+from deployments.gateway.grounding.budget import (
+    check_budget,
+    fit_texts,
+    fit_turns,
+)
 from deployments.gateway.grounding.chat import chat_body, chat_options, chat_stream
+from deployments.gateway.grounding.checking import FactCheck
 from deployments.gateway.grounding.conversation import Conversation, read_conversation
 from deployments.gateway.grounding.earlier import EarlierAnswer, EarlierAnswers, say_again
 from deployments.gateway.grounding.events import AnswerEvent, Finished, Searched
@@ -76,6 +81,7 @@ class GroundedAnswerer:
         self._prompt: Final = prompts.get(settings.prompt)
         self._evaluator: Final = evaluator
         self._settings: Final = settings
+        self._fact_check: Final = FactCheck(settings.fact_check, profiles)
         self._sample_rate: Final = sample_rate
         self._earlier: Final = earlier
         self._fewer_passages: Final = fewer_passages
@@ -115,7 +121,8 @@ class GroundedAnswerer:
         elif prepared.earlier is not None:
             events = say_again(prepared.earlier)
         else:
-            events = Answering(prepared, trace).events()
+            prompt = prepared.request.prompt or self._prompt
+            events = self._fact_check.events(prepared, trace, prompt.refusal)
         async with aclosing(events):
             async for event in events:
                 if isinstance(event, Finished):
@@ -237,6 +244,7 @@ class GroundedAnswerer:
             packing,
             keep_as=keep_as,
             attributor=self._attributor(packing),
+            judge=self._fact_check.judge(packing, request),
             is_json=is_json,
         )
 

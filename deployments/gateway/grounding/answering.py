@@ -3,13 +3,18 @@
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any
 
 from deployments.errors import RequestError
 from deployments.gateway.grounding.answer_request import PreparedAnswer
-from deployments.gateway.grounding.attribution import Attributor, SentenceSupport, groundedness
+from deployments.gateway.grounding.attribution import (
+    Attributor,
+    SentenceSupport,
+    Support,
+    groundedness,
+)
 from deployments.gateway.grounding.events import (
     AnswerEvent,
     Citation,
@@ -40,6 +45,7 @@ class Answering:
         self._tasks: deque[asyncio.Task[SentenceSupport]] = deque()
         self._attributed: list[SentenceSupport] = []
         self._citations: list[Citation] = []
+        self._contradictions: list[Citation] = []
         self._finish_reason: str | None = None
         self._usage = Usage()
         self._warm: asyncio.Future[None] | None = None
@@ -56,6 +62,7 @@ class Answering:
 
     async def events(self) -> AsyncGenerator[AnswerEvent, None]:
         """Yield text as it comes and sentences as they are attributed."""
+        whole = False
         try:
             async with aclosing(self._texts()) as texts, aclosing(self._woken(texts)) as pieces:
                 async for text in pieces:
@@ -71,6 +78,7 @@ class Answering:
                 for event in self._ready():
                     yield event
             self._trace.end("attribution_wait")
+            whole = True
             yield self._finished()
         except RequestError as error:
             self._trace.fail(error)
@@ -78,7 +86,8 @@ class Answering:
         finally:
             for task in self._tasks:
                 task.cancel()
-            self._trace.answer = self._sentences.text
+            if not whole:  # else whoever takes `Finished` writes what was passed on
+                self._trace.answer = self._sentences.text
 
     async def _woken(self, texts: AsyncGenerator[str, None]) -> AsyncGenerator[str, None]:
         """Yield the texts, and an empty one whenever an attribution is done before the next."""
@@ -105,7 +114,7 @@ class Answering:
         started = time.perf_counter()
         if (attributor := self._prepared.attributor) is not None:
             self._warm = asyncio.get_running_loop().run_in_executor(None, attributor.warm_up)
-        self._trace.timings_ms["before_model"] = _since(self._trace.started)
+        self._trace.timings_ms.setdefault("before_model", _since(self._trace.started))
         self._trace.begin("generate")
         pieces = generate_text(
             profile.model,
@@ -117,6 +126,8 @@ class Answering:
         )
         async with aclosing(pieces):
             async for piece in pieces:
+                if piece.resumed is not None:
+                    self._trace.went_on(piece.resumed)
                 if piece.text and "model_first_token" not in self._trace.timings_ms:
                     self._trace.timings_ms["model_first_token"] = _since(started)
                 self._finish_reason = piece.finish_reason or self._finish_reason
@@ -157,20 +168,24 @@ class Answering:
     ) -> SentenceSupport:
         if self._warm is not None:
             await asyncio.shield(self._warm)
-        return await attributor.attribute(sentence, start)
+        found = await attributor.attribute(sentence, start)
+        judge = self._prepared.judge
+        return found if judge is None else await judge.decide(sentence, found)
 
     def _ready(self) -> list[SentenceAttributed]:
         """Take the attributions that are done, in the order of the sentences."""
         events = []
         while self._tasks and self._tasks[0].done():
             sentence = self._tasks.popleft().result()
-            citations = self._cite(sentence)
+            citations = self._cite(sentence, sentence.supports)
             self._attributed.append(sentence)
             self._citations += citations
+            if (against := sentence.contradicted_by) is not None:
+                self._contradictions += self._cite(sentence, (against,))
             events.append(SentenceAttributed(sentence, citations))
         return events
 
-    def _cite(self, sentence: SentenceSupport) -> tuple[Citation, ...]:
+    def _cite(self, sentence: SentenceSupport, places: Sequence[Support]) -> tuple[Citation, ...]:
         packing = self._prepared.packing
         if packing is None:
             return ()
@@ -184,7 +199,7 @@ class Answering:
                 support.score,
                 support.method,
             )
-            for support in sentence.supports
+            for support in places
         )
 
     def _finished(self) -> Finished:
@@ -195,6 +210,7 @@ class Answering:
             sentences=tuple(self._attributed),
             citations=tuple(self._citations),
             groundedness=groundedness(self._attributed),
+            contradictions=tuple(self._contradictions),
         )
 
 

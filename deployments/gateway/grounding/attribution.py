@@ -7,6 +7,9 @@ Three tiers, each asked only when the one before left the question open:
 3. similarity: it holds many, and those it lacks have words of the same meaning in the passage, by
    the embedding model.
 
+A sentence that nothing supports is *contradicted* where a passage says otherwise of the same thing
+(`contradiction.py`), else *unverifiable*.
+
 Before tiers 2 and 3 the facts are compared: another number, unit or name, a negation or an opposite
 on one side only, and the passage does not support the sentence, however similar they are. Nothing
 here depends on what the model wrote about its sources.
@@ -17,21 +20,33 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from deployments.gateway.grounding.contradiction import find_contradictions
 from deployments.gateway.grounding.facts import Facts, conflict, facts_of
 from deployments.gateway.grounding.similarity import SimilarityBudget, WordSimilarity
 from deployments.gateway.grounding.terms import tokenize, weigh, words
 from deployments.gateway.grounding.windows import Source, SourcePassage, Window
 from deployments.ports import TextEmbedder
 
-__all__ = ["Attributor", "SentenceSupport", "Support", "SupportMethod", "groundedness"]
+__all__ = [
+    "Attributor",
+    "SentenceSupport",
+    "Support",
+    "SupportMethod",
+    "Verdict",
+    "groundedness",
+]
 
-SupportMethod = Literal["verbatim", "terms", "similarity"]
+SupportMethod = Literal["verbatim", "terms", "similarity", "facts", "judge"]
+"""What found the place. `facts` and `judge` find what contradicts as well."""
+Verdict = Literal["supported", "contradicted", "unverifiable"]
 
 _MAX_SUPPORTS: Final = 3
 _MAX_CANDIDATES: Final = 3
 """Passage sentences that the embedding model looks at per sentence."""
 _DIRECT_COVERAGE: Final = 0.85
 """Weighted share of terms from which no similarity is asked."""
+_SAME_SENTENCE: Final = 0.8
+"""Cosine of two sentences from which they speak of the same thing, where their facts differ."""
 _SENTENCE_CHARACTERS: Final = 2000
 """What is read of one sentence; models that never end one must not cost seconds."""
 _LEAD_IN: Final = re.compile(
@@ -75,11 +90,24 @@ class SentenceSupport:
     """False for what claims nothing («Here is the answer:»): it counts neither way."""
     reason: str = ""
     """Why nothing supports it, for the trace."""
+    contradicted_by: Support | None = None
+    """Where a passage says otherwise."""
+    doubtful: tuple[Support, ...] = ()
+    """Places that may support or contradict it, for a judge; best first."""
 
     @property
     def supported(self) -> bool:
         """Whether a passage supports it."""
         return bool(self.supports)
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """What the passages say of it; None for what claims nothing."""
+        if not self.checkable:
+            return None
+        if self.supported:
+            return "supported"
+        return "unverifiable" if self.contradicted_by is None else "contradicted"
 
 
 def groundedness(sentences: Sequence[SentenceSupport]) -> float | None:
@@ -141,8 +169,34 @@ class Attributor:
             if not supports and borderline and self._words is not None:
                 supports = await self._by_similarity(claim, borderline)
             if not supports:
-                return SentenceSupport(start, end, (), reason=reason)
+                return await self._unsupported(claim, start, end, reason, borderline)
         return SentenceSupport(start, end, _best(supports))
+
+    async def _unsupported(
+        self,
+        claim: _Claim,
+        start: int,
+        end: int,
+        reason: str,
+        borderline: Sequence[tuple[float, Window]],
+    ) -> SentenceSupport:
+        """Contradicted or unverifiable, and what leaves room for doubt."""
+        found = find_contradictions(claim.facts, claim.weights, self._source.windows)
+        first = next((one for one in found if one.certain), None)
+        method: SupportMethod = "facts"
+        if first is None and found and self._words is not None:
+            windows = [one.window.text for one in found[:_MAX_CANDIDATES]]
+            cosines = await self._words.sentences(claim.text, windows)
+            alike = zip(cosines, found, strict=False)
+            first = next((one for cosine, one in alike if cosine >= _SAME_SENTENCE), None)
+            method = "similarity"
+        if first is not None:
+            against = _support(first.window, first.share, method)
+            return SentenceSupport(start, end, (), reason=first.reason, contradicted_by=against)
+        near = [(one.share, one.window) for one in found] + list(borderline)
+        near.sort(key=lambda pair: -pair[0])
+        doubtful = _best([_support(window, share, "judge") for share, window in near])
+        return SentenceSupport(start, end, (), reason=reason, doubtful=doubtful)
 
     def _claim(self, text: str) -> _Claim:
         tokens = tokenize(text)

@@ -6,11 +6,19 @@ Searched (grounded answers only) → TextDelta… with SentenceAttributed in bet
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from deployments.gateway.grounding.attribution import SentenceSupport
+from deployments.gateway.grounding.attribution import SentenceSupport, Verdict
 from deployments.model.messages import Usage
 from deployments.retriever.messages import RetrievedPassage
 
-__all__ = ["AnswerEvent", "Citation", "Finished", "Searched", "SentenceAttributed", "TextDelta"]
+__all__ = [
+    "AnswerEvent",
+    "Citation",
+    "DroppedSentence",
+    "Finished",
+    "Searched",
+    "SentenceAttributed",
+    "TextDelta",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +59,15 @@ class SentenceAttributed:
 
 
 @dataclass(frozen=True, slots=True)
+class DroppedSentence:
+    """A sentence that the policy took out of the answer, and why."""
+
+    text: str
+    verdict: Verdict
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Finished:
     """The answer is whole."""
 
@@ -58,13 +75,18 @@ class Finished:
     finish_reason: Literal["stop", "length", "content_filter"] | str
     usage: Usage
     refused: bool = False
-    """Whether nothing supported an answer, so that the model was not asked."""
+    """Whether nothing supported an answer: the model was not asked, or all it said was dropped."""
     sentences: tuple[SentenceSupport, ...] = ()
     citations: tuple[Citation, ...] = field(default=())
     groundedness: float | None = None
     """Share of checkable sentences that a passage supports; None for an answer without any."""
     guards: tuple[dict[str, Any], ...] = ()
     """What guards did with question, passages and answer; empty where they let all pass."""
+    contradictions: tuple[Citation, ...] = ()
+    """Sentences of the answer, each with a place that says otherwise."""
+    dropped: tuple[DroppedSentence, ...] = ()
+    regenerated: bool = False
+    """Whether a first answer was thrown away, for what it claimed."""
 
 
 AnswerEvent = Searched | TextDelta | SentenceAttributed | Finished

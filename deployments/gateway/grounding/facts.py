@@ -1,4 +1,4 @@
-"""What a sentence must not get wrong: numbers, names, negations and opposites.
+"""What a sentence must not get wrong: numbers, names, dates, negations, opposites and roles.
 
 A passage may say the same in other words, but never with another number, another name or the
 opposite sense. These checks are lexical and decide before any similarity is looked at, because
@@ -11,34 +11,47 @@ from dataclasses import dataclass
 from typing import Final
 
 from deployments.gateway.grounding.numerals import SCALES, number_value, scaled
+from deployments.gateway.grounding.relations import Relation, relations_of, swapped
 from deployments.gateway.grounding.terms import STOPWORDS, Token, stem, tokenize, words
 
-__all__ = ["Facts", "conflict", "facts_of", "is_anaphoric"]
+__all__ = [
+    "NEGATION_TERMS",
+    "Facts",
+    "conflict",
+    "facts_of",
+    "is_anaphoric",
+    "opposites",
+    "other_dates",
+]
 
 _NEGATIONS: Final = words(
     "not no never cannot without neither nor none nobody nothing nowhere hardly unable "
-    "nicht kein keine keinen nie niemals ohne pas jamais sans nunca jamás"
+    "nicht kein keine keinen nie niemals ohne ne pas jamais sans nunca jamás"
 )
+NEGATION_TERMS: Final = frozenset(map(stem, _NEGATIONS))
+"""What negations are as terms."""
 _CONTRACTED: Final = re.compile(r"n['’]t$", re.IGNORECASE)
 _SCOPE: Final = 4
 # Each line is a set of alternatives that exclude one another; an alternative lists its synonyms.
 _EXCLUSIVE: Final = tuple(
     tuple(frozenset(map(stem, alternative.split())) for alternative in line.split("|"))
     for line in (
-        "increase rise grow raise higher more above greater larger faster longer"
-        "|decrease fall decline shrink reduce lower less below fewer smaller slower shorter",
+        "increase rise rose risen grow grew grown raise higher more above greater larger faster "
+        "longer|decrease fall fell fallen decline shrink shrank reduce cut lower less below fewer "
+        "smaller slower shorter",
         "before earlier|after later",
         "always|never",
         "all every|none",
         "maximum most largest highest|minimum least smallest lowest",
         "first|last",
-        "allow permit accept enable|forbid prohibit reject refuse disable deny",
+        "newest newer|oldest older",
+        "allow permit accept enable|forbid forbidden prohibit ban reject refuse disable deny",
         "required mandatory|optional",
         "true|false",
         "open|closed",
         "safe|dangerous unsafe",
         "success succeed|failure fail",
-        "start begin restart|stop end",
+        "start begin began begun restart|stop end",
         "north|south|east|west",
         "left|right",
         "inside indoor|outside outdoor",
@@ -74,9 +87,23 @@ _EXCLUSIVE: Final = tuple(
         "physics|chemistry|medicine|literature|biology|mathematics",
     )
 )
+_CALENDARS: Final = tuple(
+    frozenset(map(stem, line.split()))
+    for line in (
+        "monday tuesday wednesday thursday friday saturday sunday",
+        "january february march april may june july august september october november december",
+        "montag dienstag mittwoch donnerstag freitag samstag sonntag",
+        "januar februar märz april mai juni juli august september oktober november dezember",
+    )
+)
+"""Names, of which one excludes the others."""
+_DATES: Final = frozenset().union(*_CALENDARS)
+_RANGE: Final = words("to and or bis und oder à et ou a y o")
+_LIST: Final = 6
+"""Words behind a number among which its unit stands, if numbers are between."""
 _OPENERS: Final = words(
     "according additionally also although based both certainly clearly currently finally first "
-    "furthermore generally however instead later moreover next note originally overall second "
+    "furthermore generally however instead later may moreover next note originally overall second "
     "similarly since specifically then therefore third thus today typically usually yes"
 )
 _ANAPHORA: Final = words("he she it they this these those that his her its their here there both")
@@ -100,6 +127,10 @@ class Facts:
     has_negation: bool
     terms: frozenset[str]
     """Every term, function words included."""
+    labels: frozenset[str] = frozenset()
+    """Numbers that belong to a name: `Boeing 747`."""
+    relations: frozenset[Relation] = frozenset()
+    """Who does what to whom, where the words of it stand between two names."""
 
 
 def facts_of(text: str, tokens: Sequence[Token] | None = None) -> Facts:
@@ -109,9 +140,13 @@ def facts_of(text: str, tokens: Sequence[Token] | None = None) -> Facts:
     names: set[str] = set()
     first: str | None = None
     for position, token in enumerate(tokens):
+        if token.is_unit:
+            continue
         if _is_code(token.text):
             names.add(token.term)
-        elif token.text[0].isupper() and token.text.casefold() not in STOPWORDS | _NEGATIONS:
+        elif token.text[0].isupper() and (
+            token.term in _DATES or token.text.casefold() not in STOPWORDS | _NEGATIONS
+        ):
             if position and not _opens_sentence(text, token.start):
                 names.add(token.term)
             elif not position and token.text.casefold() not in _OPENERS:
@@ -119,7 +154,15 @@ def facts_of(text: str, tokens: Sequence[Token] | None = None) -> Facts:
     negated, has_negation = _negations(text, tokens)
     terms = frozenset(token.term for token in tokens)
     return Facts(
-        frozenset(numbers), frozenset(units), frozenset(names), first, negated, has_negation, terms
+        frozenset(numbers),
+        frozenset(units),
+        frozenset(names),
+        first,
+        negated,
+        has_negation,
+        terms,
+        _labels(tokens),
+        relations_of(text, tokens),
     )
 
 
@@ -132,14 +175,44 @@ def conflict(claim: Facts, source: Facts, inherited: Iterable[str] = ()) -> str 
     if missing := claim.numbers - source.numbers:
         return f"number {', '.join(sorted(missing))}"
     if missing := claim.names - known:
+        if missing <= other_dates(claim, source):
+            return f"date {', '.join(sorted(missing))}"
         return f"name {', '.join(sorted(missing))}"
     if claim.first_word is not None and claim.first_word not in known:
         return f"name {claim.first_word}"
     if (unit := _other_unit(claim, source)) is not None:
         return f"unit {unit}"
-    if _other_polarity(claim, source):
+    agreed = _agreed(claim, source) | _agreed(source, claim)
+    if _other_polarity(claim, source, agreed):
         return "negation"
-    return _opposite(claim.terms, source.terms)
+    if (relation := swapped(claim.relations, source.relations)) is not None:
+        return f"roles, {' '.join(relation.words)}"
+    return _opposite(claim.terms - agreed, source.terms - agreed)
+
+
+def other_dates(claim: Facts, source: Facts) -> frozenset[str]:
+    """Months and days of the week of `claim` in whose place `source` names another one."""
+    return frozenset(
+        name
+        for names in _CALENDARS
+        for name in claim.names & names
+        if (source.names & names) - claim.names
+    )
+
+
+def opposites(claim: frozenset[str], source: frozenset[str]) -> frozenset[str]:
+    """Terms of `claim` in whose place `source` says an alternative that excludes them."""
+    return frozenset(
+        term
+        for alternatives in _EXCLUSIVE
+        for mine in alternatives
+        if claim & mine
+        and not source & mine
+        and any(
+            theirs is not mine and source & theirs and not claim & theirs for theirs in alternatives
+        )
+        for term in claim & mine
+    )
 
 
 def is_anaphoric(tokens: Sequence[Token], facts: Facts) -> bool:
@@ -178,6 +251,8 @@ def _numbers(tokens: Sequence[Token]) -> tuple[set[str], set[tuple[str, str]]]:
         if token.text.casefold() in {"one", "once"}:
             continue  # «one of», «once» say no number
         numbers.add(value)
+        if value == number_value(token.text):
+            following = _unit_after(tokens, position)
         before = tokens[position - 1] if position else None
         for neighbour in (following, before):
             if neighbour is not None and neighbour.is_unit:
@@ -186,13 +261,37 @@ def _numbers(tokens: Sequence[Token]) -> tuple[set[str], set[tuple[str, str]]]:
     return numbers, units
 
 
+def _unit_after(tokens: Sequence[Token], position: int) -> Token | None:
+    """The unit of `10`, also in «10 to 20 minutes» and «10, 20 and 30 minutes»."""
+    for token in tokens[position + 1 : position + 1 + _LIST]:
+        if token.is_unit:
+            return token
+        if token.text.casefold() not in _RANGE and number_value(token.text) is None:
+            return None
+    return None
+
+
+def _labels(tokens: Sequence[Token]) -> frozenset[str]:
+    """Numbers behind a capital: a month's day or year is none, and one with a unit counts."""
+    found = set()
+    for before, token, after in zip(tokens, tokens[1:], [*tokens[2:], None], strict=False):
+        value = number_value(token.text)
+        named = before.text[0].isupper() and before.text.casefold() not in STOPWORDS
+        counts = after is not None and (after.is_unit or after.text.casefold() in SCALES)
+        if value is None or counts or not token.text[0].isdigit():
+            continue
+        if named and before.start and before.term not in _DATES:
+            found.add(value)
+    return frozenset(found)
+
+
 def _other_unit(claim: Facts, source: Facts) -> str | None:
     """Name a unit of the claim that the source gives differently for the same number."""
     for number, unit in sorted(claim.units):
         theirs = {other for value, other in source.units if value == number}
-        if theirs and unit not in theirs:
-            return f"{number} {unit}"
-        if not theirs and unit not in source.terms:
+        if unit in theirs:
+            continue
+        if theirs or unit not in source.terms or any(unit == other for _, other in source.units):
             return f"{number} {unit}"
     return None
 
@@ -207,13 +306,35 @@ def _negations(text: str, tokens: Sequence[Token]) -> tuple[frozenset[str], bool
         reach = _CLAUSE_END.search(text, token.end)
         end = reach.start() if reach else len(text)
         scope = [t for t in tokens[position + 1 :] if t.is_content and t.start < end]
-        negated += scope[:_SCOPE]
+        negated += scope[:_SCOPE] or _before(text, tokens[:position])
     within = {token.start for token in negated}
     affirmed = {token.term for token in tokens if token.start not in within}
     return frozenset(token.term for token in negated) - affirmed, found
 
 
-def _other_polarity(claim: Facts, source: Facts) -> bool:
+def _before(text: str, tokens: Sequence[Token]) -> list[Token]:
+    """The word that a negation at the end of its clause denies: «das gilt nicht»."""
+    last = next((token for token in reversed(tokens) if token.is_content), None)
+    if last is None or _CLAUSE_END.search(text, last.end, tokens[-1].end + 1):
+        return []
+    return [last]
+
+
+def _agreed(negating: Facts, other: Facts) -> frozenset[str]:
+    """Terms of both that say the same, one of them negated: «not allowed», «forbidden»."""
+    return frozenset(
+        term
+        for alternatives in _EXCLUSIVE
+        if len(alternatives) == 2
+        for mine, theirs in (alternatives, alternatives[::-1])
+        if negating.negated & mine and not other.negated and other.terms & theirs
+        for term in (negating.negated & mine) | (other.terms & theirs)
+    )
+
+
+def _other_polarity(claim: Facts, source: Facts, agreed: frozenset[str]) -> bool:
+    if agreed:
+        return False
     if claim.has_negation:
         return not (source.has_negation and (source.negated & claim.negated or not claim.negated))
     return bool(source.negated & claim.terms)

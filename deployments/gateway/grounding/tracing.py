@@ -52,8 +52,12 @@ def trace_result(trace: TraceDraft, finished: Finished) -> None:
             "end": sentence.end,
             "supported": sentence.supported,
             "checkable": sentence.checkable,
+            "verdict": sentence.verdict,
             "reason": sentence.reason,
             "supports": [asdict(support) for support in sentence.supports],
+            "contradicted_by": (
+                None if sentence.contradicted_by is None else asdict(sentence.contradicted_by)
+            ),
         }
         for sentence in finished.sentences
     ]
@@ -65,6 +69,8 @@ def trace_result(trace: TraceDraft, finished: Finished) -> None:
         finish_reason=finished.finish_reason,
         groundedness=finished.groundedness,
         refused=finished.refused,
+        dropped=[asdict(sentence) for sentence in finished.dropped],
+        regenerated=finished.regenerated,
     )
 
 

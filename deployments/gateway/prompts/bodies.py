@@ -2,9 +2,9 @@
 
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from deployments.gateway.bodies import Body, Metadata, Text
+from deployments.gateway.bodies import Body, Metadata, Text, tree
 from deployments.prompts.body import PromptBody
 from deployments.prompts.exchange.formats import Import
 from deployments.prompts.labels import LabelName
@@ -79,7 +79,9 @@ class Rendering(Body):
 
     version: Version | None = None
     """Number, label, digest or `latest`; by default as a reference without a version."""
-    variables: dict[str, Any] = Field(default_factory=dict, max_length=64)
+    variables: Annotated[dict[str, Any], AfterValidator(tree)] = Field(
+        default_factory=dict, max_length=64
+    )
     """Of a chain: with the outputs of its steps by their names."""
     model: Annotated[Text, Field(max_length=256)] | None = None
     """Whose tokens are counted; by default the first model's."""

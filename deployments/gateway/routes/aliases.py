@@ -7,7 +7,7 @@ that are under way are answered to their end by what they began with.
 import asyncio
 import time
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends
 from pydantic import Field
@@ -23,7 +23,7 @@ from deployments.gateway.bodies import Body, Text
 from deployments.gateway.directory import ALIAS_TTL_S
 from deployments.gateway.experiments.pinning import pinned_serving
 from deployments.gateway.objects import Deleted
-from deployments.gateway.pages import Page, PageQuery, PageQueryDependency, take_page
+from deployments.gateway.pages import Page, PageQuery, PageQueryDependency, cursor_number, take_page
 from deployments.gateway.registry.moves import (
     Move,
     apply_move,
@@ -150,7 +150,7 @@ async def list_moves(
         if _current(session, parts, name) is None and session.scalar(query.limit(1)) is None:
             raise _missing(name)
         place = {
-            side: _version(found)
+            side: cursor_number(found, side)
             for side, found in (("after", page.after), ("before", page.before))
             if found is not None
         }
@@ -273,13 +273,6 @@ def _check_name(parts: Services, name: str) -> None:
             param="name",
             code="invalid_value",
         )
-
-
-def _version(move_id: str) -> Any:
-    number = move_id.rpartition("@")[2]
-    if not number.isdigit():
-        raise InvalidRequest(f"No such move: {move_id[:128]}.", param="after", code="not_found")
-    return int(number)
 
 
 def _missing(name: str) -> NotFound:

@@ -5,7 +5,6 @@ import io
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
-from fastapi.responses import HTMLResponse
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
@@ -35,6 +34,7 @@ from deployments.gateway.drift_objects import (
 from deployments.gateway.objects import Deleted, FileObject
 from deployments.gateway.pages import Page, PageQuery, PageQueryDependency, take_page
 from deployments.gateway.parameters import known_parameters
+from deployments.gateway.report_pages import ReportPage
 from deployments.gateway.services import Services, services
 from deployments.gateway.training_files import check_training_file
 from deployments.lineage.edges import Edge, add_edges, edges_of_sources
@@ -187,8 +187,8 @@ async def retrieve_report(report_id: str, parts: Parts) -> ReportObject:
     )
 
 
-@router.get("/reports/{report_id}/page", summary="Read a report", response_class=HTMLResponse)
-async def read_page(report_id: str, parts: Parts) -> HTMLResponse:
+@router.get("/reports/{report_id}/page", summary="Read a report", response_class=ReportPage)
+async def read_page(report_id: str, parts: Parts) -> ReportPage:
     """The report as one readable page."""
     from deployments.drift.page import report_page
 
@@ -199,7 +199,7 @@ async def read_page(report_id: str, parts: Parts) -> HTMLResponse:
     name, row = await parts.database.run(read, read_only=True)
     made = LookReport.model_validate(row.body)
     page = await asyncio.to_thread(report_page, made, name or row.monitor_id, row.created_at)
-    return HTMLResponse(page)
+    return ReportPage(page)
 
 
 @router.post("/reports/{report_id}/dataset", summary="Make a data set of a topic", status_code=201)

@@ -4,7 +4,6 @@ import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Depends
-from fastapi.responses import HTMLResponse
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -15,6 +14,7 @@ from deployments.gateway.evals.bodies import ComparisonCreate
 from deployments.gateway.evals.objects import ComparisonObject
 from deployments.gateway.evals.reporting import ended_run, keep_page
 from deployments.gateway.pages import Page, PageQuery, PageQueryDependency, take_page
+from deployments.gateway.report_pages import ReportPage
 from deployments.gateway.services import Services, services
 
 __all__ = ["router"]
@@ -71,13 +71,13 @@ async def retrieve_comparison(comparison_id: str, parts: Parts) -> ComparisonObj
 
 
 @router.get(
-    "/{comparison_id}/page", summary="Read a comparison's report", response_class=HTMLResponse
+    "/{comparison_id}/page", summary="Read a comparison's report", response_class=ReportPage
 )
-async def read_page(comparison_id: str, parts: Parts) -> HTMLResponse:
+async def read_page(comparison_id: str, parts: Parts) -> ReportPage:
     """The report as one readable page."""
     row = await _find(parts, comparison_id)
     page = await asyncio.to_thread(parts.storage.read, row.page_key or "")
-    return HTMLResponse(page.decode())
+    return ReportPage(page.decode())
 
 
 async def _find(parts: Services, comparison_id: str) -> EvalComparison:

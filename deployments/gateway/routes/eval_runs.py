@@ -3,7 +3,6 @@
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends, Query
-from fastapi.responses import HTMLResponse
 from pydantic import BaseModel
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
@@ -24,6 +23,7 @@ from deployments.gateway.evals.planning import (
 )
 from deployments.gateway.evals.reporting import run_page, run_report
 from deployments.gateway.pages import Page, PageQuery, PageQueryDependency, take_page
+from deployments.gateway.report_pages import ReportPage
 from deployments.gateway.services import Services, services
 
 __all__ = ["router"]
@@ -192,10 +192,10 @@ async def read_report(eval_id: str, run_id: str, parts: Parts) -> dict[str, Any]
     return await run_report(parts, eval_id, run_id)
 
 
-@router.get("/{run_id}/page", summary="Read a run's report", response_class=HTMLResponse)
-async def read_page(eval_id: str, run_id: str, parts: Parts) -> HTMLResponse:
+@router.get("/{run_id}/page", summary="Read a run's report", response_class=ReportPage)
+async def read_page(eval_id: str, run_id: str, parts: Parts) -> ReportPage:
     """The report as one readable page."""
-    return HTMLResponse(await run_page(parts, eval_id, run_id))
+    return ReportPage(await run_page(parts, eval_id, run_id))
 
 
 def _described(session: Session, row: EvalRun, parts: Services) -> RunObject:

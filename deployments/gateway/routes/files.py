@@ -222,9 +222,11 @@ def _expiry(form: dict[str, Any]) -> int | None:
             "expires_after.anchor must be 'created_at'.", param="expires_after.anchor"
         )
     low, high = _EXPIRY_S
-    if not str(seconds).isdecimal() or not low <= int(seconds) <= high:
+    written = str(seconds)
+    sane = written.isdecimal() and len(written) <= len(str(high))
+    if not sane or not low <= int(written) <= high:
         raise InvalidRequest(
-            f"expires_after.seconds is {str(seconds)[:32]!r}; allowed: {low} to {high}.",
+            f"expires_after.seconds is {written[:32]!r}; allowed: {low} to {high}.",
             param="expires_after.seconds",
         )
-    return int(seconds)
+    return int(written)

@@ -4,7 +4,6 @@ import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query
-from fastapi.responses import HTMLResponse
 from pydantic import AfterValidator, Field
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -19,6 +18,7 @@ from deployments.gateway.bodies import Body, FileId, Text, tree
 from deployments.gateway.fine_tuning.gates import gate_settings
 from deployments.gateway.pages import Page, PageQuery, PageQueryDependency, take_page
 from deployments.gateway.registry.objects import GateRunObject
+from deployments.gateway.report_pages import ReportPage
 from deployments.gateway.services import Services, services
 
 __all__ = ["router"]
@@ -108,14 +108,14 @@ async def retrieve_gate_run(gate_id: str, parts: Parts) -> GateRunObject:
     )
 
 
-@router.get("/{gate_id}/page", summary="Read a gate run's report", response_class=HTMLResponse)
-async def read_page(gate_id: str, parts: Parts) -> HTMLResponse:
+@router.get("/{gate_id}/page", summary="Read a gate run's report", response_class=ReportPage)
+async def read_page(gate_id: str, parts: Parts) -> ReportPage:
     """The report as one readable page."""
     row = await parts.database.run(lambda session: _find(session, gate_id), read_only=True)
     if row.page_key is None:
         raise NotFound(f"The gate run {gate_id} is {row.status} and has no page yet.")
     page = await asyncio.to_thread(parts.storage.read, row.page_key)
-    return HTMLResponse(page.decode())
+    return ReportPage(page.decode())
 
 
 def _find(session: Session, gate_id: str) -> GateRun:

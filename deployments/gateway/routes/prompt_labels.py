@@ -8,9 +8,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cluster.records import PromptLabel, PromptLabelMove
-from deployments.errors import InvalidRequest
 from deployments.gateway.objects import Deleted
-from deployments.gateway.pages import Page, PageQuery, PageQueryDependency, take_page
+from deployments.gateway.pages import Page, PageQuery, PageQueryDependency, cursor_number, take_page
 from deployments.gateway.prompts.bodies import LabelRollback, LabelSet
 from deployments.gateway.prompts.objects import LabelMoveObject, LabelObject
 from deployments.gateway.prompts.registry import moved_label
@@ -102,7 +101,7 @@ async def list_moves(
             PromptLabelMove.prompt_id == record.id, PromptLabelMove.label == label
         )
         place = {
-            side: _move_number(side, found)
+            side: cursor_number(found, side)
             for side, found in (("after", page.after), ("before", page.before))
             if found is not None
         }
@@ -118,9 +117,3 @@ async def _settled(label: LabelObject) -> LabelObject:
     """Return once no gateway replica answers by what the label meant before."""
     await asyncio.sleep(PROMPT_TTL_S)
     return label
-
-
-def _move_number(side: str, move: str) -> int:
-    if not move.isdecimal():
-        raise InvalidRequest(f"No such move: {move[:64]}.", param=side, code="not_found")
-    return int(move)

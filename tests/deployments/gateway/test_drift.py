@@ -116,6 +116,7 @@ async def test_reports_are_listed_read_and_shown_as_a_page(
     assert page.headers["content-type"].startswith("text/html")
     assert "&lt;b&gt;cards&lt;/b&gt;" in page.text
     assert "<b>cards" not in page.text
+    assert "default-src 'none'" in page.headers["content-security-policy"]
     assert report["topics"][0]["examples"][0]["question"] in page.text
     assert "<svg" in page.text
     for path in (f"/v1/drift/reports/{drift.report}x", "/v1/drift/monitors/no/reports"):

@@ -23,6 +23,7 @@ from deployments.errors import (
 from deployments.gateway.app import create_app
 from deployments.gateway.services import Services
 from tests.fakes.parts import FakeIngestor
+from tests.fuzz.attempts import AsgiSender, Attempt
 
 # What the database does is tested elsewhere.
 pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -244,3 +245,87 @@ async def test_an_ingestor_that_is_down_is_logged(
     )
     await http.post("/v1/vector_stores", json={"file_ids": [uploaded.json()["id"]]})
     assert "The Ingestor is restarting." in ingestor_logs.text
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/completions", "/v1/rerank"])
+async def test_a_body_nested_too_deep_is_refused_by_every_route(
+    http: httpx2.AsyncClient, path: str
+) -> None:
+    deep = b'{"model": "m", "messages": ' + b"[" * 900 + b"]" * 900 + b"}"
+    answer = await http.post(path, content=deep, headers={"content-type": "application/json"})
+    assert _error(answer, 400)["code"] == "body_too_deep"
+
+
+async def test_a_client_that_goes_in_the_middle_of_its_body_is_no_failure(app: FastAPI) -> None:
+    sender = AsgiSender(app, 10.0)
+    cut = Attempt("x", "POST", b"/v1/chat/completions", chunks=(b'{"model"',), cut=True)
+    cut = cut.with_header(b"content-type", b"application/json")
+    answer = await sender.send(cut.with_header(b"transfer-encoding", b"chunked"))
+    assert (answer.status, answer.crash) == (0, "")
+
+
+async def test_a_form_field_without_a_file_name_is_refused_without_a_class_name(
+    http: httpx2.AsyncClient,
+) -> None:
+    answer = await http.post("/v1/files", files={"file": (None, "x"), "purpose": (None, "evals")})
+    error = _error(answer, 400)
+    assert error["param"] == "file"
+    assert "UploadFile" not in str(error["message"])
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/chat/completions", '{"model": "\\ud800", "messages": []}'),
+        ("/v1/chat/completions", '{"model": "m", "user": "\\ud800", "messages": []}'),
+        ("/v1/completions", '{"model": "m", "prompt": "\\udfff\\ud800"}'),
+        ("/v1/embeddings", '{"model": "\\ud800", "input": "a"}'),
+        ("/v1/rerank", '{"model": "\\ud800", "query": "a", "documents": ["a"]}'),
+        ("/v1/prompts/polite/render", '{"variables": {"a": ["\\ud800"]}}'),
+    ],
+)
+async def test_half_of_a_surrogate_pair_is_refused_by_every_route(
+    http: httpx2.AsyncClient, path: str, body: str
+) -> None:
+    answer = await http.post(
+        path, content=body.encode(), headers={"content-type": "application/json"}
+    )
+    assert "surrogate" in str(_error(answer, 400)["message"])
+
+
+async def test_a_whole_surrogate_pair_is_text(http: httpx2.AsyncClient) -> None:
+    body = b'{"model": "none", "messages": [{"role": "user", "content": "\\ud83d\\ude00"}]}'
+    answer = await http.post(
+        "/v1/chat/completions", content=body, headers={"content-type": "application/json"}
+    )
+    assert answer.status_code == 404
+
+
+@pytest.mark.parametrize("cursor", ["9" * 30, "²", "-1", "a@b", "9" * 5000])
+async def test_a_cursor_that_is_no_number_of_a_move_is_refused(
+    http: httpx2.AsyncClient, cursor: str
+) -> None:
+    made = await http.post(
+        "/v1/aliases", json={"name": "helper", "target": "smollm2-135m-instruct"}
+    )
+    assert made.status_code == 200
+    answer = await http.get("/v1/aliases/helper/history", params={"after": cursor})
+    assert _error(answer, 400)["param"] == "after"
+
+
+async def test_an_expiry_of_thousands_of_digits_is_refused(http: httpx2.AsyncClient) -> None:
+    form = {"purpose": "user_data", "expires_after[seconds]": "9" * 5000}
+    answer = await http.post("/v1/files", data=form, files={"file": ("a.txt", b"x")})
+    assert _error(answer, 400)["param"] == "expires_after.seconds"
+
+
+async def test_half_of_a_surrogate_pair_deep_in_a_free_object_is_refused(
+    http: httpx2.AsyncClient,
+) -> None:
+    body = (
+        b'{"query": "a", "documents": [{"text": "b", "c": ["\\ud800"]}], "return_documents": true}'
+    )
+    answer = await http.post(
+        "/v1/rerank", content=body, headers={"content-type": "application/json"}
+    )
+    assert "surrogate" in str(_error(answer, 400)["message"])

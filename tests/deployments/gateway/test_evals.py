@@ -441,3 +441,31 @@ async def test_graders_are_checked_and_tried(client: openai.AsyncOpenAI, parts: 
     evaluator.graded = GradedAnswer(None, None, {}, {"code": "api_error", "message": "down"})
     told = await graders.run(grader=grader, model_sample="Paris!", item={"answer": "Paris"})
     assert (told.reward, told.metadata.errors.api_model_grader_server_error) == (0.0, True)
+
+
+@pytest.mark.parametrize(
+    ("schema", "says"),
+    [
+        ({"properties": {"q": {"pattern": "^(?:a|aa)+$"}}}, "took longer than"),
+        ({"$ref": "#"}, "refers to itself"),
+    ],
+)
+async def test_an_item_schema_that_cannot_be_held_against_an_item_is_refused(
+    http: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch, schema: dict[str, Any], says: str
+) -> None:
+    monkeypatch.setattr("deployments.json_schemas.MATCH_SECONDS", 0.05)
+    grader = {
+        "type": "string_check",
+        "name": "a",
+        "operation": "eq",
+        "input": "x",
+        "reference": "x",
+    }
+    config = {"type": "custom", "item_schema": {"type": "object", **schema}}
+    body = {"data_source_config": config, "testing_criteria": [grader]}
+    made = await http.post("/v1/evals", json=body)
+    assert made.status_code == 201, made.text
+    content = [{"item": {"q": "a" * 60 + "!"}}]
+    source = {"type": "jsonl", "source": {"type": "file_content", "content": content}}
+    run = await http.post(f"/v1/evals/{made.json()['id']}/runs", json={"data_source": source})
+    assert (run.status_code, says in run.json()["error"]["message"]) == (400, True), run.text

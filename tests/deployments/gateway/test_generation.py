@@ -12,8 +12,9 @@ import pytest
 from cluster.records import Trace
 from deployments.errors import Overloaded, RequestError, Unavailable
 from deployments.gateway.app import create_app
+from deployments.gateway.measures import LocalMeasures, measures
 from deployments.gateway.services import Services
-from deployments.model.messages import ModelCall, Part, Usage
+from deployments.model.messages import ModelCall, Part, Resumed, Usage
 
 MODEL = "smollm2-135m-instruct"
 EVENT = b'data: {"choices":[{"index":0,"delta":{"content":"%s"}}]}\n\n'
@@ -222,3 +223,32 @@ async def test_a_completion_passes_its_prompt_on(parts: Services) -> None:
     await client.post("/v1/completions", prompt="Once", stream=True)
     assert talker.calls[0].kind == "completion"
     assert talker.calls[0].body["prompt"] == "Once"
+
+
+async def test_the_trace_and_the_metrics_tell_that_an_answer_went_on_elsewhere(
+    parts: Services,
+) -> None:
+    class Moved(Talker):
+        async def generate(self, call: ModelCall) -> AsyncIterator[Part]:
+            yield Part(EVENT % b"Hel")
+            yield Part(EVENT % b"lo", resumed=Resumed(1, "its replica died"))
+            yield Part(b"data: [DONE]\n\n", Usage(5, 2))
+
+    client = Client(parts, Moved())
+    before = resumed_so_far()
+    await client.chat(stream=True)
+    assert (await _trace(parts, client)).body["resumed"] == [
+        {"position": 1, "reason": "its replica died"}
+    ]
+    assert resumed_so_far() == before + 1
+
+
+def resumed_so_far() -> float:
+    counted = measures()
+    assert isinstance(counted, LocalMeasures)
+    (line,) = (
+        line
+        for line in counted.text().splitlines()
+        if line.startswith("everloop_gateway_answers_resumed_total ")
+    )
+    return float(line.split()[1])

@@ -1,83 +1,19 @@
 """Both surfaces, driven by the official `openai` client over the whole ASGI application."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import httpx2
 import openai
 import pytest
 from openai.types.responses import ResponseOutputMessage
 from openai.types.responses.response_output_text import ResponseOutputText
 
-from cluster.database import Database
-from cluster.settings import AccessSettings, Settings, TracingSettings
-from cluster.storage import ByteStore
 from deployments.errors import NotFound, Overloaded
-from deployments.gateway.app import create_app
-from deployments.gateway.services import Services
-from deployments.prompts.book import PromptBook
-from deployments.tracing.writer import TraceWriter
-from tests.deployments.grounding.conftest import MODEL, Stage
+from tests.deployments.grounding.conftest import MODEL, World
 from tests.fakes.chat import ScriptedModel, ScriptedRetriever
-from tests.fakes.parts import FakeEmbedder, FakeEvaluator
 
 SEARCH = {"vector_store_ids": ["vs_1"]}
 TOOL: Any = {"type": "file_search", "vector_store_ids": ["vs_1"]}
 QUESTION = "Which colour is the sky?"
-
-
-@pytest.fixture
-def records(tmp_path: Path) -> Any:
-    opened = Database(f"sqlite:///{tmp_path / 'records.db'}", pool_size=2)
-    opened.migrate()
-    yield opened
-    opened.close()
-
-
-class World:
-    """The application over a Stage; `client` is made last, once the test has set the stage."""
-
-    def __init__(self, stage: Stage, database: Database, folder: Path) -> None:
-        self.stage = stage
-        self._database = database
-        self._folder = folder
-        self.http: httpx2.AsyncClient | None = None
-
-    @property
-    def client(self) -> openai.AsyncOpenAI:
-        settings = Settings(
-            data_dir=self._folder,
-            access=AccessSettings(keys="off"),
-            tracing=TracingSettings(flush_interval_s=0.01),
-        )
-        answerer = self.stage.answerer()
-        parts = Services(
-            settings=settings,
-            database=self._database,
-            storage=ByteStore(settings.storage_url),
-            models={MODEL: self.stage.model},
-            embedder=FakeEmbedder(),
-            retriever=self.stage.retriever,
-            ingestor=cast(Any, None),
-            evaluator=FakeEvaluator(),
-            traces=TraceWriter(self._database, flush_interval_s=0.01),
-            answerer=answerer,
-            prompts=PromptBook(self._database),
-        )
-        transport = httpx2.ASGITransport(app=create_app(parts), raise_app_exceptions=False)
-        self.http = httpx2.AsyncClient(transport=transport, base_url="http://everloop")
-        return openai.AsyncOpenAI(
-            base_url="http://everloop/v1", api_key="none", http_client=self.http, max_retries=0
-        )
-
-
-@pytest.fixture
-async def world(stage: Stage, records: Database, tmp_path: Path) -> AsyncIterator[World]:
-    made = World(stage, records, tmp_path)
-    yield made
-    if made.http is not None:
-        await made.http.aclose()
 
 
 def _text(response: Any) -> ResponseOutputText:

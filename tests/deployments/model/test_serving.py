@@ -55,12 +55,35 @@ async def test_an_error_before_the_first_part_is_raised() -> None:
         await parts_of(ChatServing(engine, 0), call(stream=True))
 
 
-async def test_an_error_in_a_started_stream_becomes_an_event() -> None:
+async def test_an_error_in_a_started_stream_is_raised_after_what_was_said() -> None:
     engine = FakeEngine(failure=InvalidRequest("no", param="n"), fails_after=2)
-    parts = await parts_of(ChatServing(engine, 0), call(stream=True))
-    *_, event, done = b"".join(part.data for part in parts).rstrip(b"\n").split(b"\n\n")
-    assert json.loads(event.removeprefix(b"data: "))["error"]["param"] == "n"
-    assert done == b"data: [DONE]"
+    serving = ChatServing(engine, 0)
+    said: list[int] = []
+    with pytest.raises(InvalidRequest):
+        async for part in serving.generate(call(stream=True)):
+            said += part.token_ids
+    assert said == [0, 1]
+    assert serving.stats().failed == 1
+
+
+@pytest.mark.parametrize("asked", [True, False])
+async def test_parts_tell_their_tokens_and_the_client_sees_them_only_if_it_asked(
+    asked: bool,
+) -> None:
+    serving = ChatServing(FakeEngine(words=3, created=77), 0)
+    parts = await parts_of(serving, call(stream=True, return_token_ids=asked))
+    assert [token for part in parts for token in part.token_ids] == [0, 1, 2]
+    assert {part.created for part in parts} == {77}
+    assert (b'"token_ids"' in b"".join(part.data for part in parts)) is asked
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+async def test_a_replica_that_has_nothing_to_say_gives_signs_of_life(streamed: bool) -> None:
+    engine = FakeEngine(words=1, pace_s=0.5)
+    serving = ChatServing(engine, 0, beat_s=0.1)
+    *beats, last = await parts_of(serving, call(stream=streamed))
+    assert last.data
+    assert [part for part in beats if not part.data][:2] == [Part(b""), Part(b"")]
 
 
 async def test_whatever_the_engine_raises_is_503() -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import multiprocessing
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
@@ -22,7 +21,7 @@ from deployments.model.messages import ModelCall
 from deployments.model.replica_folder import ReplicaFolder
 from deployments.model.serving import ChatServing
 from tests.fixtures.ray_cluster import SharedRay
-from tests.training.tiny import tiny_chat_folder
+from tests.fixtures.tiny_vllm import tiny_vllm, tiny_vllm_folder
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
@@ -101,15 +100,11 @@ def make_adapter(base: Path, folder: Path, seed: int) -> Path:
 async def served(
     shared_ray: SharedRay, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Served]:
-    from ray.llm._internal.serve.engines.vllm.vllm_engine import VLLMEngine
-
-    from deployments.model.engine_config import llm_config, runtime_environment
     from deployments.model.vllm_adapters import VllmAdapters
     from deployments.model.vllm_engine import VllmChatEngine
 
     folder = tmp_path_factory.mktemp("adapters")
-    # Heads of 32: vLLM's attention on CPUs takes no smaller ones.
-    base = tiny_chat_folder(folder / "base", num_attention_heads=2, num_key_value_heads=1)
+    base = tiny_vllm_folder(folder / "base")
     store = ByteStore(f"file://{folder / 'store'}")
     settings = ModelSettings(
         id=MODEL,
@@ -123,29 +118,16 @@ async def served(
     for seed, name in enumerate("abc"):
         source = make_adapter(base, folder / name, seed)
         made[name] = store_adapter(store, source, base=MODEL, suffix=name, project="proj_default")
-    spawn = {"VLLM_WORKER_MULTIPROCESSING_METHOD": "spawn"}
-    environment = runtime_environment(settings) | spawn
-    with pytest.MonkeyPatch.context() as patch, shared_ray.joined("vllm", environment):
-        for variable, value in environment.items():
-            patch.setenv(variable, value)
-        try:
-            placed = {"placement_group_config": {"bundles": [{"CPU": 1}]}}
-            engine = VLLMEngine(llm_config(settings, base).model_copy(update=placed))
-            await engine.start()
-            cache = AdapterCache(
-                VllmAdapters(engine),
-                store,
-                ReplicaFolder(folder / "replicas"),
-                most=PLACES,
-                max_rank=settings.max_adapter_rank,
-            )
-            serving = ChatServing(VllmChatEngine(engine, 256, 8), 500, cache)
-            client = engine._engine_client
-            yield Served(client, cache, serving, store, folder, made)
-            client.shutdown()
-        finally:
-            for child in multiprocessing.active_children():  # the engine, had it not ended
-                child.kill()
+    async with tiny_vllm(shared_ray, settings, base) as engine:
+        cache = AdapterCache(
+            VllmAdapters(engine),
+            store,
+            ReplicaFolder(folder / "replicas"),
+            most=PLACES,
+            max_rank=settings.max_adapter_rank,
+        )
+        serving = ChatServing(VllmChatEngine(engine, 256, 8), 500, cache)
+        yield Served(engine._engine_client, cache, serving, store, folder, made)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -148,6 +148,9 @@ async def test_faithfulness_says_of_each_claim_what_supports_it() -> None:
     assert (place["number"], place["document"], place["method"]) == (1, "comets.pdf", "verbatim")
     assert place["quote"] == "The Zorvex comet was discovered by Ilse Braun in 1987"
     assert "34" in score.detail["claims"][1]["reason"]
+    otherwise = score.detail["claims"][1]["contradicted_by"]
+    assert otherwise["quote"] == "It has a period of 43 years."
+    assert "contradicted_by" not in score.detail["claims"][0]
 
 
 @pytest.mark.parametrize(

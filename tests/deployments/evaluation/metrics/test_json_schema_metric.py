@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from deployments.evaluation.metrics import json_schema
+from deployments import json_schemas
 from tests.fixtures.answers import score, text_inputs
 
 SCHEMA: dict[str, Any] = {
@@ -101,7 +101,7 @@ async def test_nothing_that_a_schema_names_is_fetched() -> None:
 
 
 async def test_a_schemas_pattern_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(json_schema, "MATCH_SECONDS", 0.05)
+    monkeypatch.setattr(json_schemas, "MATCH_SECONDS", 0.05)
     answer = json.dumps("a" * 60 + "!")
     (found,) = await score("json_schema", text_inputs([answer], [{"pattern": r"^(?:a|aa)+$"}]))
     assert found.value is None
