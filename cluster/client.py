@@ -2,6 +2,7 @@
 
 import logging
 import os
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
@@ -10,6 +11,7 @@ from urllib.parse import urlsplit
 from cluster.errors import ApiError, UnreachableError
 from cluster.key_file import read_key_file
 from cluster.settings import load_settings
+from cluster.tls import trust
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -22,6 +24,7 @@ __all__ = [
     "openai_client",
     "require_store",
     "translated_errors",
+    "verify_for",
 ]
 
 _FIXES: Final = {
@@ -45,6 +48,12 @@ def key_for(base_url: str) -> str | None:
     return found.key if found is not None and ours else None
 
 
+def verify_for(base_url: str) -> ssl.SSLContext | bool:
+    """How the certificate of an Everloop at `base_url` is verified: by `tls.authority` too."""
+    encrypted = base_url.startswith("https://")
+    return trust(load_settings().tls.authority) if encrypted else True
+
+
 def openai_client(
     base_url: str,
     *,
@@ -66,7 +75,9 @@ def openai_client(
         api_key=key or key_for(base_url) or "none",
         timeout=timeout_s,
         max_retries=2,
-        http_client=DefaultHttpxClient(trust_env=not loopback, timeout=timeout_s),
+        http_client=DefaultHttpxClient(
+            trust_env=not loopback, timeout=timeout_s, verify=verify_for(base_url)
+        ),
     )
 
 

@@ -17,6 +17,7 @@ from sqlalchemy.orm import ORMExecuteState, Session, sessionmaker, with_loader_c
 
 from cluster.errors import DatabaseError, DatabaseFull
 from cluster.fencing import current_fence
+from cluster.masking import without_password
 from cluster.records.base import Owned
 from cluster.tenancy import restricted_to
 
@@ -64,7 +65,7 @@ class Database:
     @property
     def url(self) -> str:
         """The URL without its password, for messages."""
-        return self._url.render_as_string(hide_password=True)
+        return without_password(self._url.render_as_string(hide_password=True))
 
     @property
     def is_sqlite(self) -> bool:
@@ -228,7 +229,7 @@ def _parse(url: str) -> URL:
     backend = parsed.drivername.split("+")[0]
     if backend not in {"sqlite", "postgresql"} or (backend == "sqlite" and not parsed.database):
         raise DatabaseError(
-            f"database.url {parsed.render_as_string(hide_password=True)} is not supported.",
+            f"database.url {without_password(url)} is not supported.",
             fix="Use sqlite:////absolute/path.db or postgresql://user:password@host/name.",
         )
     return parsed
@@ -244,6 +245,7 @@ def _create_engine(url: URL, pool_size: int) -> Engine:
     # One connection more than the threads of `run`, for `session()` on the caller's own thread.
     engine = create_engine(
         url,
+        hide_parameters=True,  # an error that is logged holds no text of anybody's
         pool_size=pool_size,
         max_overflow=1,
         pool_timeout=30,

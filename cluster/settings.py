@@ -28,6 +28,7 @@ from cluster.sections.answering import (
     RetrievalSettings,
 )
 from cluster.sections.durability import IdempotencySettings
+from cluster.sections.encryption import TlsSettings
 from cluster.sections.guards import GuardsSettings
 from cluster.sections.improvement import TrainingQueueSettings
 from cluster.sections.judgment import EvaluationSettings, JudgeBar, OutsideModelSettings
@@ -42,7 +43,7 @@ from cluster.sections.limits import Bounds, LimitsSettings
 from cluster.sections.serving import EmbeddingSettings, HttpSettings, ModelSettings, RaySettings
 from cluster.sections.stores import DatabaseSettings, MilvusSettings, StorageSettings
 from cluster.sections.tracing import TracingSettings
-from cluster.sections.trust import AccessSettings, TlsSettings
+from cluster.sections.trust import AccessSettings
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -209,8 +210,10 @@ class Settings(BaseSettings):
     @property
     def base_url(self) -> str:
         """What a client on this machine sets as `base_url`."""
-        host = "127.0.0.1" if self.http.host in {"0.0.0.0", "::"} else self.http.host  # noqa: S104
-        return f"http://{host}:{self.http.port}/v1"
+        everywhere = self.http.host in {"0.0.0.0", "::"}  # noqa: S104
+        host = self.tls.name or ("127.0.0.1" if everywhere else self.http.host)
+        scheme = "http" if self.tls.certificate is None else "https"
+        return f"{scheme}://{host}:{self.http.port}/v1"
 
     @classmethod
     def settings_customise_sources(

@@ -15,6 +15,7 @@ import fsspec
 
 from cluster.errors import NO_SPACE, StorageError, StorageFull
 from cluster.ids import new_id
+from cluster.masking import without_password
 
 __all__ = ["ByteStore", "StoredBytes", "StoredObject"]
 
@@ -187,7 +188,7 @@ class ByteStore:
                 ) from error
             raise StorageError(
                 f"The byte store {self.url} failed to {verb} {key}: "
-                f"{type(error).__name__}: {error}.",
+                f"{type(error).__name__}: {without_password(str(error))}.",
                 fix="Check `storage.url`, `storage.options` and the free space.",
             ) from error
 

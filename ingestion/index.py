@@ -22,6 +22,7 @@ from functools import partial
 from typing import Any, Final, TypeVar
 
 from cluster.errors import VectorDatabaseError
+from cluster.masking import without_password
 from ingestion.analysis import analyse
 from ingestion.passages import EmbeddedPassage, Hit
 
@@ -293,7 +294,8 @@ class PassageIndex:
                     raise
                 if not _is_away(error) or time.monotonic() + _PAUSE_S > deadline:
                     raise VectorDatabaseError(
-                        f"Milvus at {self.uri}: {what} in {self.collection} failed: {error}",
+                        f"Milvus at {without_password(self.uri)}: {what} in {self.collection} "
+                        f"failed: {error}",
                         fix="`everloop doctor` checks whether Milvus answers.",
                     ) from error
                 time.sleep(_PAUSE_S)

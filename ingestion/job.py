@@ -33,6 +33,7 @@ from cluster.ids import DEFAULT_PROJECT
 from cluster.settings import Settings, load_settings
 from cluster.storage import ByteStore
 from cluster.tenancy import acting_in
+from cluster.tls import node_environment
 from ingestion.bulk_stages import CutFile, EmbedPassages, PassageRow, StageSettings
 from ingestion.bulk_writing import BulkWriter, Failure
 from ingestion.errors import IngestionError
@@ -256,6 +257,7 @@ class _Job:
 
 def _connect(settings: Settings) -> None:
     """Join the cluster: that of `ray job submit`, else the one that the settings name."""
+    os.environ.update(node_environment(settings.tls))
     import ray
 
     if ray.is_initialized():

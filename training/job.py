@@ -31,6 +31,7 @@ from typing import Any, Final
 from cluster.errors import EverloopError
 from cluster.handed_environment import take_over
 from cluster.settings import Settings, load_settings
+from cluster.tls import node_environment
 from training.errors import PlanError
 from training.preflight import prepare_run
 from training.running import run_training
@@ -106,6 +107,7 @@ def _run_config(config: Path, *, as_json: bool) -> int:
 
 def _connect(settings: Settings) -> None:
     """Join the cluster: that of `ray job submit`, else the one that the settings name."""
+    os.environ.update(node_environment(settings.tls))
     import ray
 
     if ray.is_initialized():

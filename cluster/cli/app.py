@@ -53,11 +53,14 @@ def up(
     sample: Annotated[
         bool, typer.Option("--sample", help="Ingest the sample corpus and ask it a question.")
     ] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Stay until Ctrl-C or SIGTERM, then stop everything.")
+    ] = False,
 ) -> int | None:
     """Start everything on this machine, or find that it runs."""
     from cluster.cli.up import run_up
 
-    return run_up(sample=sample)
+    return run_up(sample=sample, wait=wait)
 
 
 @app.command()

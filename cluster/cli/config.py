@@ -1,20 +1,16 @@
 """`everloop config`."""
 
 import json
-from typing import Any, Final
-from urllib.parse import urlsplit
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cluster.masking import shown
 from cluster.settings import Settings, SettingsSource, resolve_settings
 
 __all__ = ["Resolved", "resolved_settings", "run_config"]
-
-_SECRET_WORDS: Final = ("token", "secret", "password", "key", "credential")
-_NOT_SECRET: Final = ("tokens", "keyed")
-_MASK: Final = "***"
 
 Resolved = tuple[str, Any, str]
 """Dotted key, value with secrets masked, where it came from."""
@@ -37,7 +33,7 @@ def resolved_settings(settings: Settings, sources: SettingsSource) -> list[Resol
     """Flatten the tree; what looks like a secret is masked."""
     rows: list[Resolved] = []
     for key, value in _leaves(settings.model_dump(mode="json")):
-        rows.append((key, _masked(key, value), _source_of(key, sources)))
+        rows.append((key, shown(key, value), _source_of(key, sources)))
     return rows
 
 
@@ -58,14 +54,3 @@ def _source_of(key: str, sources: SettingsSource) -> str:
             # A list is replaced as a whole, but its items may have defaults of their own.
             return source
     return "default"
-
-
-def _masked(key: str, value: Any) -> Any:
-    if value is None:
-        return None
-    name = key.rsplit(".", 1)[-1].lower()
-    if any(word in name for word in _SECRET_WORDS) and not any(w in name for w in _NOT_SECRET):
-        return _MASK
-    if isinstance(value, str) and "://" in value and (password := urlsplit(value).password):
-        return value.replace(f":{password}@", f":{_MASK}@")
-    return value

@@ -10,7 +10,10 @@ from rich.console import Console
 from rich.text import Text
 
 from cluster.cli.exits import PARTIAL
+from cluster.errors import LaunchError
 from cluster.launch.first_key import FirstKey
+from cluster.launch.foreground import await_end, interrupted_by_sigterm
+from cluster.launch.ray_head import disconnect
 from cluster.launch.up import down, up
 from cluster.settings import Settings, load_settings
 
@@ -47,10 +50,31 @@ class ConsoleSteps:
         self._console.print(Text.assemble(("✓ ", "green"), f"{title}: {found} ({seconds:.1f} s)"))
 
 
-def run_up(*, sample: bool) -> int:
-    """Bring everything up; with `sample`, ingest the sample corpus and ask it a question."""
+def run_up(*, sample: bool, wait: bool) -> int:
+    """Bring everything up; with `sample`, ingest the sample corpus and ask it a question.
+
+    With `wait`, stay until SIGTERM or Ctrl-C and then stop everything. Raises LaunchError where
+    Ray ends before that.
+    """
     settings = load_settings()
     console = Console()
+    if not wait:
+        return _bring_up(settings, console, sample=sample)
+    with interrupted_by_sigterm():
+        try:
+            _bring_up(settings, console, sample=sample)
+            disconnect()
+            console.print("Running until Ctrl-C or SIGTERM.")
+            await_end(settings)
+        except KeyboardInterrupt:
+            return 0
+        finally:
+            disconnect()
+            run_down()
+    raise LaunchError("Ray ended by itself.", fix="Its logs say why; start Everloop again.")
+
+
+def _bring_up(settings: Settings, console: Console, *, sample: bool) -> int:
     key = up(settings, ConsoleSteps(console))
     code = _show_sample(settings, console) if sample else 0
     _say_what_runs(settings, console, key, sample=sample)

@@ -16,6 +16,7 @@ import psutil
 
 from cluster.confinement.probe import probe_layers
 from cluster.doctor.check import Check
+from cluster.doctor.encryption import check_certificate, check_front
 from cluster.doctor.machine import (
     check_disk,
     check_gpu,
@@ -31,15 +32,25 @@ from cluster.doctor.sandbox import check_sandbox
 from cluster.doctor.services import check_model_files, check_service
 from cluster.errors import VectorDatabaseError
 from cluster.launch.processes import cluster_id, listener_on, marked_processes
+from cluster.masking import without_password
 from cluster.models import verify_model
 from cluster.settings import Settings
 
-__all__ = ["diagnose", "fatal_checks"]
+__all__ = ["diagnose", "fatal_checks", "part_listeners"]
 
 _LOCK: Final = Path(__file__).parent.parent / "requirements" / "cpu.lock"
 _DATA_GIB: Final = 2.0
 _CACHE_GIB: Final = 2.0
-_RAY_PROGRAMS: Final = ("gcs_server", "raylet", "ray::", "ray-dashboard")
+_PARTS: Final = (
+    "gcs_server",
+    "raylet",
+    "ray::",
+    "ray-dashboard",
+    "ray.util.client",
+    "cluster.milvus_process",
+)
+_NAMING_WORDS: Final = 3
+"""As many words of a command line say which program it is: `python -m module`."""
 
 
 def fatal_checks(settings: Settings, *, running: bool) -> list[Check]:
@@ -55,6 +66,7 @@ def fatal_checks(settings: Settings, *, running: bool) -> list[Check]:
         check_disk(str(settings.data_dir), _room(settings.data_dir), _DATA_GIB),
         check_disk(str(settings.cache_dir), _room(settings.cache_dir), _CACHE_GIB),
         check_ports(settings, listener_on, running=running),
+        check_certificate(settings),
     ]
     if settings.ray.address is None:
         checks.append(check_placement(settings, cpus, len(gpus or [])))
@@ -67,9 +79,12 @@ def diagnose(settings: Settings) -> list[Check]:
     checks = fatal_checks(settings, running=running)
     if _LOCK.is_file() and not any(model.device == "gpu" for model in settings.models):
         checks.append(check_lock(parse_lock(_LOCK.read_text()), _installed))
-    checks.append(check_ray_exposure(_ray_listeners()))
     required = settings.ingestion.sandbox == "required"
-    checks.append(check_sandbox(probe_layers(), required=required))
+    checks += [
+        check_ray_exposure(part_listeners(), front=settings.http.port),
+        check_front(settings),
+        check_sandbox(probe_layers(), required=required),
+    ]
     checks += [
         check_service(
             "database", lambda: _database(settings), expected=_database_is_there(settings)
@@ -119,7 +134,8 @@ def _room(folder: Path) -> int | None:
         return None
 
 
-def _ray_listeners() -> Iterator[tuple[str, int, str]]:
+def part_listeners() -> Iterator[tuple[str, int, str]]:
+    """Address, port and program of each TCP socket on which Ray or Milvus Lite listens here."""
     for connection in psutil.net_connections(kind="tcp"):
         if connection.status != psutil.CONN_LISTEN or not connection.laddr:
             continue
@@ -127,10 +143,10 @@ def _ray_listeners() -> Iterator[tuple[str, int, str]]:
             continue
         try:
             process = psutil.Process(connection.pid)
-            title = " ".join([process.name(), *process.cmdline()[:1]])
+            title = " ".join([process.name(), *process.cmdline()[:_NAMING_WORDS]])
         except psutil.Error:
             continue
-        if any(program in title for program in _RAY_PROGRAMS):
+        if any(part in title for part in _PARTS):
             yield connection.laddr.ip, connection.laddr.port, process.name()
 
 
@@ -153,7 +169,7 @@ def _storage(settings: Settings) -> str:
     from cluster.storage import ByteStore
 
     ByteStore(settings.storage_url, dict(settings.storage.options)).check()
-    return settings.storage_url
+    return without_password(settings.storage_url)
 
 
 def _milvus(settings: Settings) -> str:
@@ -161,9 +177,9 @@ def _milvus(settings: Settings) -> str:
     port = address.port or (443 if address.scheme == "https" else 19530)
     try:
         with socket.create_connection((address.hostname or "127.0.0.1", port), timeout=5):
-            return settings.milvus_uri
+            return without_password(settings.milvus_uri)
     except OSError as error:
         raise VectorDatabaseError(
-            f"Milvus at {settings.milvus_uri} does not answer: {error}.",
+            f"Milvus at {without_password(settings.milvus_uri)} does not answer: {error}.",
             fix="Check milvus.uri and that the server runs; `everloop up` starts the embedded one.",
         ) from error

@@ -145,25 +145,25 @@ def check_placement(settings: Settings, cpus: float, gpus: int) -> Check:
     return Check("placement", "ok", asked)
 
 
-def check_ray_exposure(listeners: Iterable[tuple[str, int, str]]) -> Check:
-    """Look for Ray ports that other machines can reach: whoever can may run code here.
+def check_ray_exposure(listeners: Iterable[tuple[str, int, str]], *, front: int) -> Check:
+    """Look for ports of Ray and Milvus Lite that other machines can reach: they ask for no key.
 
-    `listeners` are (address, port, program).
+    `listeners` are (address, port, program); the port `front` is Ray Serve's, and meant to be.
     """
     exposed = sorted(
         f"{program} on {address}:{port}"
         for address, port, program in listeners
-        if not address.startswith(_LOOPBACK)
+        if not address.startswith(_LOOPBACK) and port != front
     )
     if exposed:
         return Check(
             "ray exposure",
             "fail",
             "; ".join(exposed),
-            "Ray runs code for anyone who reaches it. Start it with `everloop up`, or put a "
-            "firewall before it and set RAY_AUTH_MODE=token.",
+            "Ray runs code for anyone who reaches it, and Milvus Lite shows everything. Start them "
+            "with `everloop up`, or put a firewall before them and set RAY_AUTH_MODE=token.",
         )
-    return Check("ray exposure", "ok", "Ray listens on loopback only, or does not run")
+    return Check("ray exposure", "ok", "Ray and Milvus listen on loopback only, or do not run")
 
 
 def _gpus_wanted(settings: Settings) -> int:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from cluster.errors import LaunchError
 from cluster.settings import Settings
+from cluster.tls import serve_options
 
 if TYPE_CHECKING:
     from ray.serve import Application
@@ -82,7 +83,8 @@ def deploy(settings: Settings, report: Callable[[str], None], *, timeout_s: floa
 
     logging.getLogger("ray.serve").setLevel(logging.WARNING)  # the steps say it in their own words
     host, port = settings.http.host, settings.http.port
-    serve.start(proxy_location="HeadOnly", http_options={"host": host, "port": port})
+    options = {"host": host, "port": port, **serve_options(settings.tls)}
+    serve.start(proxy_location="HeadOnly", http_options=options)
     failure: list[Exception] = []
 
     def run() -> None:

@@ -3,12 +3,14 @@
 import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -25,8 +27,16 @@ from cluster.launch.run_record import (
 )
 from cluster.launch.serve_environment import SERVE_ENVIRONMENT
 from cluster.settings import Settings
+from cluster.tls import node_environment
 
-__all__ = ["connect", "ensure_ray_head", "ray_environment", "stop_ray_head"]
+__all__ = [
+    "connect",
+    "disconnect",
+    "ensure_ray_head",
+    "head_command",
+    "ray_environment",
+    "stop_ray_head",
+]
 
 _START_TIMEOUT_S: Final = 120.0
 _SETTLING_S: Final = 1.5
@@ -45,6 +55,7 @@ def ray_environment(settings: Settings) -> dict[str, str]:
         "SPT_NOENV": "1",  # else worker titles overwrite the environment `down` reads
         "DO_NOT_TRACK": "1",
         CLUSTER_ID: cluster_id(settings.data_dir),
+        **node_environment(settings.tls),
     }
     if settings.ray.address is None:
         # Ray replaces 127.0.0.1 by the machine's own address and then listens on every interface,
@@ -62,13 +73,22 @@ def connect(settings: Settings) -> None:
     if ray.is_initialized():
         return
     address = settings.ray.address or f"127.0.0.1:{settings.ray.port}"
+    options = {"log_to_driver": False, "logging_level": "ERROR", "namespace": "everloop"}
     try:
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR", namespace="everloop")
+        with _keeping_sigterm():
+            ray.init(address=address, **options)
     except (ConnectionError, RuntimeError, TimeoutError, ValueError) as error:
         raise LaunchError(
             f"The Ray cluster at {address} cannot be joined: {error}",
             fix="`everloop down` and `everloop up` start it anew.",
         ) from error
+
+
+def disconnect() -> None:
+    """Be no driver any more, if this process is one: it then outlives the cluster."""
+    if "ray" in sys.modules:
+        with _keeping_sigterm():
+            sys.modules["ray"].shutdown()
 
 
 def ensure_ray_head(settings: Settings, report: Callable[[str], None]) -> RunRecord:
@@ -105,6 +125,17 @@ def stop_ray_head(settings: Settings) -> int:
     remove_record(settings.data_dir)
     shutil.rmtree(_temp_dir(settings), ignore_errors=True)
     return stopped
+
+
+@contextlib.contextmanager
+def _keeping_sigterm() -> Iterator[None]:
+    """Ray handles SIGTERM itself while it is joined, and leaves no handler when it leaves."""
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():  # no other may set one
+            signal.signal(signal.SIGTERM, before)
 
 
 def _temp_dir(settings: Settings) -> Path:
@@ -151,7 +182,8 @@ def _refuse_taken_ports(settings: Settings) -> None:
         )
 
 
-def _command(settings: Settings) -> list[str]:
+def head_command(settings: Settings) -> list[str]:
+    """What starts the head. Nothing of it is reached from another machine."""
     client_port, agent_port = _free_port(), _free_port()
     command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block"]
     command += ["--node-ip-address=127.0.0.1", f"--port={settings.ray.port}"]
@@ -176,7 +208,7 @@ def _start(settings: Settings) -> RunRecord | None:
     _temp_dir(settings).mkdir(mode=0o700, parents=True, exist_ok=True)
     with _log(settings).open("wb") as log:
         process = subprocess.Popen(
-            _command(settings),
+            head_command(settings),
             env=os.environ | ray_environment(settings) | {"NO_COLOR": "1", "PATH": _path()},
             stdin=subprocess.DEVNULL,
             stdout=log,

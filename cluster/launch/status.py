@@ -4,10 +4,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
 from cluster.errors import EverloopError
+from cluster.launch.probe import is_ready
 from cluster.launch.processes import cluster_id, marked_processes
 from cluster.launch.run_record import read_record
-from cluster.launch.up import is_ready
+from cluster.masking import without_password
 from cluster.settings import Settings
+from cluster.tls import trust
 
 __all__ = ["Status", "lost_traces", "read_status"]
 
@@ -68,9 +70,9 @@ def read_status(settings: Settings) -> Status:
         base_url=settings.base_url,
         dashboard=f"http://127.0.0.1:{record.dashboard_port}" if record else settings.ray.address,
         processes=len(marked_processes(cluster_id(settings.data_dir))),
-        milvus=settings.milvus_uri,
-        database=_without_password(settings.database_url),
-        storage=settings.storage_url,
+        milvus=without_password(settings.milvus_uri),
+        database=without_password(settings.database_url),
+        storage=without_password(settings.storage_url),
         deployments=deployments,
         stores=stores,
         traces_lost=traces_lost,
@@ -115,7 +117,13 @@ def lost_traces(settings: Settings) -> int:
     key = key_for(settings.base_url)
     headers = {} if key is None else {"authorization": f"Bearer {key}"}
     try:
-        answer = httpx.get(url, timeout=_METRICS_TIMEOUT_S, trust_env=False, headers=headers)
+        answer = httpx.get(
+            url,
+            timeout=_METRICS_TIMEOUT_S,
+            trust_env=False,
+            headers=headers,
+            verify=trust(settings.tls.authority),
+        )
     except httpx.HTTPError:
         return 0
     if answer.status_code != httpx.codes.OK:
@@ -128,9 +136,3 @@ def lost_traces(settings: Settings) -> int:
             if sample.name.endswith(_LOST)
         )
     )
-
-
-def _without_password(url: str) -> str:
-    from sqlalchemy import make_url
-
-    return make_url(url).render_as_string(hide_password=True)

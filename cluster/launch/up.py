@@ -5,18 +5,18 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final, Protocol
 
-import httpx
-
 from cluster.errors import LaunchError
 from cluster.launch.application import deploy, is_running, settings_digest, undeploy
 from cluster.launch.first_key import FirstKey, ensure_first_key
+from cluster.launch.probe import is_ready
 from cluster.launch.processes import cluster_id, marked_processes
 from cluster.launch.ray_head import connect, ensure_ray_head, stop_ray_head
 from cluster.launch.run_record import read_record, run_dir, write_record
+from cluster.masking import without_password
 from cluster.models import ensure_model
 from cluster.settings import Settings
 
-__all__ = ["Steps", "down", "is_ready", "up"]
+__all__ = ["Steps", "down", "up"]
 
 _READY_TIMEOUT_S: Final = 900.0
 _LOCK_TIMEOUT_S: Final = 1.0
@@ -71,16 +71,6 @@ def down(settings: Settings) -> int:
     return stop_ray_head(settings)
 
 
-def is_ready(settings: Settings, timeout_s: float = 2.0) -> bool:
-    """Whether the gateway says that every part answers."""
-    url = settings.base_url.removesuffix("/v1") + "/readyz"
-    try:
-        with httpx.Client(trust_env=False, timeout=timeout_s) as client:
-            return client.get(url).status_code == 200
-    except httpx.HTTPError:
-        return False
-
-
 def _check(settings: Settings) -> str:
     from cluster.doctor import fatal_checks
 
@@ -130,8 +120,8 @@ def _ray(settings: Settings, report: Callable[[str], None]) -> str:
 def _milvus(settings: Settings, report: Callable[[str], None]) -> str:
     from cluster.milvus import ensure_milvus
 
-    report(settings.milvus_uri)
-    return ensure_milvus(settings.milvus, settings.data_dir)
+    report(without_password(settings.milvus_uri))
+    return without_password(ensure_milvus(settings.milvus, settings.data_dir))
 
 
 def _application(settings: Settings, report: Callable[[str], None]) -> str:

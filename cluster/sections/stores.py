@@ -12,7 +12,7 @@ __all__ = ["DatabaseSettings", "MilvusSettings", "StorageSettings"]
 class DatabaseSettings(Section):
     """The records."""
 
-    url: str | None = None
+    url: str | None = Field(default=None, repr=False)
     """SQLAlchemy URL, such as `postgresql://user:password@host/everloop`; null is SQLite."""
     pool_size: int = Field(default=5, ge=1)
     """Connections per process."""
@@ -21,18 +21,18 @@ class DatabaseSettings(Section):
 class StorageSettings(Section):
     """The bytes."""
 
-    url: str | None = None
+    url: str | None = Field(default=None, repr=False)
     """fsspec URL such as `s3://bucket/prefix`; null is a folder under `data_dir`."""
-    options: dict[str, Any] = Field(default_factory=dict)
+    options: dict[str, Any] = Field(default_factory=dict, repr=False)
     """fsspec options, such as `endpoint_url`, `key`, `secret`."""
 
 
 class MilvusSettings(Section):
     """The vectors."""
 
-    uri: str | None = None
+    uri: str | None = Field(default=None, repr=False)
     """A Milvus server, such as `http://milvus:19530`; null runs Milvus Lite on loopback."""
-    token: str | None = None
+    token: str | None = Field(default=None, repr=False)
     """Token, or `user:password`."""
     port: int = Field(default=19530, ge=1, le=65535)
     """Port of the embedded Lite server."""

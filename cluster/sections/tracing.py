@@ -23,7 +23,7 @@ class OtlpSettings(Section):
 
     endpoint: str | None = None
     """Collector's URL, such as `http://127.0.0.1:4318/v1/traces`; none: nothing is exported."""
-    headers: dict[str, str] = Field(default_factory=dict)
+    headers: dict[str, str] = Field(default_factory=dict, repr=False)
     """Sent with each export."""
     content: bool = False
     """Export questions, answers and passages too."""

@@ -1,4 +1,4 @@
-"""Settings of who may do what, and what is let through."""
+"""Settings of who may do what."""
 
 from typing import Literal
 
@@ -6,7 +6,7 @@ from pydantic import Field
 
 from cluster.sections.section import Section
 
-__all__ = ["AccessSettings", "TlsSettings"]
+__all__ = ["AccessSettings"]
 
 
 class AccessSettings(Section):
@@ -22,7 +22,3 @@ class AccessSettings(Section):
     secret_env: str = "EVERLOOP_SECRET"  # noqa: S105 - the variable's name
     """Variable with the installation's secret, which signs tokens of end users and of Everloop's
     own parts; without it one is made in the data folder."""
-
-
-class TlsSettings(Section):
-    """Encryption of what goes over the network."""

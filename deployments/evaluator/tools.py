@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import ssl
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -9,6 +10,7 @@ from typing import Final
 from cluster.database import Database
 from cluster.internal_tokens import InternalTokens
 from cluster.settings import Settings
+from cluster.tls import trust
 from deployments.errors import Overloaded, Unavailable
 from deployments.evaluation.runs.callers import BACKGROUND_HEADERS, HttpModels, ModelRoutes
 from deployments.evaluation.runs.verdicts import StoredVerdicts
@@ -58,7 +60,11 @@ def make_routes(settings: Settings) -> ModelRoutes:
     chosen = settings.evaluation
 
     def api(
-        base_url: str, *, key: str | Callable[[], str] | None, headers: dict[str, str]
+        base_url: str,
+        *,
+        key: str | Callable[[], str] | None,
+        headers: dict[str, str],
+        verify: ssl.SSLContext | bool = True,
     ) -> HttpModels:
         return HttpModels(
             base_url,
@@ -67,12 +73,14 @@ def make_routes(settings: Settings) -> ModelRoutes:
             request_timeout_s=settings.http.request_timeout_s + 10,
             headers=headers,
             key=key,
+            verify=verify,
         )
 
     gateway = api(
         chosen.base_url or settings.base_url,
         key=InternalTokens.of(settings).for_acting_project("inference"),
         headers=dict(BACKGROUND_HEADERS),
+        verify=trust(settings.tls.authority),
     )
     outside = {
         model.id: (

@@ -1,5 +1,7 @@
 """Each check, by table, with probes of our own."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -7,6 +9,7 @@ import pytest
 
 from cluster.confinement import Layers
 from cluster.confinement.probe import probe_layers
+from cluster.doctor.diagnosis import part_listeners
 from cluster.doctor.machine import (
     check_disk,
     check_gpu,
@@ -127,7 +130,42 @@ def test_placement(model: dict[str, Any], cpus: float, gpus: int, status: str) -
     ],
 )
 def test_ray_open_to_the_network_fails(address: str, status: str) -> None:
-    assert check_ray_exposure([(address, 6379, "gcs_server")]).status == status
+    check = check_ray_exposure([(address, 6379, "gcs_server")], front=8000)
+    assert check.status == status
+    assert ("gcs_server" in check.found) is (status == "fail")
+
+
+def test_the_http_front_may_be_open_to_the_network() -> None:
+    everywhere = "0.0.0.0"  # noqa: S104
+    assert check_ray_exposure([(everywhere, 8000, "ray::ProxyActor")], front=8000).status == "ok"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["ray::ServeReplica", "-c"],
+        ["gcs_server", "-c"],
+        ["python", "-c", "# cluster.milvus_process\n"],
+    ],
+)
+def test_where_parts_listen_is_found(command: list[str]) -> None:
+    script = (
+        "import socket, sys; s = socket.create_server(('127.0.0.1', 0)); "
+        "print(s.getsockname()[1], flush=True); sys.stdin.read()"
+    )
+    command = [*command[:2], "".join([*command[2:], script])]
+    with subprocess.Popen(
+        command,
+        executable=sys.executable,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as part:
+        assert part.stdout is not None
+        port = int(part.stdout.readline())
+        found = {(address, port) for address, port, _program in part_listeners()}
+        part.communicate("")
+    assert ("127.0.0.1", port) in found
 
 
 def test_lock_lines_are_read_whatever_their_spelling() -> None:

@@ -1,6 +1,7 @@
 """Processes are known by a mark; `up` and `down` may be called in any order, and twice."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -12,10 +13,21 @@ import pytest
 
 from cluster.errors import LaunchError
 from cluster.launch.processes import CLUSTER_ID, cluster_id, listener_on, marked_processes, stop_all
-from cluster.launch.ray_head import ensure_ray_head, ray_environment, stop_ray_head
+from cluster.launch.ray_head import (
+    ensure_ray_head,
+    head_command,
+    ray_environment,
+    stop_ray_head,
+)
 from cluster.launch.run_record import RunRecord, read_record, remove_record, write_record
 from cluster.launch.serve_environment import SERVE_ENVIRONMENT
-from cluster.settings import Settings, load_settings
+from cluster.settings import (
+    PROFILES,
+    Settings,
+    is_loopback,
+    load_settings,
+    resolve_settings,
+)
 from tests.fixtures.ray_cluster import RAY_DRIVER
 from tests.fixtures.system import free_port
 
@@ -151,6 +163,18 @@ def test_ray_is_told_to_stay_on_loopback_unless_it_is_someone_elses(settings: Se
     assert ray_environment(settings).items() >= SERVE_ENVIRONMENT.items()
     theirs = load_settings({"ray": {"address": "head:6379"}})
     assert "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER" not in ray_environment(theirs)
+
+
+@pytest.mark.parametrize("profile", sorted(path.stem for path in PROFILES.glob("*.yaml")))
+def test_every_profile_keeps_ray_milvus_and_the_front_on_loopback(profile: str) -> None:
+    settings, _ = resolve_settings(environ={"EVERLOOP_PROFILE": profile})
+    command = head_command(settings)
+    assert "--node-ip-address=127.0.0.1" in command
+    assert "--dashboard-host=127.0.0.1" in command
+    assert not [word for word in command if re.search(r"0\.0\.0\.0|::", word)]
+    assert ray_environment(settings)["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] == "0"
+    assert settings.milvus_uri.startswith("http://127.0.0.1:")
+    assert is_loopback(settings.http.host)
 
 
 def test_a_start_that_fails_says_what_each_part_said(

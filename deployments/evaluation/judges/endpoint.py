@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from cluster.client import key_for, translated_errors
+from cluster.client import key_for, translated_errors, verify_for
 from cluster.errors import ApiError, SettingsError, UnreachableError
 from cluster.sections.section import Section
 
@@ -56,7 +56,11 @@ class EndpointCaller:
             timeout=endpoint.timeout_s,
             max_retries=endpoint.retries,
             default_headers=dict(BACKGROUND) if endpoint.background else None,
-            http_client=DefaultAsyncHttpxClient(trust_env=not loopback, timeout=endpoint.timeout_s),
+            http_client=DefaultAsyncHttpxClient(
+                trust_env=not loopback,
+                timeout=endpoint.timeout_s,
+                verify=verify_for(endpoint.base_url) if endpoint.background else True,
+            ),
         )
 
     async def chat(self, body: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -1,6 +1,7 @@
 """Models over HTTP: the gateway's, as background work that gives way, and those outside."""
 
 import asyncio
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -38,7 +39,7 @@ class HttpModels:
 
     Busy or away (429, 502, 503, no connection) is waited for, as Retry-After says, up to
     `patience_s` seconds for one answer; a server's own failure is tried again twice; a refusal is
-    final. `key` may make one for each request.
+    final. `key` may make one for each request; `verify` is httpx's.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class HttpModels:
         request_timeout_s: float,
         headers: Mapping[str, str] | None = None,
         key: str | Callable[[], str] | None = None,
+        verify: ssl.SSLContext | bool = True,
         transport: "httpx.AsyncBaseTransport | None" = None,
     ) -> None:
         import httpx
@@ -62,6 +64,7 @@ class HttpModels:
             headers=dict(headers or {}),
             timeout=httpx.Timeout(request_timeout_s, connect=5.0),
             limits=httpx.Limits(max_connections=concurrency + 2),
+            verify=verify,
             transport=transport,
             trust_env=False,  # a proxy of the environment is not meant for this
         )
