@@ -173,7 +173,7 @@ async def test_usage_is_told_by_month_and_key(limited: Limited) -> None:
     assert figures == {"requests": 2, "prompt_tokens": 6, "completion_tokens": 2}
     assert month["total_tokens"] == 8
     assert month["cost"] == pytest.approx(10.0)
-    assert [key["key_id"] for key in month["keys"]] == ["none"]
+    assert [key["key_id"] for key in month["keys"]] == ["everybody"]
     assert none["data"] == []
     assert wrong.status_code == 400
 
