@@ -82,9 +82,7 @@ def run_adapters(base_url: str | None, *, as_json: bool) -> None:
 def run_aliases(name: str | None, base_url: str | None, *, as_json: bool) -> None:
     """List what the aliases point at, or how one of them moved."""
     path = "/aliases" if name is None else f"/aliases/{name}/history?limit=100"
-    found = _get(base_url, path)
-    if name is not None and not found["data"]:
-        _get(base_url, f"/aliases/{name}", "alias")  # is there such a one?
+    found = _get(base_url, path, "alias")
     if as_json:
         print_json(found)
         return

@@ -6,6 +6,7 @@ with a later event. A blocked answer ends with the finish reason `content_filter
 
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from deployments.gateway.closing import close_parts
@@ -40,8 +41,8 @@ async def guarded(
         choices = _Choices(guards, schema)
         async for part in answer:
             data = await (choices.events(part.data) if streamed else choices.body(part.data))
-            if data or part.usage is not None:
-                yield Part(data, part.usage)
+            if data or part.usage is not None or part.resumed is not None:
+                yield replace(part, data=data)
             if choices.ended:
                 return
     finally:
@@ -62,7 +63,9 @@ class _Choices:
 
     async def body(self, data: bytes) -> bytes:
         """A whole answer."""
-        body = json.loads(data)
+        body = _read(data)
+        if body is None:
+            return data
         changed = False
         for choice in body.get("choices") or ():
             message = choice.get("message", choice)
@@ -97,8 +100,8 @@ class _Choices:
         return b"".join(event + b"\n\n" for event in out)
 
     async def _event(self, event: bytes) -> list[bytes]:
-        body = json.loads(event[6:])
-        if not body.get("choices"):
+        body = _read(event[6:])
+        if body is None or not body.get("choices"):
             return [event]
         self._last = body
         before: list[bytes] = []
@@ -166,6 +169,15 @@ class _Choices:
             self._screens[index] = screen
             self._open.add(index)
         return self._screens[index]
+
+
+def _read(data: bytes) -> dict[str, Any] | None:
+    """What a model sent; None where it is no JSON object, which is passed on as it came."""
+    try:
+        body = json.loads(data)
+    except ValueError:
+        return None
+    return body if isinstance(body, dict) else None
 
 
 def _delta(choice: dict[str, Any]) -> tuple[dict[str, Any], str]:

@@ -73,6 +73,7 @@ BODIES: Final[dict[str, Any]] = {
     "/v1/drift/reports/{report_id}/dataset": {"topic": 1, "kind": "eval"},
     "/v1/projects/{project_id}": {"name": "mine"},
     "/v1/keys/{key_id}": {"name": "mine"},
+    "/v1/keys/{key_id}/rotate": {"grace_s": 0},
 }
 """What is sent to a route with an id in its path, where it takes a body."""
 
