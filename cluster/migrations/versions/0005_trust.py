@@ -168,7 +168,8 @@ def _keep_audit_events() -> None:
         )
         return
     op.execute(
-        "CREATE FUNCTION keep_audit_events() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+        "CREATE OR REPLACE FUNCTION keep_audit_events() RETURNS trigger LANGUAGE plpgsql AS $$ "
+        "BEGIN "
         "IF TG_OP = 'DELETE' THEN "
         "IF EXISTS (SELECT 1 FROM projects WHERE id = OLD.project_id AND status = 'deleting') "
         "THEN RETURN OLD; END IF; END IF; "
