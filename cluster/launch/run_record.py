@@ -36,6 +36,8 @@ class RunRecord:
 
 def run_dir(data_dir: Path) -> Path:
     """Return the folder of run-time state, created when missing."""
+    if not data_dir.exists():  # records, bytes and secrets are for their owner
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder = data_dir / "run"
     folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -17,7 +17,15 @@ if TYPE_CHECKING:
 __all__ = ["spans_of"]
 
 _PROVIDER: Final = "everloop"
-_STAGES: Final = ("retrieve", "decide", "pack", "render", "generate", "attribution_wait")
+_STAGES: Final = (
+    "retrieve",
+    "decide",
+    "pack",
+    "render",
+    "first_answer",
+    "generate",
+    "attribution_wait",
+)
 _RETRIEVAL: Final = ("embed", "bm25", "dense", "fuse", "rerank", "mmr")
 _SAMPLED_PARENT: Final = 1
 _OPTIONS: Final = {

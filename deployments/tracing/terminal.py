@@ -12,7 +12,15 @@ from cluster.tables import plain_table, show_table
 
 __all__ = ["print_line", "print_list", "print_stats", "print_trace"]
 
-_STAGES: Final = ("retrieve", "decide", "pack", "render", "generate", "attribution_wait")
+_STAGES: Final = (
+    "retrieve",
+    "decide",
+    "pack",
+    "render",
+    "first_answer",
+    "generate",
+    "attribution_wait",
+)
 _SHORT: Final = 60
 _PASSAGE: Final = 160
 _FIRST_ERROR: Final = 400

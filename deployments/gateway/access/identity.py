@@ -9,7 +9,7 @@ from cluster.ids import DEFAULT_PROJECT
 from cluster.keys import SCOPES, Scope
 from cluster.records import ApiKey
 
-__all__ = ["EVERYBODY", "Identity", "identity_of"]
+__all__ = ["EVERYBODY", "NOBODY", "Identity", "identity_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +38,9 @@ class Identity:
 
 EVERYBODY: Final = Identity(DEFAULT_PROJECT, "everybody", frozenset(SCOPES))
 """Who asks where `access.keys` is off."""
+
+NOBODY: Final = Identity(DEFAULT_PROJECT, "nobody", frozenset())
+"""Who asks the health checks without a key."""
 
 
 def identity_of(request: Request) -> Identity:
