@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Final
 
 import pytest
@@ -265,7 +266,9 @@ def test_what_the_engine_is_asked_is_salted_by_its_project(kind: Any) -> None:
     """vLLM's own request objects have the field; a client's salt is never passed on as it is."""
     from deployments.model.vllm_engine import VllmChatEngine
 
-    engine = VllmChatEngine(None, max_tokens=64, max_answers=1)
+    surface = SimpleNamespace(engine_client=None)
+    behind = SimpleNamespace(_oai_serving_chat=surface, _oai_serving_completion=surface)
+    engine = VllmChatEngine(behind, max_tokens=64, max_answers=1)
     asked = {"messages": [{"role": "user", "content": "x"}]} if kind == "chat" else {"prompt": "x"}
     body = {"model": MODEL, "cache_salt": "a client's", **asked}
     calls = [ModelCall(kind, body, "r", project_id=project) for project in ("a", "b")]
