@@ -22,6 +22,7 @@ pytestmark = pytest.mark.integration
 def work(name: str, **changes: Any) -> Work:
     values: dict[str, Any] = {
         "id": name,
+        "project_id": "proj_default",
         "kind": "job",
         "status": "running",
         "attempts": 1,
