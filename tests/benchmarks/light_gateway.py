@@ -20,7 +20,9 @@ from cluster.database import Database
 from cluster.models import ensure_model
 from cluster.settings import (
     AccessSettings,
+    Bounds,
     GuardsSettings,
+    LimitsSettings,
     ModelSettings,
     Settings,
     TracingSettings,
@@ -45,6 +47,13 @@ from tests.fakes.parts import FakeEmbedder, FakeEvaluator
 __all__ = ["MODEL"]
 
 MODEL: Final = "light"
+_WIDE: Final = Bounds(
+    requests_per_minute=10**6,
+    tokens_per_minute=10**9,
+    concurrent_requests=1000,
+    tokens_per_month=10**12,
+)
+"""Quotas that are counted and never reached."""
 _ANSWER: Final = "Parental leave lasts fourteen weeks . It is paid by the insurance fund ."
 _WORDS: Final = tuple(_ANSWER.split())
 _PASSAGE: Final = (
@@ -156,6 +165,7 @@ def _services(options: argparse.Namespace) -> Services:
         models=(ModelSettings(id=MODEL, max_ongoing_requests=options.slots),),
         access=AccessSettings(keys=keys),
         guards=GuardsSettings(enabled=options.trusted),
+        limits=LimitsSettings(key=_WIDE, project=_WIDE) if options.trusted else LimitsSettings(),
         tracing=tracing,
     )
     database = Database(options.database)
@@ -211,7 +221,7 @@ def main() -> None:
     parser.add_argument("--service-ms", type=float, default=30.0, help="of one call")
     parser.add_argument("--unqueued", action="store_true", help="without queues before the model")
     parser.add_argument("--keys", choices=("off", "required"), default="off")
-    parser.add_argument("--trusted", action="store_true", help="ask for keys, and run the guards")
+    parser.add_argument("--trusted", action="store_true", help="keys, quotas, guards")
     options = parser.parse_args()
     app = create_app(_services(options))
     uvicorn.run(app, host="127.0.0.1", port=options.port, log_level="warning")

@@ -1,12 +1,12 @@
-"""What keys and guards cost a request that nothing is wrong with.
+"""What keys, quotas and guards cost a request that nothing is wrong with.
 
     python -m tests.benchmarks.trust_overhead [--rounds 3] [--seconds 20] [--rate 20]
 
-The real gateway over a light model, in two processes: one asks for a key and runs the default
-guards, without a judge; the other one does neither. Rounds alternate between them, with the mix of
-`tests.benchmarks.tracing`: eight of ten requests are plain chats, two are grounded in eight
-passages of 1,200 characters, half of all are streams. Times are from when a request was due to its
-last byte.
+The real gateway over a light model, in two processes: one asks for a key, counts quotas and runs
+the default guards, without a judge; the other one does none of it. Rounds alternate between them,
+with the mix of `tests.benchmarks.tracing`: eight of ten requests are plain chats, two are grounded
+in eight passages of 1,200 characters, half of all are streams. Times are from when a request was
+due to its last byte.
 
 Bar: less than 8 ms more at the median of all, over rounds that lie no more than 8 ms apart.
 """
@@ -75,7 +75,7 @@ def main() -> int:
     rows = [
         ("added ms at p50", added, f"< {_BAR_MS:g}", added < _BAR_MS),
         ("rounds lie apart by, ms", spread, f"≤ {_BAR_MS:g}", spread <= _BAR_MS),
-        ("p50 with keys and guards, ms", sides_ms["trusted"], "", True),
+        ("p50 with keys, quotas and guards, ms", sides_ms["trusted"], "", True),
         ("p50 without, ms", sides_ms["open"], "", True),
     ]
     requests = options.rounds * options.seconds * options.rate
