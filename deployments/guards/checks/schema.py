@@ -36,11 +36,15 @@ class SchemaCheck:
 
 
 def demanded_schema(response_format: Any) -> Mapping[str, Any] | bool | None:
-    """What OpenAI's `response_format` demands; None where any text will do."""
+    """What OpenAI's `response_format` demands; None where any text will do.
+
+    It is as the client sent it: what is malformed in it is the model's to refuse.
+    """
     chosen = response_format if isinstance(response_format, Mapping) else {}
     if chosen.get("type") == "json_object":
         return {"type": "object"}
     if chosen.get("type") == "json_schema":
-        schema = (chosen.get("json_schema") or {}).get("schema")
+        named = chosen.get("json_schema")
+        schema = named.get("schema") if isinstance(named, Mapping) else None
         return schema if isinstance(schema, Mapping) else True
     return None
