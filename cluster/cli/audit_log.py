@@ -32,7 +32,7 @@ def list_events(
     """List events, newest first."""
     start = None if since is None else int(time.time()) - seconds_of(since)
     with connected(base_url) as client:
-        found = pages_of(client, "/audit", {**wanted, "since": start}, most)
+        found = list(pages_of(client, "/audit", {**wanted, "since": start}, most))
     if as_json:
         print_json(found)
         return
@@ -87,16 +87,9 @@ def verify_events(
 
 
 def _lines(project: str | None, base_url: str | None) -> Iterator[str]:
-    query = "/audit?order=asc&limit=100" + ("" if project is None else f"&project={project}")
     with connected(base_url) as client:
-        after = ""
-        while True:
-            page: Any = client.get(query + after, cast_to=object)
-            for event in page["data"]:
-                yield json.dumps(event, ensure_ascii=False) + "\n"
-            if not page["has_more"]:
-                return
-            after = f"&after={page['last_id']}"
+        for event in pages_of(client, "/audit", {"order": "asc", "project": project}):
+            yield json.dumps(event, ensure_ascii=False) + "\n"
 
 
 def _check_file(file: Path) -> dict[str, Any]:

@@ -47,18 +47,20 @@ def seconds_of(time: str) -> int:
     return int(found[1]) * _UNITS[found[2]]
 
 
-def pages_of(client: "OpenAI", path: str, query: Mapping[str, Any], most: int) -> list[Any]:
-    """At most `most` objects of a list, page by page."""
-    found: list[Any] = []
+def pages_of(
+    client: "OpenAI", path: str, query: Mapping[str, Any], most: int | None = None
+) -> Iterator[Any]:
+    """The objects of a list, page by page: at most `most`, or all."""
     params = {key: value for key, value in query.items() if value is not None}
-    while len(found) < most:
-        asked = {**params, "limit": min(_PAGE, most - len(found))}
-        page: Any = client.get(path, cast_to=object, options={"params": asked})
-        found += page["data"]
+    given = 0
+    while most is None or given < most:
+        limit = _PAGE if most is None else min(_PAGE, most - given)
+        page: Any = client.get(path, cast_to=object, options={"params": {**params, "limit": limit}})
+        yield from page["data"]
+        given += len(page["data"])
         if not page["has_more"]:
-            break
+            return
         params["after"] = page["last_id"]
-    return found
 
 
 def create_key(
@@ -105,7 +107,7 @@ def create_local_key(name: str, *, save: bool, as_json: bool) -> None:
 def list_keys(project: str | None, base_url: str | None, *, as_json: bool) -> None:
     """List all keys of a project."""
     with _client(base_url) as client:
-        found = pages_of(client, "/keys", {"project": project}, 10_000)
+        found = list(pages_of(client, "/keys", {"project": project}, 10_000))
     if as_json:
         print_json(found)
         return
@@ -168,7 +170,7 @@ def create_project(name: str, limits: str | None, base_url: str | None, *, as_js
 def list_projects(base_url: str | None, *, as_json: bool) -> None:
     """List projects."""
     with _client(base_url) as client:
-        found = pages_of(client, "/projects", {}, 10_000)
+        found = list(pages_of(client, "/projects", {}, 10_000))
     if as_json:
         print_json(found)
         return

@@ -9,6 +9,8 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from deployments.tracing.stages import STAGES
+
 if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import ReadableSpan
@@ -17,15 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["spans_of"]
 
 _PROVIDER: Final = "everloop"
-_STAGES: Final = (
-    "retrieve",
-    "decide",
-    "pack",
-    "render",
-    "first_answer",
-    "generate",
-    "attribution_wait",
-)
 _RETRIEVAL: Final = ("embed", "bm25", "dense", "fuse", "rerank", "mmr")
 _SAMPLED_PARENT: Final = 1
 _OPTIONS: Final = {
@@ -119,7 +112,7 @@ def _places(body: Mapping[str, Any]) -> list[_Place]:
     """
     spent: Mapping[str, float] = body.get("timings_ms") or {}
     began: Mapping[str, float] = body.get("began_ms") or {}
-    places = [_Place(name, None, began[name], spent[name]) for name in _STAGES if name in began]
+    places = [_Place(name, None, began[name], spent[name]) for name in STAGES if name in began]
     if "retrieve" not in began:
         return places
     inner = {name: spent.get(f"retrieve_{name}") for name in _RETRIEVAL}

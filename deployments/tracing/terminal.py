@@ -9,18 +9,10 @@ from rich.text import Text
 from rich.tree import Tree
 
 from cluster.tables import plain_table, show_table
+from deployments.tracing.stages import STAGES
 
 __all__ = ["print_line", "print_list", "print_stats", "print_trace"]
 
-_STAGES: Final = (
-    "retrieve",
-    "decide",
-    "pack",
-    "render",
-    "first_answer",
-    "generate",
-    "attribution_wait",
-)
 _SHORT: Final = 60
 _PASSAGE: Final = 160
 _FIRST_ERROR: Final = 400
@@ -151,7 +143,7 @@ def _add_facts(tree: Tree, trace: Mapping[str, Any]) -> None:
 def _add_stages(tree: Tree, trace: Mapping[str, Any]) -> None:
     spent, began = trace.get("timings_ms") or {}, trace.get("began_ms") or {}
     stages = tree.add(f"time: {trace['duration_ms']:.1f} ms")
-    for name in _STAGES:
+    for name in STAGES:
         if name not in spent:
             continue
         at = f" at {began[name]:.1f}" if name in began else ""
