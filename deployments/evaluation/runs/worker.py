@@ -127,7 +127,7 @@ class RunWorker:
             run.drained = False
 
     async def _turn(self) -> bool:
-        """Claim what may be claimed; whether anything is in hand."""
+        """Claim what may be claimed, close what is through; whether there is more to do."""
         for plan in await self._ledger.open_runs(_MOST_RUNS):
             if plan.run_id not in self._runs:
                 await self._take_up(plan)
@@ -142,10 +142,13 @@ class RunWorker:
             self._claiming = None
             run.drained = len(taken.items) + taken.given_up < claim.items
             self._start(run, taken)
-        for run in list(self._runs.values()):
-            if run.drained and not run.held:
-                await self._close_if_done(run)
-        return any(run.held or not run.drained for run in self._runs.values())
+        through = {
+            run_id: run for run_id, run in self._runs.items() if run.drained and not run.held
+        }
+        for run in through.values():
+            await self._close_if_done(run)
+        # Those that got through their last item meanwhile are closed in the next turn.
+        return not self._runs.keys() <= through.keys()
 
     async def _take_up(self, plan: Plan) -> None:
         try:

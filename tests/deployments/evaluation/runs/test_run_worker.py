@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from sqlalchemy import delete, update
@@ -11,8 +11,11 @@ from sqlalchemy import delete, update
 from cluster.errors import ApiError
 from cluster.records import EvalItem, EvalRun, now
 from cluster.tenancy import acting_in, restricted_to
-from deployments.evaluation.runs.callers import Reply
-from deployments.evaluation.runs.ledger import ItemResult
+from deployments.evaluation.runs.callers import ModelRoutes, Reply
+from deployments.evaluation.runs.ledger import ItemResult, RunLedger
+from deployments.evaluation.runs.policy import Limits
+from deployments.evaluation.runs.worker import RunWorker
+from deployments.evaluation.toolbox import Toolbox
 from tests.fakes.eval_runs import ASK, FakeApi, Scene, questions, until
 
 GIVEN = {"type": "jsonl", "source": {"type": "file_content", "content": []}}
@@ -294,3 +297,36 @@ async def test_a_run_is_asked_for_in_its_own_project(scene: Scene) -> None:
     await scene.worker().work_off()
     assert seen == {"proj_a": "proj_a", "proj_b": "proj_b"}
     assert {scene.run(run_id).status for run_id in runs.values()} == {"completed"}
+
+
+async def test_a_run_that_gets_done_while_another_is_closed_is_closed_too(scene: Scene) -> None:
+    slow, quick = (
+        scene.add_run([{"question": "slow", "answer": "SLOW"}]),
+        scene.add_run([{"question": "quick", "answer": "QUICK"}]),
+    )
+    closing = asyncio.Event()
+
+    class Api(FakeApi):
+        async def post(self, path: str, body: Mapping[str, Any]) -> Reply:
+            if body["messages"][-1]["content"] == "slow":
+                await closing.wait()
+            return await super().post(path, body)
+
+    class Ledger(RunLedger):
+        async def is_done(self, run_id: str) -> bool:
+            if run_id == quick:
+                closing.set()
+                await until(lambda: scene.items(slow)[0].status == "done")
+                await until(lambda: len(asyncio.all_tasks()) == 1)
+            return await super().is_done(run_id)
+
+    scene.api = Api()
+    worker = RunWorker(
+        Ledger(scene.database, scene.lease_s, scene.max_attempts),
+        cast(ModelRoutes, scene.api),
+        Toolbox(cast(Any, None), cast(Any, None), cast(Any, None)),
+        Limits(4, 8),
+        lease_s=scene.lease_s,
+    )
+    await worker.work_off()
+    assert [scene.run(run_id).status for run_id in (slow, quick)] == ["completed"] * 2
