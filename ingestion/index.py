@@ -12,7 +12,6 @@ One class for Milvus Lite and for a server. What differs between them, and is hi
 | after a restart | collections must be loaded again | loaded |
 """
 
-import json
 import logging
 import re
 import threading
@@ -23,15 +22,13 @@ from typing import Any, Final, TypeVar
 
 from cluster.errors import VectorDatabaseError
 from cluster.masking import without_password
-from ingestion.analysis import analyse
+from ingestion.index_rows import OUTPUT, TEXT_BYTES, hit_of, row_of, rows_where
 from ingestion.passages import EmbeddedPassage, Hit
 
 __all__ = ["PassageIndex", "collection_name"]
 
 T = TypeVar("T")
 
-_TEXT_BYTES: Final = 65_535
-"""Milvus's largest VARCHAR."""
 _UPSERT_ROWS: Final = 500
 _TEXT_ROWS: Final = 1000
 _CHECK_S: Final = 5.0
@@ -40,19 +37,6 @@ _MAX_RESULTS: Final = 16_384
 _SEARCH_EF: Final = 128
 _BM25: Final = {"bm25_k1": 1.5, "bm25_b": 0.75}
 _HNSW: Final = {"M": 16, "efConstruction": 200}
-_OUTPUT: Final = [
-    "store_id",
-    "number",
-    "file_id",
-    "ordinal",
-    "text",
-    "start",
-    "end",
-    "page",
-    "page_end",
-    "section",
-]
-_NO_PAGE: Final = -1
 _PAUSE_S: Final = 0.2
 _AWAY: Final = ("unavailable", "fail connecting", "server unavailable", "closed channel", "reset")
 
@@ -95,7 +79,7 @@ class PassageIndex:
 
         `language` (ISO 639-1) chooses the stemmer of the words that BM25 counts.
         """
-        rows = [self._row(passage, language) for passage in passages]
+        rows = [row_of(passage, language) for passage in passages]
         for start in range(0, len(rows), _UPSERT_ROWS):
             part = rows[start : start + _UPSERT_ROWS]
             self._calling(f"upsert of {len(part)} passages", partial(self._upsert, part))
@@ -106,14 +90,14 @@ class PassageIndex:
     def delete(self, project_id: str, store_id: str, numbers: Sequence[int]) -> None:
         """Remove every passage of these document versions. Unknown numbers are no error."""
         if numbers:
-            where = _where(project_id, [store_id], numbers)
+            where = rows_where(project_id, [store_id], numbers)
             self._delete(f"deletion of {len(numbers)} documents", where)
 
     def delete_project(self, project_id: str) -> int:
         """Remove every passage of a project; returns how many there were."""
         count = self.count(project_id)
         if count:
-            self._delete(f"deletion of {project_id}", _where(project_id))
+            self._delete(f"deletion of {project_id}", rows_where(project_id))
         return count
 
     def _delete(self, what: str, where: str) -> None:
@@ -139,7 +123,7 @@ class PassageIndex:
         numbers: Sequence[int] | None = None,
     ) -> int:
         """Passages, of one project, store or document where given, with every write so far."""
-        where = _where(project_id, [store_id] if store_id else [], numbers)
+        where = rows_where(project_id, [store_id] if store_id else [], numbers)
 
         def query(client: Any) -> int:
             rows = client.query(
@@ -158,7 +142,7 @@ class PassageIndex:
         found: list[str] = []
         while True:
             window = f"ordinal >= {len(found)} and ordinal < {len(found) + _TEXT_ROWS}"
-            where = f"{_where(project_id, [store_id], [number])} and {window}"
+            where = f"{rows_where(project_id, [store_id], [number])} and {window}"
             rows = self._calling("read", partial(self._texts, where))
             found += [text for _, text in sorted(rows)]
             if len(rows) < _TEXT_ROWS:
@@ -200,7 +184,7 @@ class PassageIndex:
             "dense",
             [list(vector)],
             {"metric_type": "COSINE", "params": {"ef": max(_SEARCH_EF, limit)}},
-            _where(project_id, store_ids, numbers, excluded),
+            rows_where(project_id, store_ids, numbers, excluded),
             limit,
             with_vectors,
         )
@@ -226,7 +210,7 @@ class PassageIndex:
             "sparse",
             [analysed],
             {"metric_type": "BM25", "params": {}},
-            _where(project_id, store_ids, numbers, excluded),
+            rows_where(project_id, store_ids, numbers, excluded),
             limit,
             with_vectors,
         )
@@ -255,7 +239,7 @@ class PassageIndex:
         limit: int,
         with_vectors: bool,
     ) -> list[Hit]:
-        fields = [*_OUTPUT, "dense"] if with_vectors else _OUTPUT
+        fields = [*OUTPUT, "dense"] if with_vectors else OUTPUT
 
         def search(client: Any) -> list[Hit]:
             found = client.search(
@@ -269,7 +253,7 @@ class PassageIndex:
                 consistency_level="Bounded",
                 timeout=self._timeout_s,
             )
-            return [_hit(item, anns_field) for item in found[0]]
+            return [hit_of(item, anns_field) for item in found[0]]
 
         hits = self._calling(f"{anns_field} search", search)
         if anns_field == "sparse":
@@ -360,11 +344,11 @@ class PassageIndex:
         for name in ("number", "ordinal", "start", "end", "page", "page_end"):
             schema.add_field(name, DataType.INT64)
         for name in ("text", "section"):
-            schema.add_field(name, DataType.VARCHAR, max_length=_TEXT_BYTES)
+            schema.add_field(name, DataType.VARCHAR, max_length=TEXT_BYTES)
         schema.add_field(
             "analysed",
             DataType.VARCHAR,
-            max_length=_TEXT_BYTES,
+            max_length=TEXT_BYTES,
             enable_analyzer=True,
             analyzer_params={"tokenizer": "standard" if lite else "whitespace"},
         )
@@ -394,84 +378,6 @@ class PassageIndex:
         except MilvusException:
             if not client.has_collection(self.collection, timeout=self._timeout_s):
                 raise  # else another process was quicker
-
-    def _row(self, passage: EmbeddedPassage, language: str | None) -> dict[str, Any]:
-        chunk = passage.chunk
-        if len(chunk.text.encode()) > _TEXT_BYTES:
-            raise VectorDatabaseError(
-                f"Passage {chunk.ordinal} of file {passage.file_id} has "
-                f"{len(chunk.text.encode())} bytes; Milvus takes {_TEXT_BYTES}.",
-                fix="Choose smaller chunks.",
-            )
-        return {
-            "id": passage.id,
-            "project_id": passage.project_id,
-            "store_id": passage.store_id,
-            "number": passage.number,
-            "file_id": passage.file_id,
-            "ordinal": chunk.ordinal,
-            "start": chunk.start,
-            "end": chunk.end,
-            "page": _NO_PAGE if chunk.page is None else chunk.page,
-            "page_end": _NO_PAGE if chunk.page_end is None else chunk.page_end,
-            "text": chunk.text,
-            "section": json.dumps(chunk.section, ensure_ascii=False),
-            "analysed": _fitting(analyse(" ".join((*chunk.section, chunk.text)), language)),
-            "dense": passage.vector,
-        }
-
-
-def _fitting(analysed: str) -> str:
-    """As many whole terms as a VARCHAR takes."""
-    data = analysed.encode()
-    if len(data) <= _TEXT_BYTES:
-        return analysed
-    return data[:_TEXT_BYTES].decode(errors="ignore").rpartition(" ")[0]
-
-
-def _where(
-    project_id: str | None,
-    store_ids: Sequence[str] = (),
-    numbers: Sequence[int] | None = None,
-    excluded: Sequence[int] = (),
-) -> str:
-    """Write a Milvus filter expression; empty means every row, of all projects."""
-    parts = []
-    if project_id is not None:
-        parts.append(f"project_id == {json.dumps(project_id)}")
-    if len(store_ids) == 1:
-        parts.append(f"store_id == {json.dumps(store_ids[0])}")
-    elif store_ids:
-        parts.append(f"store_id in {json.dumps(list(store_ids))}")
-    if numbers is not None:
-        parts.append(f"number in {sorted(int(number) for number in numbers)}")
-    if excluded:
-        parts.append(f"number not in {sorted(int(number) for number in excluded)}")
-    return " and ".join(parts)
-
-
-def _hit(item: Any, anns_field: str) -> Hit:
-    row = item["entity"]
-    distance = float(item["distance"])
-    dense = anns_field == "dense"
-    score = distance if dense else abs(distance)
-    return Hit(
-        id=str(item["id"]),
-        store_id=row["store_id"],
-        number=int(row["number"]),
-        file_id=row["file_id"],
-        ordinal=int(row["ordinal"]),
-        text=row["text"],
-        start=int(row["start"]),
-        end=int(row["end"]),
-        page=None if row["page"] == _NO_PAGE else int(row["page"]),
-        page_end=None if row["page_end"] == _NO_PAGE else int(row["page_end"]),
-        section=tuple(json.loads(row["section"])),
-        score=score,
-        dense_score=score if dense else None,
-        bm25_score=None if dense else score,
-        vector=row.get("dense"),
-    )
 
 
 def _is_away(error: Exception) -> bool:
