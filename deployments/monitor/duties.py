@@ -16,6 +16,7 @@ def make_duties(parts: MonitorParts) -> list[Duty]:
     from deployments.drift.duty import DriftDuty
     from deployments.experiments.duty import ExperimentDuty
     from deployments.idempotency.retention import KeyRetentionDuty
+    from deployments.monitor.silent_actors import SilentActorDuty
     from deployments.tracing.retention import RetentionDuty
 
     note = partial(note_deletion, parts.settings)
@@ -27,4 +28,5 @@ def make_duties(parts: MonitorParts) -> list[Duty]:
         KeyRetentionDuty(parts),
         DocumentDuty(parts, note),
         ProjectDuty(parts, note),
+        SilentActorDuty(),
     ]
