@@ -90,8 +90,9 @@ def shown_name(command: Sequence[str]) -> str:
         return re.split(r"[.(]", command[0])[0].strip()  # without the call that runs now
     if "-m" in command:
         return command[command.index("-m") + 1]
+    program = command[0].partition(" (")[0]  # a title that was set tells the old command behind it
     scripts = [Path(word).name for word in command[1:3] if word.endswith(".py")]
-    return " ".join([Path(command[0]).name, *scripts])
+    return " ".join([Path(program).name, *scripts])
 
 
 def _resident_kib(status: str) -> int:

@@ -50,6 +50,7 @@ def test_idle_workers_of_ray_come_and_go() -> None:
         (["/x/bin/python", "-m", "cluster.milvus_process", "1"], "cluster.milvus_process"),
         (["/x/bin/python", "-u", "/y/ray/dashboard/agent.py"], "python agent.py"),
         (["/y/raylet/raylet", "--port=1"], "raylet"),
+        (["ray-dashboard-JobHead-0 (/x/bin/python -c 'a/b')"], "ray-dashboard-JobHead-0"),
     ],
 )
 def test_names_are_short(command: list[str], name: str) -> None:
