@@ -27,6 +27,7 @@ from deployments.gateway.request_context import (
     remaining_s,
     request_id,
 )
+from deployments.gateway.token_estimate import MOST_CHOICES
 from deployments.model.messages import ModelCall, Part, Usage
 from deployments.tracing.draft import CLIENT_CLOSED, TraceDraft
 
@@ -38,12 +39,13 @@ _STREAM_HEADERS: Final = [
     (b"x-accel-buffering", b"no"),
 ]
 
+_AMOUNTS: Final = ("n", "max_tokens", "max_completion_tokens")
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 """Of a pair, or of a half that no UTF-8 can hold."""
 
 
 async def read_body(request: Request) -> dict[str, Any]:
-    """The request's JSON object. What its fields may hold is checked in the replica."""
+    """The request's JSON object. What else its fields may hold is checked in the replica."""
     try:
         body = await request.json()
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -58,7 +60,26 @@ async def read_body(request: Request) -> dict[str, Any]:
         raise InvalidRequest("model is required.", param="model", code="missing_parameter")
     if not isinstance(body.get("stream"), bool | None):
         raise InvalidRequest("stream must be true or false.", param="stream", code="invalid_value")
+    _check_amounts(body)
     return body
+
+
+def _check_amounts(body: dict[str, Any]) -> None:
+    """What the queue orders calls by must be what the replica will read."""
+    for name in _AMOUNTS:
+        value = body.get(name)
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
+            raise InvalidRequest(
+                f"{name} is {str(value)[:32]!r}; it must be an integer.",
+                param=name,
+                code="invalid_value",
+            )
+    if (choices := body.get("n")) is not None and choices > MOST_CHOICES:
+        raise InvalidRequest(
+            f"n is {str(choices)[:32]}; at most {MOST_CHOICES} answers are given at once.",
+            param="n",
+            code="invalid_value",
+        )
 
 
 def _check_text(body: dict[str, Any]) -> None:

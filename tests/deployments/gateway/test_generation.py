@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx2
 import pytest
 
 from cluster.records import Trace
@@ -252,3 +253,32 @@ def resumed_so_far() -> float:
         if line.startswith("everloop_gateway_answers_resumed_total ")
     )
     return float(line.split()[1])
+
+
+@pytest.mark.parametrize(
+    ("path", "more", "param"),
+    [
+        ("/v1/chat/completions", {"n": 129}, "n"),
+        ("/v1/chat/completions", {"n": "129"}, "n"),
+        ("/v1/chat/completions", {"max_tokens": "1000"}, "max_tokens"),
+        ("/v1/completions", {"max_tokens": True}, "max_tokens"),
+        ("/v1/completions", {"n": 10**100}, "n"),
+        ("/v1/completions", {"prompt": ["a"] * 2049}, "prompt"),
+        ("/v1/completions", {"prompt": [[1]] * 2049}, "prompt"),
+    ],
+)
+async def test_one_request_asks_for_no_more_answers_than_the_queue_counts(
+    parts: Services, path: str, more: dict[str, object], param: str
+) -> None:
+    settings = parts.settings
+    wide = settings.model_copy(
+        update={"http": settings.http.model_copy(update={"max_body_bytes": 100_000})}
+    )
+    app = create_app(dataclasses.replace(parts, settings=wide))
+    body = {"model": MODEL, "prompt": "a", "messages": [{"role": "user", "content": "a"}], **more}
+    if path == "/v1/chat/completions":
+        del body["prompt"]
+    transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://everloop") as http:
+        answer = await http.post(path, json=body)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
