@@ -177,7 +177,7 @@ def test_what_a_body_is_expected_to_take(body: dict[str, Any], prompt: int, answ
 
 
 @pytest.mark.parametrize("asked", [{}, {"n": 10**10}])
-async def test_an_answer_of_any_length_leaves_the_queue_fair(asked: dict[str, int]) -> None:
+async def test_an_answer_of_any_length_leaves_the_queue_fair(asked: dict[str, Any]) -> None:
     """Nobody has checked the body yet; a cost beyond all others would end the order for good."""
     inner = HeldModel()
     inner.go.set()
