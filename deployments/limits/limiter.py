@@ -86,7 +86,9 @@ class Limiter:
         project = self._account(Holder("project", project_id), held.project)
         accounts = [project]
         if key_id not in _INTERNAL:
-            accounts.insert(0, self._account(Holder("key", key_id), held.key))
+            # Feedback tokens, and requests without keys, have one name in every project.
+            name = f"{project_id}/{key_id}"
+            accounts.insert(0, self._account(Holder("key", name), held.key))
         if any(_has_budget(account.bounds) for account in accounts):
             await self.ledger.know(project_id)
             self._check_budget(Holder("project", project_id), held.project, project_id, None)

@@ -15,6 +15,7 @@ from cluster.records import Project, Usage
 from cluster.sections.limits import Bounds, LimitsSettings
 from cluster.sections.tracing import PriceSettings
 from cluster.settings import Settings
+from deployments.errors import Overloaded
 from deployments.gateway.app import create_app
 from deployments.gateway.queued_model import QueuedModel
 from deployments.gateway.services import Services
@@ -249,3 +250,12 @@ async def test_a_request_that_fails_before_the_model_counts_nothing(
     await parts.limiter.ledger.close()
     with database.session(read_only=True) as session:
         assert session.get(Usage, (DEFAULT_PROJECT, "none", "2026-11")) is None
+
+
+async def test_end_users_of_one_project_do_not_use_up_anothers_rate(limited: Limited) -> None:
+    """The holders of feedback tokens have the same name in every project."""
+    limiter = limited(key=Bounds(requests_per_minute=1)).limiter
+    (await limiter.open("proj_a", "end-user")).begin()
+    (await limiter.open("proj_b", "end-user")).begin()
+    with pytest.raises(Overloaded):
+        (await limiter.open("proj_a", "end-user")).begin()
