@@ -1,5 +1,6 @@
 """Every error as OpenAI's body: `{"error": {"message", "type", "param", "code"}}`."""
 
+import json
 import logging
 from collections.abc import Sequence
 from typing import Any, Final
@@ -22,7 +23,14 @@ from deployments.errors import InvalidRequest, NotFound, QuotaExceeded, RequestE
 from deployments.gateway.request_context import current_trace
 from ingestion.chunking import StrategyError
 
-__all__ = ["ErrorBody", "error_response", "install_error_handlers", "internal_error_response"]
+__all__ = [
+    "ErrorBody",
+    "error_events",
+    "error_response",
+    "install_error_handlers",
+    "internal_error",
+    "internal_error_response",
+]
 
 _log = logging.getLogger(__name__)
 _SHOWN: Final = 120
@@ -61,13 +69,22 @@ def error_response(error: RequestError) -> JSONResponse:
     return JSONResponse(error.body(), status_code=error.status, headers=headers)
 
 
-def internal_error_response(request_id: str) -> JSONResponse:
-    """Make the response to an error of which the client learns only where to find it."""
-    error = RequestError(
+def error_events(error: RequestError) -> bytes:
+    """How a stream ends that was begun well: OpenAI's clients raise the first event."""
+    return f"data: {json.dumps(error.body())}\n\ndata: [DONE]\n\n".encode()
+
+
+def internal_error(request_id: str) -> RequestError:
+    """An error of which the client learns only where to find it."""
+    return RequestError(
         f"The server failed. Its log has the reason under request id {request_id}.",
         code="internal_error",
     )
-    return error_response(error)
+
+
+def internal_error_response(request_id: str) -> JSONResponse:
+    """Make the response to it."""
+    return error_response(internal_error(request_id))
 
 
 def install_error_handlers(app: FastAPI, retry_after_s: int) -> None:

@@ -26,7 +26,7 @@ class Talker:
     """Says `words`, then fails, falls silent or ends."""
 
     words: list[bytes] = field(default_factory=lambda: [b"Hel", b"lo"])
-    failure: RequestError | None = None
+    failure: Exception | None = None
     silent: bool = False
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
     calls: list[ModelCall] = field(default_factory=list)
@@ -122,6 +122,16 @@ async def test_an_error_in_the_stream_is_an_event_and_never_a_silent_end(parts: 
     error, done = client.chunks[-1].rstrip(b"\n").split(b"\n\n")
     assert json.loads(error.removeprefix(b"data: "))["error"]["message"] == "The replica died."
     assert done == b"data: [DONE]"
+
+
+async def test_whatever_fails_in_the_stream_is_told_without_its_reason(parts: Services) -> None:
+    client = Client(parts, Talker(failure=OSError("/srv/secret is full")))
+    await client.chat(stream=True)
+    error, done = client.chunks[-1].rstrip(b"\n").split(b"\n\n")
+    told = json.loads(error.removeprefix(b"data: "))["error"]
+    assert (told["code"], done) == ("internal_error", b"data: [DONE]")
+    assert "secret" not in str(told)
+    assert (await _trace(parts, client)).status == 500
 
 
 @pytest.mark.parametrize("streamed", [True, False])
