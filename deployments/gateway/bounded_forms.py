@@ -5,12 +5,14 @@ gigabyte for one request of the size that a file may have.
 """
 
 from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from starlette.datastructures import FormData
-from starlette.requests import AwaitableOrContextManager
+
+if TYPE_CHECKING:
+    from starlette._utils import AwaitableOrContextManager
 
 __all__ = ["BoundedForms"]
 
@@ -39,5 +41,5 @@ class _BoundedRequest(Request):
         max_files: float = _FILES,
         max_fields: float = _FIELDS,
         max_part_size: int = _FIELD_BYTES,
-    ) -> AwaitableOrContextManager[FormData]:
+    ) -> "AwaitableOrContextManager[FormData]":
         return super().form(max_files=max_files, max_fields=max_fields, max_part_size=max_part_size)
