@@ -34,6 +34,8 @@ __all__ = [
 
 _log = logging.getLogger(__name__)
 _SHOWN: Final = 120
+_RETRY_S: Final = 2
+"""Where who raised a 429 or 503 does not say when to come back."""
 _NO_FILE: Final = "Expected UploadFile"
 """The framework's word for a plain field in a file's place; it names a class."""
 _PLACES: Final = frozenset({"body", "query", "path", "header", "cookie"})
@@ -64,6 +66,8 @@ def error_response(error: RequestError) -> JSONResponse:
     headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(error.retry_after_s)
+    elif error.status in {429, 503} and not isinstance(error, QuotaExceeded):
+        headers["Retry-After"] = str(_RETRY_S)
     if isinstance(error, QuotaExceeded):
         headers["x-should-retry"] = "false"  # OpenAI's clients try a 429 again by themselves
     return JSONResponse(error.body(), status_code=error.status, headers=headers)

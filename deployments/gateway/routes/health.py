@@ -49,6 +49,7 @@ async def readyz(request: Request, parts: Annotated[Services, Depends(services)]
     return JSONResponse(
         {"status": "ready" if ready else "not_ready", "parts": body},
         status_code=200 if ready else 503,
+        headers={} if ready else {"Retry-After": str(parts.settings.http.retry_after_s)},
     )
 
 

@@ -128,7 +128,7 @@ async def test_requests_at_once(limited: Limited) -> None:
 async def test_a_used_up_budget_is_a_quota_error_also_after_a_restart(
     limited: Limited, database: Database
 ) -> None:
-    budget = {"project": Bounds(tokens_per_month=6)}
+    budget = {"project": Bounds(tokens_per_month=6, requests_per_minute=100)}
     parts = limited(**budget)
     async with over(parts) as http:
         assert (await http.post(CHAT, json=BODY)).status_code == 200  # uses five tokens
@@ -142,6 +142,7 @@ async def test_a_used_up_budget_is_a_quota_error_also_after_a_restart(
     assert (error["code"], error["type"]) == ("insufficient_quota", "insufficient_quota")
     assert refused.headers["x-should-retry"] == "false"
     assert int(refused.headers["retry-after"]) <= 31 * 86_400 + 1
+    assert refused.headers["x-ratelimit-remaining-requests"] == "100", "it is not counted"
 
 
 async def test_a_projects_own_bounds_go_before_the_settings(

@@ -32,6 +32,7 @@ async def test_why_a_part_is_down_is_told_to_operators(
             assert told.json()["parts"]["milvus"] == {"ready": False}
         known = await http.get("/readyz", headers=operator)
     assert (open_.status_code, wrong.status_code, known.status_code) == (503, 503, 503)
+    assert open_.headers["retry-after"] == str(parts.settings.http.retry_after_s)
     assert open_.json()["parts"]["milvus"] == {"ready": False}
     assert wrong.json()["parts"]["milvus"] == {"ready": False}
     assert _WHY in known.json()["parts"]["milvus"]["reason"]
