@@ -18,6 +18,7 @@ from sqlalchemy.orm import ORMExecuteState, Session, sessionmaker, with_loader_c
 from cluster.errors import DatabaseError, DatabaseFull
 from cluster.fencing import current_fence
 from cluster.masking import without_password
+from cluster.private_folder import make_private_folder
 from cluster.records.base import Owned
 from cluster.tenancy import restricted_to
 
@@ -167,7 +168,7 @@ class Database:
         from alembic import command
 
         if self.is_sqlite and self._url.database:
-            Path(self._url.database).parent.mkdir(parents=True, exist_ok=True)
+            make_private_folder(Path(self._url.database).parent)
         with self._wrapping(), self._engine.begin() as connection:
             if not self.is_sqlite:  # SQLite's BEGIN IMMEDIATE has locked the file already
                 connection.execute(text("SET LOCAL statement_timeout = 0"))

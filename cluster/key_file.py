@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from cluster.errors import SettingsError
+from cluster.private_folder import make_private_folder
 
 __all__ = ["KeyFile", "key_file_path", "read_key_file", "write_key_file"]
 
@@ -68,7 +69,7 @@ def write_key_file(data_dir: Path, content: KeyFile) -> Path:
         f"export EVERLOOP_API_KEY={key}\n"
     )
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
+        make_private_folder(data_dir)
         _write(path, text)
     except OSError as error:
         raise SettingsError(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from cluster.errors import SettingsError
+from cluster.private_folder import make_private_folder
 from cluster.settings import Settings
 
 __all__ = ["installation_secret"]
@@ -52,7 +53,7 @@ def _read(path: Path) -> bytes:
 
 def _make(path: Path) -> bytes:
     """Whole or not at all, and once: who comes second reads what the first one made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_private_folder(path.parent)
     descriptor, made = tempfile.mkstemp(dir=path.parent, prefix=f".{_FILE}-")  # 0600
     try:
         with os.fdopen(descriptor, "wb") as file:

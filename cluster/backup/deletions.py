@@ -30,9 +30,18 @@ _BY_COLUMN: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
         ("file_batches", "store_id"),
     ),
     "project": (("projects", "id"), ("*", "project_id")),
-    "trace": (("traces", "id"), ("*", "trace_id")),
+    "trace": (
+        ("traces", "id"),
+        ("trace_scores", "trace_id"),
+        ("feedback", "trace_id"),
+        ("question_vectors", "trace_id"),
+    ),
+    "response": (("responses", "id"),),
+    "key": (("api_keys", "id"),),
 }
 """Kind → the columns that name such a thing; `*`: of every table."""
+_DOCUMENTS: Final = "vector_store_files"
+_STORES: Final = "vector_stores"
 _OF_PASSAGE: Final = {
     "file": "file_id",
     "document": "number",
@@ -44,10 +53,10 @@ _OF_PASSAGE: Final = {
 def note_deletion(settings: Settings, kind: str, ids: Iterable[str | int]) -> dict[str, list[str]]:
     """Have no restore bring these back.
 
-    `kind`: file, document (numbers of versions), vector_store, project or trace; another one is a
-    ValueError. Blocking. Returns the backup places that know it (`noted`), and those that could
-    not be reached and are told by the next backup (`pending`). Raises StorageError where it could
-    not be noted at all.
+    `kind`: file, document (numbers of versions), vector_store, project, trace, response, or
+    key, one that was revoked; another is a ValueError. Blocking. Returns the backup places that
+    know it (`noted`), and those that could not be reached and are told by the next backup
+    (`pending`). Raises StorageError where it could not be noted at all.
     """
     if kind not in _BY_COLUMN:
         raise ValueError(f"kind is {kind!r}; allowed: {', '.join(_BY_COLUMN)}")
@@ -106,6 +115,24 @@ class Deletions:
                     self._note_bytes(table, row)
                     return True
         return False
+
+    def restored(self, table: str, row: Mapping[str, Any]) -> dict[str, Any] | None:
+        """A record as it is brought back; None: it is left out.
+
+        Documents and stores come back as deleted, as they were before: so what quotes a document in
+        the traces and responses of the backup is blotted out again.
+        """
+        if not self.has_row(table, row):
+            return dict(row)
+        at = now()
+        if str(row.get("project_id")) in self._ids.get("project", ()):
+            return None
+        if table == _STORES:
+            return {**row, "deleted_at": row["deleted_at"] or at}
+        if table == _DOCUMENTS and "forget_at" in row:
+            gone = {"live": False, "purged": True, "forget_at": at}
+            return {**row, **gone, "deleted_at": row["deleted_at"] or at}
+        return None
 
     def has_passage(self, row: Mapping[str, Any]) -> bool:
         """Whether a passage is of something deleted."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import islice
 from typing import Any, Final
 
@@ -177,10 +178,7 @@ def _bring_rows(
                 continue
             rows = lines_of(place, part.key)
 
-            def keep(row: dict[str, Any], table: str = table.name) -> bool:
-                return not deleted.has_row(table, row)
-
-            written = write_rows(connection, table, rows, keep)
+            written = write_rows(connection, table, rows, partial(deleted.restored, table.name))
             if count_rows(connection, table) != written:
                 raise BackupError(f"{table.name} has other rows than were written.")
             total += written

@@ -52,15 +52,15 @@ def read_rows(connection: Connection, table: Table) -> Iterator[Row]:
 
 
 def write_rows(
-    connection: Connection, table: Table, rows: Iterable[Row], keep: Callable[[Row], bool]
+    connection: Connection, table: Table, rows: Iterable[Row], change: Callable[[Row], Row | None]
 ) -> int:
-    """Insert the rows that `keep` lets through; returns how many."""
+    """Insert the rows as `change` makes them, but those of which it makes None; how many."""
     binary = {column.name for column in table.columns if isinstance(column.type, LargeBinary)}
     jsons = {column.name for column in table.columns if isinstance(column.type, JSON)}
     batch: list[Row] = []
     written = 0
-    for row in rows:
-        if not keep(row):
+    for found in rows:
+        if (row := change(found)) is None:
             continue
         batch.append({name: _value(name, value, binary, jsons) for name, value in row.items()})
         if len(batch) == _BATCH:

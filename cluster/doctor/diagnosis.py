@@ -18,6 +18,7 @@ from cluster.confinement.probe import probe_layers
 from cluster.doctor.check import Check
 from cluster.doctor.encryption import check_certificate, check_front
 from cluster.doctor.machine import (
+    check_data_folder,
     check_disk,
     check_gpu,
     check_memory,
@@ -34,6 +35,7 @@ from cluster.errors import VectorDatabaseError
 from cluster.launch.processes import cluster_id, listener_on, marked_processes
 from cluster.masking import without_password
 from cluster.models import verify_model
+from cluster.private_folder import make_private_folder
 from cluster.settings import Settings
 
 __all__ = ["diagnose", "fatal_checks", "part_listeners"]
@@ -83,6 +85,7 @@ def diagnose(settings: Settings) -> list[Check]:
     checks += [
         check_ray_exposure(part_listeners(), front=settings.http.port),
         check_front(settings),
+        check_data_folder(settings.data_dir),
         check_sandbox(probe_layers(), required=required),
     ]
     checks += [
@@ -126,7 +129,7 @@ def _gpus() -> list[str] | None:
 def _room(folder: Path) -> int | None:
     """Free bytes under `folder`, or None when nothing can be written there."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(folder)
         with tempfile.TemporaryFile(dir=folder) as probe:
             probe.write(b"x" * 4096)
         return shutil.disk_usage(folder).free

@@ -1,11 +1,14 @@
 """Checks of the machine: processor, GPU, memory, disk, ports."""
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 
 from cluster.doctor.check import Check
+from cluster.private_folder import is_open_to_others
 from cluster.settings import Settings
 
 __all__ = [
+    "check_data_folder",
     "check_disk",
     "check_gpu",
     "check_memory",
@@ -98,6 +101,18 @@ def check_disk(folder: str, free: int | None, needed_gib: float) -> Check:
     if free < needed_gib * _GIB:
         return Check(f"disk {folder}", "warn", found, advice)
     return Check(f"disk {folder}", "ok", found)
+
+
+def check_data_folder(folder: Path) -> Check:
+    """Look whether other users of the machine can read what is kept here."""
+    try:
+        is_open = is_open_to_others(folder)
+    except OSError as error:
+        return Check("data folder", "warn", f"{folder}: {error.strerror}")
+    if is_open:
+        found = f"{folder} can be looked into by every user of this machine"
+        return Check("data folder", "warn", found, f"chmod o-rwx {folder}")
+    return Check("data folder", "ok", f"{folder} is closed to other users")
 
 
 def check_ports(

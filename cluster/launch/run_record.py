@@ -7,6 +7,8 @@ from pathlib import Path
 
 import psutil
 
+from cluster.private_folder import make_private_folder
+
 __all__ = ["RunRecord", "read_record", "remove_record", "run_dir", "write_record"]
 
 
@@ -36,8 +38,7 @@ class RunRecord:
 
 def run_dir(data_dir: Path) -> Path:
     """Return the folder of run-time state, created when missing."""
-    if not data_dir.exists():  # records, bytes and secrets are for their owner
-        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_private_folder(data_dir)
     folder = data_dir / "run"
     folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -53,7 +53,7 @@ class DriftSettings(Section):
 class WebhookSettings(Section):
     """Somebody who is told of alerts."""
 
-    url: str = Field(pattern=r"^https?://[^\s/]", max_length=2048)
+    url: str = Field(pattern=r"^https?://[^\s/]", max_length=2048, repr=False)
     """Gets a POST with JSON; `http://…` or `https://…`. Redirects are not followed."""
     secret_env: str | None = None
     """Variable with the key that signs deliveries (HMAC-SHA256, as standardwebhooks.com says)."""

@@ -1,6 +1,7 @@
-"""Documents that were taken out leave what quotes them too: traces, responses, eval answers."""
+"""Documents that were taken out leave what quotes them: traces, responses, kept answers."""
 
 import asyncio
+import json
 import math
 from collections.abc import Sequence
 from functools import partial
@@ -11,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from cluster.records import (
     EvalItem,
+    IdempotencyKey,
     LineageEdge,
     ResponseRecord,
     Trace,
@@ -63,7 +65,7 @@ class DocumentDuty:
                 await self._clear(row)
 
     async def _clear(self, row: VectorStoreFile) -> None:
-        for batch in (_clear_traces, _clear_responses):
+        for batch in (_clear_traces, _clear_responses, _clear_kept_answers):
             last: str | None = ""
             while last is not None:
                 last = await self._database.run(partial(batch, row=row, after=last))
@@ -116,6 +118,19 @@ def _clear_responses(session: Session, row: VectorStoreFile, after: str) -> str 
         record.body, texts = without_document(record.body, row.file_id, row.store_id)
         record.messages = blotted(record.messages, texts)
     return found[-1].id if len(found) == _BATCH else None
+
+
+def _clear_kept_answers(session: Session, row: VectorStoreFile, after: str) -> str | None:
+    """Clear what a retry with an Idempotency-Key would be answered."""
+    query = select(IdempotencyKey).where(
+        IdempotencyKey.key > after,
+        IdempotencyKey.answer.contains(f'"{row.file_id}"', autoescape=True),
+    )
+    found = session.scalars(query.order_by(IdempotencyKey.key).limit(_BATCH)).all()
+    for kept in found:
+        answer, _ = without_document(json.loads(kept.answer or "null"), row.file_id, row.store_id)
+        kept.answer = json.dumps(answer, ensure_ascii=False)
+    return found[-1].key if len(found) == _BATCH else None
 
 
 def _quoting(row: VectorStoreFile) -> Select[str]:

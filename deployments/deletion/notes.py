@@ -8,5 +8,5 @@ DeletionNotes = Callable[[str, Sequence[str]], object]
 """Takes a kind and ids, which are kept once it returns; twice is once.
 
 Kinds: `project`; `file`; `document`, a version of a file in a vector store, by its number: the file
-may itself stay.
+may itself stay; `vector_store`; `trace`; `response`; `key`, one that was revoked.
 """

@@ -79,6 +79,7 @@ class GatewayReplica:
                 queue_of(model, settings.limits, settings.http.replicas),
                 counter=counters[model.id],
                 answer_tokens=settings.grounding.answer_tokens,
+                context_tokens=model.max_context_tokens,
                 replica_tokens=replica_tokens(model),
                 gateways=settings.http.replicas,
             )

@@ -1,5 +1,6 @@
 """Every error as OpenAI's body: `{"error": {"message", "type", "param", "code"}}`."""
 
+import json
 import logging
 from collections.abc import Sequence
 from typing import Any, Final
@@ -22,10 +23,19 @@ from deployments.errors import InvalidRequest, NotFound, QuotaExceeded, RequestE
 from deployments.gateway.request_context import current_trace
 from ingestion.chunking import StrategyError
 
-__all__ = ["ErrorBody", "error_response", "install_error_handlers", "internal_error_response"]
+__all__ = [
+    "ErrorBody",
+    "error_events",
+    "error_response",
+    "install_error_handlers",
+    "internal_error",
+    "internal_error_response",
+]
 
 _log = logging.getLogger(__name__)
 _SHOWN: Final = 120
+_RETRY_S: Final = 2
+"""Where who raised a 429 or 503 does not say when to come back."""
 _NO_FILE: Final = "Expected UploadFile"
 """The framework's word for a plain field in a file's place; it names a class."""
 _PLACES: Final = frozenset({"body", "query", "path", "header", "cookie"})
@@ -56,18 +66,29 @@ def error_response(error: RequestError) -> JSONResponse:
     headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(error.retry_after_s)
+    elif error.status in {429, 503} and not isinstance(error, QuotaExceeded):
+        headers["Retry-After"] = str(_RETRY_S)
     if isinstance(error, QuotaExceeded):
         headers["x-should-retry"] = "false"  # OpenAI's clients try a 429 again by themselves
     return JSONResponse(error.body(), status_code=error.status, headers=headers)
 
 
-def internal_error_response(request_id: str) -> JSONResponse:
-    """Make the response to an error of which the client learns only where to find it."""
-    error = RequestError(
+def error_events(error: RequestError) -> bytes:
+    """How a stream ends that was begun well: OpenAI's clients raise the first event."""
+    return f"data: {json.dumps(error.body())}\n\ndata: [DONE]\n\n".encode()
+
+
+def internal_error(request_id: str) -> RequestError:
+    """An error of which the client learns only where to find it."""
+    return RequestError(
         f"The server failed. Its log has the reason under request id {request_id}.",
         code="internal_error",
     )
-    return error_response(error)
+
+
+def internal_error_response(request_id: str) -> JSONResponse:
+    """Make the response to it."""
+    return error_response(internal_error(request_id))
 
 
 def install_error_handlers(app: FastAPI, retry_after_s: int) -> None:

@@ -8,6 +8,7 @@ an event of the stream, never a silent end. A client that goes stops the generat
 import asyncio
 import contextlib
 import json
+import logging
 import re
 import time
 from collections.abc import AsyncIterator, Callable
@@ -21,29 +22,33 @@ from deployments.errors import InvalidRequest, RequestError
 from deployments.experiments.requests import EMPTY_ANSWER
 from deployments.gateway.closing import close_parts
 from deployments.gateway.directory import Target
+from deployments.gateway.error_bodies import error_events, internal_error
 from deployments.gateway.request_context import (
     current_trace,
     is_background,
     remaining_s,
     request_id,
 )
+from deployments.gateway.token_estimate import MOST_CHOICES
 from deployments.model.messages import ModelCall, Part, Usage
 from deployments.tracing.draft import CLIENT_CLOSED, TraceDraft
 
 __all__ = ["answer", "answer_unseen", "model_call", "read_body"]
 
+_log = logging.getLogger(__name__)
 _STREAM_HEADERS: Final = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),
 ]
 
+_AMOUNTS: Final = ("n", "max_tokens", "max_completion_tokens")
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 """Of a pair, or of a half that no UTF-8 can hold."""
 
 
 async def read_body(request: Request) -> dict[str, Any]:
-    """The request's JSON object. What its fields may hold is checked in the replica."""
+    """The request's JSON object. What else its fields may hold is checked in the replica."""
     try:
         body = await request.json()
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
@@ -58,7 +63,26 @@ async def read_body(request: Request) -> dict[str, Any]:
         raise InvalidRequest("model is required.", param="model", code="missing_parameter")
     if not isinstance(body.get("stream"), bool | None):
         raise InvalidRequest("stream must be true or false.", param="stream", code="invalid_value")
+    _check_amounts(body)
     return body
+
+
+def _check_amounts(body: dict[str, Any]) -> None:
+    """What the queue orders calls by must be what the replica will read."""
+    for name in _AMOUNTS:
+        value = body.get(name)
+        if value is not None and (not isinstance(value, int) or isinstance(value, bool)):
+            raise InvalidRequest(
+                f"{name} is {str(value)[:32]!r}; it must be an integer.",
+                param=name,
+                code="invalid_value",
+            )
+    if (choices := body.get("n")) is not None and choices > MOST_CHOICES:
+        raise InvalidRequest(
+            f"n is {str(choices)[:32]}; at most {MOST_CHOICES} answers are given at once.",
+            param="n",
+            code="invalid_value",
+        )
 
 
 def _check_text(body: dict[str, Any]) -> None:
@@ -166,18 +190,25 @@ class _Stream(Response):
                 await self._send(part.data, send)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         except RequestError as error:
-            self._outcome.trace.fail(error)
-            event = f"data: {json.dumps(error.body())}\n\ndata: [DONE]\n\n".encode()
-            await send({"type": "http.response.body", "body": event, "more_body": False})
+            await self._fail(error, send)
         except asyncio.CancelledError:
             if not (gone.done() and not gone.cancelled()):
                 raise  # Serve saw the client go before we did, or the deadline, or a shutdown
             task.uncancel()
             self._outcome.trace.leave()
+        except Exception:  # noqa: BLE001 - the edge of a stream: it has no silent end
+            request_id = self._outcome.trace.request_id
+            _log.exception("The stream of request %s failed", request_id)
+            await self._fail(internal_error(request_id), send)
         finally:
             gone.cancel()
             await close_parts(self._parts)
             self._outcome.close()
+
+    async def _fail(self, error: RequestError, send: Send) -> None:
+        self._outcome.trace.fail(error)
+        body = error_events(error)
+        await send({"type": "http.response.body", "body": body, "more_body": False})
 
     async def _send(self, data: bytes, send: Send) -> None:
         await send({"type": "http.response.body", "body": data, "more_body": True})

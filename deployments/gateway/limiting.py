@@ -46,7 +46,7 @@ class Limits:
             lease = await self._limiter.open(
                 identity.project_id, identity.key_id, may_degrade=_may_degrade(headers)
             )
-            state["lease"] = lease  # its headers go with refusals too
+            state["lease"] = lease  # its headers go with every refusal too
             if scope["method"] == "POST" and path.rstrip("/") in MODEL_ROUTES:
                 refusal = self._relief.refusal(
                     identity.project_id,

@@ -4,7 +4,6 @@ Pure ASGI so that streams pass untouched and a client that disconnects is seen b
 """
 
 import asyncio
-import json
 import logging
 import re
 import time
@@ -22,7 +21,7 @@ from deployments.errors import (
     RequestError,
     UnsupportedMedia,
 )
-from deployments.gateway.error_bodies import error_response, internal_error_response
+from deployments.gateway.error_bodies import error_events, error_response, internal_error_response
 from deployments.gateway.json_bodies import check_json
 from deployments.gateway.measures import measures
 from deployments.limits.lease import Lease
@@ -163,8 +162,8 @@ class Deadline:
             if not started:
                 await error_response(late)(scope, receive, send)
             elif streaming and not ended:
-                event = f"data: {json.dumps(late.body())}\n\n".encode()
-                await send({"type": "http.response.body", "body": event, "more_body": False})
+                events = error_events(late)
+                await send({"type": "http.response.body", "body": events, "more_body": False})
             elif not ended:
                 raise
 

@@ -1,12 +1,15 @@
-"""Telling the Ingestor that rows changed. The records are right already; it may come later."""
+"""Telling the Ingestor and backups that rows changed. The records are right already."""
 
+import asyncio
 import logging
 from collections.abc import Sequence
 
+from cluster.errors import StorageError
+from deployments.deletion.notes import DeletionNotes
 from deployments.errors import RequestError
 from deployments.ports import DocumentQueue
 
-__all__ = ["purge_soon", "wake"]
+__all__ = ["purge_soon", "tell_backups", "wake"]
 
 _log = logging.getLogger(__name__)
 
@@ -24,6 +27,16 @@ async def purge_soon(ingestor: DocumentQueue, numbers: Sequence[int]) -> bool:
         _log.warning("%d document versions wait for the sweeper: %s", len(numbers), error)
         return False
     return True
+
+
+async def tell_backups(note: DeletionNotes | None, kind: str, id_: str) -> None:
+    """Have no restore bring it back. It is gone from the records: that alone fails nobody."""
+    if note is None:
+        return
+    try:
+        await asyncio.to_thread(note, kind, [id_])
+    except StorageError as error:
+        _log.error("A restore of an older backup would bring %s back: %s", id_, error)
 
 
 async def wake(ingestor: DocumentQueue) -> None:

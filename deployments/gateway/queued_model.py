@@ -35,6 +35,7 @@ class QueuedModel:
         *,
         counter: TokenCounter | None = None,
         answer_tokens: int = 256,
+        context_tokens: int | None = None,
         replica_tokens: float = float("inf"),
         gateways: int = 1,
     ) -> None:
@@ -42,6 +43,7 @@ class QueuedModel:
         self._model: Final = model
         self._counter: Final = counter
         self._answer_tokens: Final = answer_tokens
+        self._context_tokens: Final = context_tokens
         self._replica_tokens: Final = replica_tokens
         self._gateways: Final = gateways
         self._looked_at = -_LOOK_S
@@ -55,7 +57,9 @@ class QueuedModel:
     async def generate(self, call: ModelCall) -> AsyncGenerator[Part, None]:
         """Run `call` once it is its turn; see `ChatModel`. Raises Overloaded before."""
         due = time.monotonic() + call.deadline_s
-        tokens = estimate_tokens(call.body, self._counter, self._answer_tokens)
+        tokens = estimate_tokens(
+            call.body, self._counter, self._answer_tokens, self._context_tokens
+        )
         lease = current_lease()
         if lease is not None:
             lease.reserve(*tokens)

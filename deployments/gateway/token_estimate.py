@@ -5,8 +5,10 @@ from typing import Any, Final, NamedTuple
 
 from deployments.gateway.grounding.tokens import TokenCounter
 
-__all__ = ["TokenEstimate", "asked_tokens", "estimate_tokens"]
+__all__ = ["MOST_CHOICES", "TokenEstimate", "asked_tokens", "estimate_tokens"]
 
+MOST_CHOICES: Final = 128
+"""Answers to one prompt, as OpenAI's reference has it for `n`."""
 _COUNTED: Final = 8_000
 """Characters up to which the model's tokenizer counts, in under a millisecond."""
 _CHARACTERS_A_TOKEN: Final = 4
@@ -29,12 +31,16 @@ def asked_tokens(options: Mapping[str, Any]) -> int | None:
 
 
 def estimate_tokens(
-    body: Mapping[str, Any], counter: TokenCounter | None, default: int
+    body: Mapping[str, Any],
+    counter: TokenCounter | None,
+    default: int,
+    context: int | None = None,
 ) -> TokenEstimate:
     """Estimate what the body of a chat or a completion takes.
 
     Long prompts count as a token for four characters; an answer as the limit that the body asks
-    for, else `default`, for each of `n`.
+    for, else `default`, for each of `n` and of the prompts. None is longer than the model's
+    `context`: nobody has checked the body yet, and what waits is ordered by what is said here.
     """
     texts = list(_texts(body))
     characters = sum(len(text) for text in texts)
@@ -47,11 +53,22 @@ def estimate_tokens(
         prompt += _MESSAGE_TOKENS * len(messages)
     if isinstance(numbers, list):
         prompt += sum(1 if isinstance(one, int) else _length(one) for one in numbers)
-    choices = body.get("n")
     each = max(1, asked_tokens(body) or default)
-    return TokenEstimate(
-        prompt, each * (choices if isinstance(choices, int) and choices > 0 else 1)
-    )
+    if context is not None:
+        each = min(each, context)
+    return TokenEstimate(prompt, each * _choices(body) * _prompts(numbers))
+
+
+def _choices(body: Mapping[str, Any]) -> int:
+    asked = body.get("n")
+    return max(1, min(asked, MOST_CHOICES)) if isinstance(asked, int) else 1
+
+
+def _prompts(given: object) -> int:
+    """How many prompts a completion has: a list of numbers is one."""
+    if not isinstance(given, list):
+        return 1
+    return max(1, sum(not isinstance(one, int) for one in given))
 
 
 def _texts(body: Mapping[str, Any]) -> Iterator[str]:

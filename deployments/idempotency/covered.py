@@ -7,9 +7,11 @@ __all__ = ["is_covered", "shows_secret"]
 
 _MAKES_NOTHING: Final = re.compile(
     r"/v1/(chat/completions|completions|embeddings|rerank|moderations|graders/\w+|feedback/tokens"
+    r"|feedback/end-user"
     r"|vector_stores/[^/]+/search|prompts/[^/]+/render)/?"
 )
-"""POST routes that leave no record: they are carried out anew each time."""
+"""POST routes that leave no record, and that of end users, who say the same twice without harm:
+strangers' keys would stand among the project's. They are carried out anew each time."""
 _SECRET: Final = re.compile(r"/v1/(.+/)?keys(/.*)?")
 
 

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final, Literal
 
+from deployments.errors import QuotaExceeded
 from deployments.limits.account import Account, Standing
 from deployments.limits.durations import openai_duration
 from deployments.tracing.draft import TraceDraft
@@ -19,8 +20,15 @@ class Lease:
     """The accounts that a request counts on, and the tokens that were set aside for it."""
 
     def __init__(
-        self, project_id: str, key_id: str, accounts: Sequence[Account], *, may_degrade: bool = True
+        self,
+        project_id: str,
+        key_id: str,
+        accounts: Sequence[Account],
+        *,
+        may_degrade: bool = True,
+        refusal: QuotaExceeded | None = None,
     ) -> None:
+        """`refusal`: why the request may not begin, whatever the rates say."""
         self.project_id: Final = project_id
         self.key_id: Final = key_id
         self.may_degrade: Final = may_degrade
@@ -28,6 +36,7 @@ class Lease:
         self.degraded: Final[list[Degradation]] = []
         """What was given up for it."""
         self._accounts: Final = tuple(accounts)
+        self._refusal: Final = refusal
         self.prompt_tokens = 0
         """Of the model calls so far, as estimated."""
         self._reserved = 0
@@ -38,7 +47,9 @@ class Lease:
         return self._accounts[-1].bounds.weight if self._accounts else 1
 
     def begin(self) -> None:
-        """Count the request. Raises Overloaded where a bound is reached."""
+        """Count the request. Raises Overloaded or QuotaExceeded where a bound is reached."""
+        if self._refusal is not None:
+            raise self._refusal
         for account in self._accounts:
             account.check_request()
         for account in self._accounts:

@@ -78,21 +78,21 @@ class Limiter:
         self._accounts: Final[OrderedDict[Holder, Account]] = OrderedDict()
 
     async def open(self, project_id: str, key_id: str, *, may_degrade: bool = True) -> Lease:
-        """A lease for a request that has not begun; `Lease.begin` counts it.
-
-        Raises QuotaExceeded where a month's budget is used up.
-        """
+        """A lease for a request that has not begun; `Lease.begin` counts it, or refuses it."""
         held = await self._bounds(project_id, key_id)
         project = self._account(Holder("project", project_id), held.project)
         accounts = [project]
         if key_id not in _INTERNAL:
-            accounts.insert(0, self._account(Holder("key", key_id), held.key))
+            # Feedback tokens, and requests without keys, have one name in every project.
+            name = f"{project_id}/{key_id}"
+            accounts.insert(0, self._account(Holder("key", name), held.key))
+        refusal = None
         if any(_has_budget(account.bounds) for account in accounts):
             await self.ledger.know(project_id)
-            self._check_budget(Holder("project", project_id), held.project, project_id, None)
-            if key_id not in _INTERNAL:
-                self._check_budget(Holder("key", key_id), held.key, project_id, key_id)
-        return Lease(project_id, key_id, accounts, may_degrade=may_degrade)
+            refusal = self._over_budget("project", held.project, project_id, None)
+            if refusal is None and key_id not in _INTERNAL:
+                refusal = self._over_budget("key", held.key, project_id, key_id)
+        return Lease(project_id, key_id, accounts, may_degrade=may_degrade, refusal=refusal)
 
     def close(self, lease: Lease, trace: TraceDraft) -> None:
         """A request that had begun has ended; count what its trace says.
@@ -166,17 +166,18 @@ class Limiter:
                 del self._accounts[idle]
         return account
 
-    def _check_budget(
-        self, holder: Holder, bounds: Bounds, project_id: str, key_id: str | None
-    ) -> None:
+    def _over_budget(
+        self, kind: str, bounds: Bounds, project_id: str, key_id: str | None
+    ) -> QuotaExceeded | None:
         what = exhausted(bounds, self.ledger.used(project_id, key_id))
-        if what is not None:
-            raise QuotaExceeded(
-                f"The budget of this {holder.kind}, {what}, is used up. A new month begins at "
-                "00:00 UTC on its first day; an administrator can raise the budget before.",
-                code="insufficient_quota",
-                retry_after_s=seconds_left(self.ledger.now()),
-            )
+        if what is None:
+            return None
+        return QuotaExceeded(
+            f"The budget of this {kind}, {what}, is used up. A new month begins at "
+            "00:00 UTC on its first day; an administrator can raise the budget before.",
+            code="insufficient_quota",
+            retry_after_s=seconds_left(self.ledger.now()),
+        )
 
 
 _FIRST_ERROR: Final = 400

@@ -14,11 +14,12 @@ from training.data.columns import Columns
 from training.data.forms import check_form, form_of
 from training.data.forms.metadata import METADATA
 from training.data.lines import Record, json_lines
+from training.data.parquet import parquet_rows
 from training.data.problems import WHOLE_FILE, Problem, ProblemList, refusal
 from training.data.records import example_of
 from training.data.rows import Kind, Row
 from training.data.summary import DatasetSummary, Tally
-from training.data.tables import csv_rows, parquet_rows
+from training.data.tables import csv_rows
 from training.errors import DatasetError
 from training.examples import Example
 

@@ -1,4 +1,4 @@
-"""CSV and Parquet as rows of a form, through a mapping of columns."""
+"""CSV as rows of a form, through a mapping of columns."""
 
 import csv
 from collections.abc import Iterator
@@ -7,13 +7,12 @@ from typing import Any, BinaryIO, Final
 from training.data.columns import Columns, cells_to_record
 from training.data.forms.values import listed
 from training.data.lines import LONGEST, Record, decoded, raw_lines
-from training.data.problems import WHOLE_FILE, Problem
+from training.data.problems import Problem
 
-__all__ = ["csv_rows", "parquet_rows"]
+__all__ = ["UNKNOWN_COLUMNS", "checked_cells", "csv_rows"]
 
 _DELIMITERS: Final = ",;\t|"
-_BATCH_ROWS: Final = 512
-_UNKNOWN: Final = "name the columns of `prompt` and `completion`, or of `messages`."
+UNKNOWN_COLUMNS: Final = "name the columns of `prompt` and `completion`, or of `messages`."
 
 
 def csv_rows(stream: BinaryIO, columns: Columns | None) -> Iterator[Record | Problem]:
@@ -30,7 +29,7 @@ def csv_rows(stream: BinaryIO, columns: Columns | None) -> Iterator[Record | Pro
     delimiter, names = _header(text, columns)
     chosen = columns or Columns.usual(names)
     if chosen is None:
-        yield Problem(1, "", f"has the columns {listed(names)}; {_UNKNOWN}")
+        yield Problem(1, "", f"has the columns {listed(names)}; {UNKNOWN_COLUMNS}")
         return
     if lacking := chosen.missing(names):
         yield Problem(1, "", lacking)
@@ -75,34 +74,11 @@ class _CsvRows:
             message = f"has {len(cells)} cells; the header has {len(self._names)}."
             yield Problem(line, "", message)
             return
-        yield from _checked(line, dict(zip(self._names, cells, strict=True)), self._columns)
+        yield from checked_cells(line, dict(zip(self._names, cells, strict=True)), self._columns)
 
 
-def parquet_rows(stream: BinaryIO, columns: Columns | None) -> Iterator[Record | Problem]:
-    """Each row, by its number from 1; or what is wrong with it."""
-    from pyarrow import ArrowException
-    from pyarrow.parquet import ParquetFile
-
-    try:
-        table = ParquetFile(stream)
-        names = table.schema_arrow.names
-        chosen = columns or Columns.usual(names)
-        if chosen is None:
-            yield Problem(WHOLE_FILE, "", f"has the columns {listed(names)}; {_UNKNOWN}")
-            return
-        if lacking := chosen.missing(names):
-            yield Problem(WHOLE_FILE, "", lacking)
-            return
-        line = 0
-        for batch in table.iter_batches(_BATCH_ROWS, columns=list(chosen.names)):
-            for cells in batch.to_pylist():
-                line += 1
-                yield from _checked(line, cells, chosen)
-    except (ArrowException, OSError) as error:
-        yield Problem(WHOLE_FILE, "", f"is damaged Parquet: {error}.")
-
-
-def _checked(line: int, cells: dict[str, Any], columns: Columns) -> Iterator[Record | Problem]:
+def checked_cells(line: int, cells: dict[str, Any], columns: Columns) -> Iterator[Record | Problem]:
+    """The record of a row of a table, or what is wrong with it."""
     found: list[Problem] = []
     record = cells_to_record(
         cells, columns, lambda field, message: found.append(Problem(line, field, message))

@@ -14,6 +14,7 @@ from deployments.errors import Forbidden, RequestError, Unauthorized, Unavailabl
 from deployments.feedback.tokens import FeedbackTokens
 from deployments.gateway.access.identity import EVERYBODY, NOBODY, Identity
 from deployments.gateway.access.key_book import KeyBook, bearer_of
+from deployments.gateway.access.local_only import check_local
 from deployments.gateway.access.scopes import is_end_users, is_open, scopes_of
 from deployments.gateway.error_bodies import error_response
 from deployments.tracing.draft import TraceDraft
@@ -24,7 +25,8 @@ __all__ = ["Access"]
 class Access:
     """Asks every request for its key, and has it act for the key's project.
 
-    Without `keys` everybody may do everything in the default project. End users' feedback comes
+    Without `keys` every program of this machine may do everything in the default project; see
+    `check_local`. End users' feedback comes
     with a token of its own in place of a key; what that allows is `state.grant`.
     """
 
@@ -54,12 +56,13 @@ class Access:
             await self._app(scope, receive, send)
 
     async def _admit(self, scope: Scope) -> Identity:
-        method, path = scope["method"], scope["path"]
-        authorization = Headers(scope=scope).get("authorization", "")
+        method, path, headers = scope["method"], scope["path"], Headers(scope=scope)
+        authorization = headers.get("authorization", "")
         try:
             if is_end_users(method, path):
                 return await self._end_user(scope, authorization)
             if self._keys is None:
+                check_local(headers)
                 return EVERYBODY
             if is_open(path):
                 return await self._known(self._keys, authorization)

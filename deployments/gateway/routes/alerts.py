@@ -1,9 +1,10 @@
 """`/v1/alerts`: what a person should look at, and how telling of it goes."""
 
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Depends, Query
-from pydantic import BaseModel
+from pydantic import AfterValidator, BaseModel
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -22,11 +23,17 @@ Parts = Annotated[Services, Depends(services)]
 Status = Literal["open", "acknowledged", "resolved"]
 
 
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
 class DeliveryObject(BaseModel):
     """How telling one webhook goes."""
 
     id: str
-    url: str
+    url: Annotated[str, AfterValidator(_origin)]
+    """Scheme and host: the rest, which often is a secret, stands in the operator's settings."""
     attempts: int
     delivered_at: int | None
     error: str | None

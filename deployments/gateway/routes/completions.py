@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
@@ -20,6 +20,9 @@ from deployments.tracing.inputs import request_input
 
 __all__ = ["router"]
 
+_MOST_PROMPTS: Final = 2048
+"""As many as OpenAI takes for embeddings: each is a request of its own to the engine."""
+
 router = APIRouter()
 
 
@@ -36,6 +39,12 @@ async def create_completion(
             "prompt must be a text, a list of texts, or token numbers.",
             param="prompt",
             code="missing_parameter" if prompt is None else "invalid_value",
+        )
+    if isinstance(prompt, list) and sum(not isinstance(one, int) for one in prompt) > _MOST_PROMPTS:
+        raise InvalidRequest(
+            f"prompt has {len(prompt)} texts; {_MOST_PROMPTS} are allowed at once.",
+            param="prompt",
+            code="invalid_value",
         )
     trace = current_trace(request)
     trace.route = "/v1/completions"

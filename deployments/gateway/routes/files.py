@@ -21,6 +21,7 @@ from deployments.errors import InvalidRequest, PayloadTooLarge
 from deployments.gateway.access.identity import identity_of
 from deployments.gateway.attachments import Detached, detach, find_file, unexpired
 from deployments.gateway.bodies import storable
+from deployments.gateway.bounded_forms import BoundedForms
 from deployments.gateway.downloads import send_stored
 from deployments.gateway.objects import DocumentDeleted, FileObject
 from deployments.gateway.pages import Page, PageQuery, PageQueryDependency, take_page
@@ -37,7 +38,7 @@ _PURPOSES: Final = tuple(get_args(FilePurpose))
 _MAX_LIST: Final = 10_000
 _EXPIRY_S: Final = (3600, 2_592_000)
 
-router = APIRouter(prefix="/v1/files", tags=["Files"])
+router = APIRouter(prefix="/v1/files", tags=["Files"], route_class=BoundedForms)
 
 
 @router.post("", summary="Upload a file")

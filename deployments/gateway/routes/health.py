@@ -29,7 +29,7 @@ async def healthz() -> dict[str, str]:
 async def readyz(request: Request, parts: Annotated[Services, Depends(services)]) -> JSONResponse:
     """Check every part at the same time; 503 when one of them is not ready.
 
-    Why it is not, with addresses and paths, is told to who has a key.
+    Why it is not, with addresses and paths, is told to operators.
     """
 
     async def thread(check: Any) -> None:
@@ -43,12 +43,13 @@ async def readyz(request: Request, parts: Annotated[Services, Depends(services)]
     states = await asyncio.gather(*(_state(check()) for check in checks.values()))
     body = dict(zip(checks, states, strict=True))
     ready = all(state["ready"] for state in states)
-    if not identity_of(request).scopes:
+    if not identity_of(request).is_operator:
         for state in states:
             state.pop("reason", None)
     return JSONResponse(
         {"status": "ready" if ready else "not_ready", "parts": body},
         status_code=200 if ready else 503,
+        headers={} if ready else {"Retry-After": str(parts.settings.http.retry_after_s)},
     )
 
 

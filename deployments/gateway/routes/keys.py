@@ -23,6 +23,7 @@ from deployments.gateway.access.objects import KeyObject, NewKeyObject
 from deployments.gateway.access.projects import find_project, managed_project
 from deployments.gateway.pages import Page, PageQuery, PageQueryDependency, take_page
 from deployments.gateway.parameters import known_parameters
+from deployments.gateway.purging import tell_backups
 from deployments.gateway.services import Services, services
 from deployments.limits.bounds import read_limits
 
@@ -126,6 +127,7 @@ async def rotate(key_id: str, body: KeyRotate, parts: Parts, who: Who) -> NewKey
 
     made, digest = await parts.database.run(replace)
     await _settled(parts, digest)
+    await tell_backups(parts.note_deletion, "key", key_id)
     return made
 
 
@@ -138,7 +140,7 @@ async def revoke(
         bool, Query(description="Revoke the last key that manages everything, too.")
     ] = False,
 ) -> KeyObject:
-    """Let a key count no more. It stays in the list.
+    """Let a key count no more. It stays in the list, and no restore brings it back.
 
     The last `admin` key of the default project needs `force`: without one, only the command line on
     the server lets anybody in again.
@@ -158,6 +160,8 @@ async def revoke(
 
     made, digest = await parts.database.run(end)
     await _settled(parts, digest)
+    if parts.note_deletion is not None:  # where this fails, revoking it again does the rest
+        await asyncio.to_thread(parts.note_deletion, "key", [key_id])
     return made
 
 

@@ -4,12 +4,12 @@ from collections.abc import AsyncGenerator
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Request
-from sqlalchemy import delete
+from sqlalchemy import delete, update
 from sqlalchemy.orm import Session
 from starlette.responses import JSONResponse, Response
 
 from cluster.audit import record
-from cluster.records import ResponseRecord
+from cluster.records import IdempotencyKey, ResponseRecord
 from deployments.errors import InvalidRequest, NotFound
 from deployments.gateway.chains import Chain
 from deployments.gateway.choosing import Choice, choose
@@ -18,6 +18,7 @@ from deployments.gateway.grounding.answer_request import AnswerRequest
 from deployments.gateway.guarding import RequestGuards
 from deployments.gateway.objects import Deleted
 from deployments.gateway.prompting import question_of, told_messages, told_options
+from deployments.gateway.purging import tell_backups
 from deployments.gateway.relieving import relieved
 from deployments.gateway.request_context import (
     current_trace,
@@ -101,11 +102,17 @@ async def delete_response(response_id: str, parts: Parts) -> Deleted:
         found = session.execute(delete(ResponseRecord).where(ResponseRecord.id == response_id))
         count = int(getattr(found, "rowcount", 0))
         if count:
+            session.execute(  # a retry of the request that made it is not told it again
+                update(IdempotencyKey)
+                .where(IdempotencyKey.made.contains(f'"{response_id}"', autoescape=True))
+                .values(answer=None)
+            )
             record(session, "response.deleted", response_id)
         return count
 
     if not await parts.database.run(forget):
         raise _missing(response_id, "response_id")
+    await tell_backups(parts.note_deletion, "response", response_id)
     return Deleted(id=response_id, object="response")
 
 

@@ -15,6 +15,7 @@ from deployments.feedback.reading import feedback_of
 from deployments.gateway.objects import Deleted
 from deployments.gateway.pages import Page, PageQuery, PageQueryDependency, take_page
 from deployments.gateway.parameters import known_parameters
+from deployments.gateway.purging import tell_backups
 from deployments.gateway.services import Services, services
 from deployments.gateway.trace_filters import TraceFilters
 from deployments.gateway.trace_objects import TraceObject
@@ -100,6 +101,7 @@ async def delete_trace(trace_id: str, parts: Parts) -> Deleted:
     await parts.traces.flush()
     if not await parts.database.run(forget):
         raise _missing(trace_id)
+    await tell_backups(parts.note_deletion, "trace", trace_id)
     return Deleted(id=trace_id, object="trace")
 
 

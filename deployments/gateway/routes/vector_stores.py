@@ -19,7 +19,7 @@ from deployments.gateway.attachments import (
 from deployments.gateway.bodies import FileAttach, StoreCreate, StoreUpdate
 from deployments.gateway.objects import DocumentDeleted, VectorStoreObject
 from deployments.gateway.pages import Page, PageQuery, PageQueryDependency, take_page
-from deployments.gateway.purging import purge_soon, wake
+from deployments.gateway.purging import purge_soon, tell_backups, wake
 from deployments.gateway.services import Services, services
 
 __all__ = ["router"]
@@ -127,6 +127,7 @@ async def delete_store(
 
     detached = await parts.database.run(remove)
     report = detached.report(purged=await purge_soon(parts.ingestor, detached.numbers))
+    await tell_backups(parts.note_deletion, "vector_store", vector_store_id)
     return DocumentDeleted(id=vector_store_id, object="vector_store.deleted", report=report)
 
 

@@ -289,10 +289,45 @@ def test_what_was_deleted_since_stays_deleted(filled: Everything, tmp_path: Path
     assert done.left_out == {"file": ["file-11"], "project": ["proj_other"]}
     rows = filled.rows()
     assert "file-11" not in {row["id"] for row in rows["files"]}
-    assert {row["number"] for row in rows["vector_store_files"]} == {1, 12, 13}
+    documents = {row["number"]: row for row in rows["vector_store_files"]}
+    assert documents.keys() == {1, 11, 12, 13}
+    assert not documents[11]["live"]
+    assert documents[11]["purged"]
+    assert documents[11]["deleted_at"], "it comes back as deleted"
+    assert documents[11]["forget_at"], "so what quotes it is blotted out again"
+    assert documents[12]["forget_at"] is None
     assert "proj_other" not in json.dumps(rows)
     assert not {"proj_default/file-11", "text/11.json"} & filled.contents().keys()
     assert {hit[1].split()[2] for hit in filled.hits()} == {"12"}
+
+
+def test_no_restore_brings_back_a_revoked_key_nor_what_was_deleted_over_the_api(
+    filled: Everything, tmp_path: Path
+) -> None:
+    place = str(tmp_path / "backups")
+    kept = {"api_keys": "key", "traces": "trace", "responses": "response"}
+    before = filled.rows()
+    gone = {table: str(before[table][0]["id"]) for table in kept}
+    trace = before["responses"][0]["trace_id"]
+    make_backup(filled.settings, place, _quiet)
+    note_deletion(filled.settings, "trace", [trace])
+    filled.restore(place, replace=True)
+    rows = filled.rows()
+    assert rows["responses"] == before["responses"], "they have an API of their own"
+    for table in ("trace_scores", "feedback", "question_vectors"):
+        assert trace in {row["trace_id"] for row in before[table]}
+        assert trace not in {row["trace_id"] for row in rows[table]}
+    for table, kind in kept.items():
+        note_deletion(filled.settings, kind, [gone[table]])
+    note_deletion(filled.settings, "vector_store", [STORE])
+    filled.restore(place, replace=True)
+    rows = filled.rows()
+    for table, id_ in gone.items():
+        assert id_ not in {row["id"] for row in rows[table]}
+    [store] = [row for row in rows["vector_stores"] if row["id"] == STORE]
+    assert store["deleted_at"]
+    assert not any(row["live"] for row in rows["vector_store_files"] if row["store_id"] == STORE)
+    assert filled.hits() == []
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)

@@ -1,6 +1,7 @@
 """What quotes a document that was taken out is blotted out, and nothing else is."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +9,15 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from cluster.database import Database
-from cluster.records import EvalItem, LineageEdge, ResponseRecord, Trace, VectorStoreFile, now
+from cluster.records import (
+    EvalItem,
+    IdempotencyKey,
+    LineageEdge,
+    ResponseRecord,
+    Trace,
+    VectorStoreFile,
+    now,
+)
 from cluster.storage import ByteStore
 from cluster.tenancy import acting_in
 from deployments.deletion.documents import DocumentDuty, take_out
@@ -42,6 +51,7 @@ def said(database: Database, tenant: Tenant) -> list[list[Any]]:
             [trace.body for trace in session.scalars(select(Trace).order_by(Trace.id))],
             [row.body for row in session.scalars(select(ResponseRecord))],
             [item.sample["passages"] for item in session.scalars(select(EvalItem)) if item.sample],
+            list(session.scalars(select(IdempotencyKey.answer))),
         ]
 
 
@@ -56,6 +66,9 @@ async def test_quotes_of_a_document_go_and_ids_stay(
         trace = session.get_one(Trace, f"trace_{WORD}")
         prompt = [{"role": "system", "content": f"Answer from: {secret}. Be brief."}]
         trace.body = {**trace.body, "messages": prompt}
+        found = trace.body["passages"][0]
+        kept = {"output": [{"results": [found]}, {"text": f"It says: {secret}!"}]}
+        session.scalars(select(IdempotencyKey)).one().answer = json.dumps(kept)
     told: list[object] = []
     duty = DocumentDuty(make_parts(1.0), lambda kind, ids: told.append((kind, list(ids))))
     await duty.turn()
@@ -71,8 +84,9 @@ async def test_quotes_of_a_document_go_and_ids_stay(
         while secret in str(said(database, theirs)):
             await duty.turn()
             await asyncio.sleep(0.05)
-    [traces, responses, items] = said(database, theirs)
-    assert secret not in str([traces, responses, items])
+    [traces, responses, items, [kept_answer]] = said(database, theirs)
+    assert secret not in str([traces, responses, items, kept_answer])
+    assert json.loads(kept_answer)["output"][1] == {"text": f"It says: {MARK}!"}
     body = traces[-1]
     assert body["messages"][0]["content"] == f"Answer from: {MARK}. Be brief."
     assert body["passages"] == [

@@ -12,6 +12,7 @@ from sqlalchemy import select
 from cluster.database import Database
 from cluster.records import Alert, DriftMonitor, DriftReport, Feedback, LineageEdge
 from cluster.sections.learning import AlertSettings, WebhookSettings
+from deployments.alerts.delivery import Delivery
 from deployments.gateway.app import create_app
 from deployments.gateway.services import Services
 from tests.fixtures.drift import StoredDrift, stored_drift
@@ -200,3 +201,18 @@ async def test_delivery_can_be_tested_where_there_is_a_webhook(
     made = await with_webhook.post("/v1/alerts/test")
     assert made.status_code == 201
     assert (made.json()["kind"], made.json()["deliveries"]) == ("test", [])
+
+
+async def test_the_secret_in_a_webhooks_address_is_told_to_nobody(
+    http: httpx2.AsyncClient, database: Database, drift: StoredDrift
+) -> None:
+    url = "https://user:pass@hooks.example:8443/services/T0/secret-path?key=secret-query"
+    with database.session() as session:
+        alert = session.get_one(Alert, drift.alert)
+        alert.deliveries = [Delivery("delivery_1", url, attempts=1).body()]
+    for path in (f"/v1/alerts/{drift.alert}", "/v1/alerts"):
+        answer = await http.get(path)
+        assert "secret" not in answer.text
+        assert "pass" not in answer.text
+    told = (await http.get(f"/v1/alerts/{drift.alert}")).json()["deliveries"]
+    assert [one["url"] for one in told] == ["https://hooks.example:8443"]

@@ -219,8 +219,8 @@ async def test_a_deadline_that_passes_in_a_stream_ends_it_with_an_error_event(
 
     answer = await http.get("/slow", headers={"x-request-timeout": "0.05"})
     assert answer.status_code == 200
-    first, last = answer.text.strip().split("\n\n")
-    assert first == "data: {}"
+    first, last, done = answer.text.strip().split("\n\n")
+    assert (first, done) == ("data: {}", "data: [DONE]")
     assert json.loads(last.removeprefix("data: "))["error"]["code"] == "deadline_exceeded"
 
 

@@ -98,6 +98,9 @@ async def test_a_secret_that_is_too_short_is_told(
     monkeypatch.setenv("EVERLOOP_SECRET", "short")
     with pytest.raises(openai.InternalServerError, match="5 characters"):
         await post("/feedback/tokens", trace_id=trace)
+    with pytest.raises(openai.InternalServerError, match="5 characters") as refused:
+        await post("/feedback/end-user", thumbs="up")
+    assert int(refused.value.response.headers["retry-after"]) > 0
 
 
 async def test_pages_of_allowed_origins_may_send_feedback_and_read_its_errors(
@@ -118,7 +121,8 @@ async def test_pages_of_allowed_origins_may_send_feedback_and_read_its_errors(
     stranger = await http.options(ours, headers={**asked, "Origin": "https://evil.example"})
     assert "access-control-allow-origin" not in stranger.headers
     elsewhere = await http.options("/v1/feedback", headers=asked)
-    assert elsewhere.status_code == 405
+    assert elsewhere.status_code == 403
+    assert "access-control-allow-origin" not in elsewhere.headers
 
 
 async def test_by_default_no_other_origin_may(parts: Services, settings: Settings) -> None:
@@ -127,4 +131,5 @@ async def test_by_default_no_other_origin_may(parts: Services, settings: Setting
     transport = httpx2.ASGITransport(app=app)
     async with httpx2.AsyncClient(transport=transport, base_url="http://everloop") as http:
         answer = await http.options("/v1/feedback/end-user", headers={"Origin": "https://a.b"})
-    assert answer.status_code == 405
+    assert answer.status_code == 403
+    assert "access-control-allow-origin" not in answer.headers

@@ -1,6 +1,7 @@
 """`/v1/files`."""
 
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import openai
@@ -177,3 +178,24 @@ async def test_a_deletion_says_what_went_and_what_follows(
     assert (report["quotes_gone"], told) == ("soon", [("file", [file_id])])
     with parts.database.session() as session:
         assert all(session.scalars(select(VectorStoreFile.forget_at)).all())
+
+
+@pytest.mark.parametrize(
+    ("parts_of_form", "said"),
+    [
+        ([("file", ("a.txt", b"x")), ("file", ("b.txt", b"x"))], "Too many files"),
+        ([("file", ("a.txt", b"x")), ("other", ("b.txt", b"x"))], "Too many files"),
+        ([(f"field-{n}", (None, b"x")) for n in range(40)], "Too many fields"),
+        ([("purpose", (None, b"x" * 70_000))], "maximum size"),
+    ],
+)
+async def test_a_form_has_one_file_and_a_few_short_fields(
+    http: httpx2.AsyncClient, parts_of_form: list[Any], said: str
+) -> None:
+    """A thousand parts of a mebibyte would stand in memory, one file goes to the disk."""
+    form = [("purpose", (None, b"user_data")), *parts_of_form]
+    answer = await http.post("/v1/files", files=form)
+    error = answer.json()["error"]
+    assert (answer.status_code, error["type"]) == (400, "invalid_request_error")
+    assert said in error["message"]
+    assert (await http.get("/v1/files")).json()["data"] == []

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx2
 import pytest
 
 from cluster.records import Trace
@@ -25,7 +26,7 @@ class Talker:
     """Says `words`, then fails, falls silent or ends."""
 
     words: list[bytes] = field(default_factory=lambda: [b"Hel", b"lo"])
-    failure: RequestError | None = None
+    failure: Exception | None = None
     silent: bool = False
     stopped: asyncio.Event = field(default_factory=asyncio.Event)
     calls: list[ModelCall] = field(default_factory=list)
@@ -121,6 +122,16 @@ async def test_an_error_in_the_stream_is_an_event_and_never_a_silent_end(parts: 
     error, done = client.chunks[-1].rstrip(b"\n").split(b"\n\n")
     assert json.loads(error.removeprefix(b"data: "))["error"]["message"] == "The replica died."
     assert done == b"data: [DONE]"
+
+
+async def test_whatever_fails_in_the_stream_is_told_without_its_reason(parts: Services) -> None:
+    client = Client(parts, Talker(failure=OSError("/srv/secret is full")))
+    await client.chat(stream=True)
+    error, done = client.chunks[-1].rstrip(b"\n").split(b"\n\n")
+    told = json.loads(error.removeprefix(b"data: "))["error"]
+    assert (told["code"], done) == ("internal_error", b"data: [DONE]")
+    assert "secret" not in str(told)
+    assert (await _trace(parts, client)).status == 500
 
 
 @pytest.mark.parametrize("streamed", [True, False])
@@ -252,3 +263,32 @@ def resumed_so_far() -> float:
         if line.startswith("everloop_gateway_answers_resumed_total ")
     )
     return float(line.split()[1])
+
+
+@pytest.mark.parametrize(
+    ("path", "more", "param"),
+    [
+        ("/v1/chat/completions", {"n": 129}, "n"),
+        ("/v1/chat/completions", {"n": "129"}, "n"),
+        ("/v1/chat/completions", {"max_tokens": "1000"}, "max_tokens"),
+        ("/v1/completions", {"max_tokens": True}, "max_tokens"),
+        ("/v1/completions", {"n": 10**100}, "n"),
+        ("/v1/completions", {"prompt": ["a"] * 2049}, "prompt"),
+        ("/v1/completions", {"prompt": [[1]] * 2049}, "prompt"),
+    ],
+)
+async def test_one_request_asks_for_no_more_answers_than_the_queue_counts(
+    parts: Services, path: str, more: dict[str, object], param: str
+) -> None:
+    settings = parts.settings
+    wide = settings.model_copy(
+        update={"http": settings.http.model_copy(update={"max_body_bytes": 100_000})}
+    )
+    app = create_app(dataclasses.replace(parts, settings=wide))
+    body = {"model": MODEL, "prompt": "a", "messages": [{"role": "user", "content": "a"}], **more}
+    if path == "/v1/chat/completions":
+        del body["prompt"]
+    transport = httpx2.ASGITransport(app=app, raise_app_exceptions=False)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://everloop") as http:
+        answer = await http.post(path, json=body)
+    assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)

@@ -15,6 +15,7 @@ from cluster.records import Project, Usage
 from cluster.sections.limits import Bounds, LimitsSettings
 from cluster.sections.tracing import PriceSettings
 from cluster.settings import Settings
+from deployments.errors import Overloaded
 from deployments.gateway.app import create_app
 from deployments.gateway.queued_model import QueuedModel
 from deployments.gateway.services import Services
@@ -127,7 +128,7 @@ async def test_requests_at_once(limited: Limited) -> None:
 async def test_a_used_up_budget_is_a_quota_error_also_after_a_restart(
     limited: Limited, database: Database
 ) -> None:
-    budget = {"project": Bounds(tokens_per_month=6)}
+    budget = {"project": Bounds(tokens_per_month=6, requests_per_minute=100)}
     parts = limited(**budget)
     async with over(parts) as http:
         assert (await http.post(CHAT, json=BODY)).status_code == 200  # uses five tokens
@@ -141,6 +142,7 @@ async def test_a_used_up_budget_is_a_quota_error_also_after_a_restart(
     assert (error["code"], error["type"]) == ("insufficient_quota", "insufficient_quota")
     assert refused.headers["x-should-retry"] == "false"
     assert int(refused.headers["retry-after"]) <= 31 * 86_400 + 1
+    assert refused.headers["x-ratelimit-remaining-requests"] == "100", "it is not counted"
 
 
 async def test_a_projects_own_bounds_go_before_the_settings(
@@ -249,3 +251,12 @@ async def test_a_request_that_fails_before_the_model_counts_nothing(
     await parts.limiter.ledger.close()
     with database.session(read_only=True) as session:
         assert session.get(Usage, (DEFAULT_PROJECT, "none", "2026-11")) is None
+
+
+async def test_end_users_of_one_project_do_not_use_up_anothers_rate(limited: Limited) -> None:
+    """The holders of feedback tokens have the same name in every project."""
+    limiter = limited(key=Bounds(requests_per_minute=1)).limiter
+    (await limiter.open("proj_a", "end-user")).begin()
+    (await limiter.open("proj_b", "end-user")).begin()
+    with pytest.raises(Overloaded):
+        (await limiter.open("proj_a", "end-user")).begin()

@@ -6,12 +6,14 @@ import subprocess
 import sys
 
 import httpx2
+import pytest
 from fastapi import FastAPI
 from openapi_spec_validator import validate
 from prometheus_client.parser import text_string_to_metric_families
 
 from cluster.database import Database
 from cluster.errors import VectorDatabaseError
+from cluster.settings import AccessSettings, Settings
 from deployments.gateway.app import create_app
 from deployments.gateway.exposition import merged
 from deployments.gateway.services import Services
@@ -101,3 +103,43 @@ def test_the_gateway_imports_nothing_heavy() -> None:
     code = f"import sys, deployments.gateway.app; print(*sys.modules.keys() & {heavy!r})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"host": "127.0.0.1:8000"}, 200),
+        ({"host": "[::1]:8000"}, 200),
+        ({"host": "localhost:8000", "origin": "http://localhost:3000"}, 200),
+        ({"host": "everloop:8000", "origin": "http://everloop:8000"}, 200),
+        ({"host": "127.0.0.1:8000", "origin": "http://127.0.0.1:8000"}, 200),
+        ({"host": "rebound.example:8000"}, 403),
+        ({"host": "rebound.example.:8000"}, 403),
+        ({"host": "127.0.0.1.rebound.example"}, 403),
+        ({"host": "[::1"}, 403),
+        ({"host": "127.0.0.1:8000", "origin": "https://evil.example"}, 403),
+        ({"host": "127.0.0.1:8000", "origin": "http://203.0.113.5"}, 403),
+        ({"host": "127.0.0.1:8000", "origin": "null"}, 403),
+    ],
+)
+async def test_without_keys_no_page_of_a_browser_gets_in(
+    http: httpx2.AsyncClient, headers: dict[str, str], status: int
+) -> None:
+    """A form may be posted across origins without asking first, a rebound page reads answers."""
+    file = {"file": ("a.txt", b"x")}
+    form = {"purpose": "user_data"}
+    made = await http.post("/v1/files", data=form, files=file, headers=headers)
+    listed = await http.get("/v1/files", headers=headers)
+    assert (made.status_code, listed.status_code) == (status, status)
+    if status == 403:
+        assert made.json()["error"]["code"] == "not_local"
+        assert (await http.get("/v1/files")).json()["data"] == []
+
+
+async def test_with_keys_a_server_has_any_name(parts: Services, settings: Settings) -> None:
+    named = settings.model_copy(update={"access": AccessSettings(keys="required")})
+    app = create_app(Services(**{**vars(parts), "settings": named}))
+    transport = httpx2.ASGITransport(app=app)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://everloop") as http:
+        answer = await http.get("/v1/files", headers={"host": "everloop.example"})
+    assert answer.status_code == 401

@@ -54,7 +54,7 @@ def call(deadline_s: float = 100.0, *, background: bool = False, **body: Any) ->
 
 def queued(model: HeldModel, calls: int = 1, tokens: float = 1e9) -> QueuedModel:
     queue = ModelQueue(Capacity(calls, tokens), max_waiting=4, max_waiting_per_project=2)
-    return QueuedModel(model, queue, replica_tokens=tokens)
+    return QueuedModel(model, queue, replica_tokens=tokens, context_tokens=2048)
 
 
 async def whole(model: QueuedModel, one: ModelCall, project: str = "one") -> list[bytes]:
@@ -156,9 +156,9 @@ def test_a_gateway_replica_has_its_share_of_the_places() -> None:
     ("body", "prompt", "answer"),
     [
         ({"prompt": "x" * 40}, 10, 256),
-        ({"prompt": ["x" * 40, "x" * 4], "n": 2, "max_tokens": 5}, 11, 10),
+        ({"prompt": ["x" * 40, "x" * 4], "n": 2, "max_tokens": 5}, 11, 20),
         ({"prompt": [1, 2, 3]}, 3, 256),
-        ({"prompt": [[1, 2], [3]], "max_tokens": 1}, 3, 1),
+        ({"prompt": [[1, 2], [3]], "max_tokens": 1}, 3, 2),
         ({"messages": [{"role": "user", "content": "x" * 40}]}, 18, 256),
         (
             {
@@ -174,6 +174,32 @@ def test_a_gateway_replica_has_its_share_of_the_places() -> None:
 )
 def test_what_a_body_is_expected_to_take(body: dict[str, Any], prompt: int, answer: int) -> None:
     assert estimate_tokens(body, None, 256) == (prompt, answer)
+
+
+@pytest.mark.parametrize("asked", [{}, {"n": 10**10}])
+async def test_an_answer_of_any_length_leaves_the_queue_fair(asked: dict[str, Any]) -> None:
+    """Nobody has checked the body yet; a cost beyond all others would end the order for good."""
+    inner = HeldModel()
+    inner.go.set()
+    model = queued(inner)
+    for _ in range(2):
+        await whole(model, call(max_tokens=10**305, **asked), "noisy")
+    inner.go.clear()
+    tasks = [
+        asyncio.create_task(whole(model, call(user=name), name))
+        for name in ("noisy", "noisy", "noisy", "quiet")
+    ]
+    await settle()
+    inner.go.set()
+    await asyncio.gather(*tasks)
+    order = [one.body["user"] for one in inner.calls[2:]]
+    assert order == ["noisy", "quiet", "noisy", "noisy"]
+
+
+def test_no_answer_is_longer_than_the_context() -> None:
+    body = {"prompt": ["x", "y"], "max_tokens": 10**300, "n": 10**300}
+    assert estimate_tokens(body, None, 256, 2048) == (0, 2048 * 128 * 2)
+    assert estimate_tokens({"prompt": "x"}, None, 256, 100).answer == 100
 
 
 def test_true_is_no_number_of_tokens() -> None:

@@ -222,9 +222,12 @@ async def test_figures_of_nothing_and_of_too_long_a_time(http: httpx2.AsyncClien
 
 
 async def test_a_deleted_trace_is_gone_with_its_scores(
-    traces: Database, http: httpx2.AsyncClient
+    traces: Database, http: httpx2.AsyncClient, parts: Services
 ) -> None:
+    told: list[object] = []
+    object.__setattr__(parts, "note_deletion", lambda kind, ids: told.append((kind, ids)))
     answer = await http.delete("/v1/traces/trace_1")
+    assert told == [("trace", ["trace_1"])]
     assert answer.json() == {"id": "trace_1", "object": "trace", "deleted": True}
     assert (await http.get("/v1/traces/trace_1")).status_code == 404
     assert (await http.delete("/v1/traces/trace_1")).status_code == 404

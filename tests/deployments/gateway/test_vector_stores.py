@@ -88,14 +88,17 @@ async def test_list_finds_a_store_by_name(client: openai.AsyncOpenAI) -> None:
 
 
 async def test_a_deleted_store_is_gone_and_its_passages_are_purged(
-    client: openai.AsyncOpenAI, ingestor: FakeIngestor
+    client: openai.AsyncOpenAI, ingestor: FakeIngestor, parts: Services
 ) -> None:
+    told: list[object] = []
+    object.__setattr__(parts, "note_deletion", lambda kind, ids: told.append((kind, ids)))
     file_id = await upload(client, "The sky is blue.")
     made = await client.vector_stores.create(file_ids=[file_id])
     await ingestor.work()
     deleted = await client.vector_stores.delete(made.id)
     assert (deleted.id, deleted.deleted) == (made.id, True)
     assert deleted.object == "vector_store.deleted"
+    assert told == [("vector_store", [made.id])]
     assert len(ingestor.purged) == 1
     assert (await client.vector_stores.list()).data == []
     for call in (client.vector_stores.retrieve, client.vector_stores.delete):

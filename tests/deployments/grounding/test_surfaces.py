@@ -219,7 +219,10 @@ async def test_a_refusal_has_no_annotations_and_asks_no_model(world: World) -> N
 
 async def test_a_stored_response_is_retrieved_and_deleted(world: World) -> None:
     client = world.client
-    made = await client.responses.create(model=MODEL, input=QUESTION, tools=[TOOL])
+    once = {"Idempotency-Key": "once"}
+    made = await client.responses.create(
+        model=MODEL, input=QUESTION, tools=[TOOL], extra_headers=once
+    )
     found = await client.responses.retrieve(made.id)
     assert found.output_text == made.output_text
     items = await client.responses.input_items.list(made.id)
@@ -227,6 +230,9 @@ async def test_a_stored_response_is_retrieved_and_deleted(world: World) -> None:
     await client.responses.delete(made.id)
     with pytest.raises(openai.NotFoundError):
         await client.responses.retrieve(made.id)
+    with pytest.raises(openai.ConflictError) as lost:
+        await client.responses.create(model=MODEL, input=QUESTION, tools=[TOOL], extra_headers=once)
+    assert lost.value.code == "idempotency_answer_lost"
 
 
 async def test_a_response_that_is_not_stored_is_not_found(world: World) -> None:

@@ -268,7 +268,9 @@ def test_every_creating_route_is_covered(app: FastAPI) -> None:
         "/v1/chat/completions", "/v1/completions", "/v1/embeddings", "/v1/rerank",
         "/v1/moderations", "/v1/graders/run", "/v1/graders/validate", "/v1/feedback/tokens",
         "/v1/vector_stores/{vector_store_id}/search", "/v1/prompts/{name}/render",
+        "/v1/feedback/end-user",
     }  # fmt: skip
+    assert "/v1/feedback/end-user" in left_out, "strangers' keys do not stand among the project's"
     assert {"/v1/files", "/v1/responses", "/v1/fine_tuning/jobs"} <= posts - left_out
 
 

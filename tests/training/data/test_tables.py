@@ -1,4 +1,4 @@
-"""CSV and Parquet become rows through a mapping of columns."""
+"""CSV becomes rows through a mapping of columns."""
 
 import json
 from io import BytesIO
@@ -18,16 +18,6 @@ BANK = Columns(prompt="text", completion="category")
 
 def csv(text: str | bytes) -> BytesIO:
     return BytesIO(text if isinstance(text, bytes) else text.encode())
-
-
-def parquet(**columns: Any) -> BytesIO:
-    import pyarrow as pa
-    from pyarrow.parquet import write_table
-
-    stream = BytesIO()
-    write_table(pa.table(columns), stream)
-    stream.seek(0)
-    return stream
 
 
 def test_csv_rows_are_named_by_the_line_on_which_they_begin() -> None:
@@ -127,46 +117,6 @@ def test_messages_in_a_cell_are_checked_under_the_columns_name() -> None:
         (5, "talk[0].role"),
     ]
     assert [row.line for row in read.rows] == [6]
-
-
-def test_parquet_rows_are_named_by_their_number() -> None:
-    stream = parquet(text=["a", None, "c", "d"], category=["1", "2", "", "4"], other=[1, 2, 3, 4])
-    read = read_dataset(stream, None, BANK)
-    assert [(p.line, p.field, p.message) for p in read.problems] == [
-        (2, "text", "is empty."),
-        (3, "category", "is empty: there is no token to train on."),
-    ]
-    assert [(row.line, row.example) for row in read.rows] == [
-        (1, TextExample("a", "1")),
-        (4, TextExample("d", "4")),
-    ]
-
-
-def test_parquet_of_numbers_says_that_text_is_wanted() -> None:
-    (problem,) = read_dataset(parquet(text=["a"], category=[7]), None, BANK).problems
-    assert (problem.line, problem.field) == (1, "category")
-    assert problem.message == "is 7; it must be text."
-
-
-def test_nested_messages_lose_the_nulls_that_parquet_pads_with() -> None:
-    talk = [[said("user", name="Ann"), said("assistant", weight=0), said("assistant")]]
-    tool = {"type": "function", "function": {"name": "weather"}}
-    (example,) = read_dataset(parquet(messages=talk, tools=[[tool]])).examples()
-    assert isinstance(example, ChatExample)
-    assert example.messages == (
-        said("user", name="Ann"),
-        said("assistant"),
-        said("assistant"),
-    )
-    assert example.weights == (0, 0, 1)
-    assert example.tools == (tool,)
-
-
-def test_damaged_parquet_is_a_problem_of_the_file() -> None:
-    content = parquet(text=["a"], category=["b"]).getvalue()
-    (problem,) = read_dataset(BytesIO(content[:40]), None, BANK).problems
-    assert problem.line == 0
-    assert problem.message.startswith("is damaged Parquet: ")
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,10 @@ import pytest
 from sqlalchemy import select
 
 from cluster.database import Database
+from cluster.errors import DatabaseError
 from cluster.keys import key_digest
 from cluster.records import ApiKey, AuditEvent
+from deployments.gateway.services import Services
 from tests.fixtures.keys import add_key, add_project, bearer
 
 Headers = dict[str, str]
@@ -66,6 +68,36 @@ async def test_a_revoked_key_counts_no_more_once_the_route_answers(
     assert again.json()["revoked_at"] == answer.json()["revoked_at"]
     changed = await http.post(f"/v1/keys/{key['id']}", json={"name": "x"}, headers=operator)
     assert (changed.status_code, changed.json()["error"]["code"]) == (409, "key_revoked")
+
+
+async def test_a_revoked_key_is_not_what_was_last_known_of_it(
+    http: httpx2.AsyncClient,
+    operator: Headers,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    revoked, other = await made(http, operator), await made(http, operator)
+    assert await status_of(http, revoked["key"]) == await status_of(http, other["key"]) == 200
+    await http.delete(f"/v1/keys/{revoked['id']}", headers=operator)
+
+    async def away(*_: object, **__: object) -> None:
+        raise DatabaseError("gone")
+
+    monkeypatch.setattr(database, "run", away)
+    read = "/v1/static-nothing"  # found by nobody, after the key was looked at
+    assert (await http.get(read, headers=bearer(other["key"]))).status_code == 403
+    assert (await http.get(read, headers=bearer(revoked["key"]))).status_code == 503
+
+
+async def test_backups_are_told_of_keys_that_end(
+    http: httpx2.AsyncClient, operator: Headers, parts: Services
+) -> None:
+    told: list[object] = []
+    object.__setattr__(parts, "note_deletion", lambda kind, ids: told.append((kind, ids)))
+    first, second = await made(http, operator), await made(http, operator)
+    await http.delete(f"/v1/keys/{first['id']}", headers=operator)
+    await http.post(f"/v1/keys/{second['id']}/rotate", json={}, headers=operator)
+    assert told == [("key", [first["id"]]), ("key", [second["id"]])]
 
 
 async def test_a_key_changes_its_name_limits_and_expiry(
