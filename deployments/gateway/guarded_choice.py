@@ -44,9 +44,10 @@ class GuardedChoice:
             message[name] = await self._said.whole(text)
             changed = message[name] != text
         for number, call in enumerate(message.get("tool_calls") or ()):
-            if isinstance(given := call["function"].get("arguments"), str):
-                shown = await self._call(number).whole(given)
-                call["function"]["arguments"], changed = shown, changed or shown != given
+            function = call.get("function") or {}
+            if isinstance(given := function.get("arguments"), str):
+                function["arguments"] = await self._call(number).whole(given)
+                changed = changed or function["arguments"] != given
         self._note()
         if changed:
             choice["logprobs"] = None

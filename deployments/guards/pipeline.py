@@ -161,7 +161,7 @@ class Guards:
             async with asyncio.timeout(armed.budget_s):
                 if len(read) == 1:
                     await look(read[0])
-                else:
+                elif read:
                     await asyncio.gather(*map(look, read))
         except TimeoutError:
             late = {n: Finding(failure="over_budget") for n in read if n not in found}
