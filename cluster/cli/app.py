@@ -148,6 +148,30 @@ def search(
 
 @app.command()
 @guarded
+def moderate(
+    text: Annotated[
+        str | None, typer.Argument(metavar="TEXT", help="What to look at; - is standard input.")
+    ] = None,
+    file: Annotated[
+        Path | None,
+        typer.Option("--file", exists=True, dir_okay=False, help="A text file, in its place."),
+    ] = None,
+    place: Annotated[
+        Literal["input", "passages", "output"],
+        typer.Option(help="Judge it as a question, a passage or tool's result, or an answer."),
+    ] = "input",
+    base_url: BaseUrl = None,
+    as_json: AsJson = False,
+) -> int | None:
+    """Show what the guards find in a text. Exit code 0 whether or not something is flagged."""
+    from cluster.cli.moderate import read_text, run_moderate
+
+    run_moderate(read_text(text, file), place, base_url, as_json=as_json)
+    return None
+
+
+@app.command()
+@guarded
 def export(
     what: Annotated[
         str, typer.Argument(metavar="ADAPTER", help="Its folder, its id, or its URL on a hub.")

@@ -42,7 +42,8 @@ class GuardSettings(Section):
     budget_ms: float = Field(default=50.0, gt=0)
     """Longest time it may take for one question, one search or one piece of an answer."""
     on_failure: Literal["open", "closed"] = "open"
-    """What an unfinished check means: `open` lets the text pass, `closed` blocks or drops it."""
+    """What an unfinished check means: `open` lets the text pass, `closed` blocks or drops it. Where
+    a judge is asked, its silence is one too."""
 
 
 class InjectionGuard(GuardSettings):
@@ -171,6 +172,19 @@ class GuardsSettings(GuardPolicy):
         for name, policy in {"guards": self, **self.projects}.items():
             if any(not any(c.isalnum() for c in term) for term in policy.blocked_terms.terms):
                 raise ValueError(f"{name}: a blocked term has neither letter nor digit")
+        return self
+
+    @model_validator(mode="after")
+    def _judge_is_asked(self) -> "GuardsSettings":
+        if self.judge is None:
+            return self
+        policies = (self, *self.projects.values())
+        highest = max(max(p.injection.threshold, p.jailbreak.threshold) for p in policies)
+        if self.judge.unsure_from >= highest:
+            raise ValueError(
+                f"judge.unsure_from is {self.judge.unsure_from:g}, so that no judge is ever asked: "
+                f"it must be below {highest:g}, the highest threshold of injection and jailbreak"
+            )
         return self
 
     def policy_of(self, project_id: str) -> GuardPolicy:

@@ -1,7 +1,8 @@
 """A model's plain answer through the guards: bytes in, bytes out, in OpenAI's shapes.
 
 Events of a stream that no guard changes are passed on byte for byte. Text that is held back comes
-with a later event. A blocked answer ends with the finish reason `content_filter`.
+with a later event. A blocked answer ends with the finish reason `content_filter`. The arguments of
+tool calls go through the guards as what is said does, each call by itself.
 """
 
 import json
@@ -10,13 +11,12 @@ from dataclasses import replace
 from typing import Any, Final
 
 from deployments.gateway.closing import close_parts
+from deployments.gateway.guarded_choice import BLOCKED, GuardedChoice, delta_of
 from deployments.gateway.guarding import RequestGuards
-from deployments.guards.stream import OutputScreen
 from deployments.model.messages import Part
 
 __all__ = ["BLOCKED", "guarded"]
 
-BLOCKED: Final = "content_filter"
 _DONE: Final = b"data: [DONE]"
 
 
@@ -50,12 +50,12 @@ async def guarded(
 
 
 class _Choices:
-    """The choices of one answer, each through a screen of its own."""
+    """The choices of one answer."""
 
     def __init__(self, guards: RequestGuards, schema: Mapping[str, Any] | bool | None) -> None:
         self._guards = guards
         self._schema = schema
-        self._screens: dict[int, OutputScreen] = {}
+        self._choices: dict[int, GuardedChoice] = {}
         self._open: set[int] = set()
         self._last: dict[str, Any] = {}
         self.ended = False
@@ -68,19 +68,8 @@ class _Choices:
             return data
         changed = False
         for choice in body.get("choices") or ():
-            message = choice.get("message", choice)
-            name = "content" if message is not choice else "text"
-            text = message.get(name)
-            if not isinstance(text, str):
-                continue
-            screen = self._screen(choice.get("index", 0))
-            shown = await screen.whole(text)
-            self._guards.said(screen)
-            if shown != text:
-                message[name], changed = shown, True
-                choice["logprobs"] = None
-            if screen.blocked:
-                choice["finish_reason"], changed = BLOCKED, True
+            guarded = self._choice(int(choice.get("index", 0)))
+            changed = await guarded.whole(choice) or changed
         if acted := self._guards.acted:
             body["guards"], changed = acted, True
         return json.dumps(body, ensure_ascii=False).encode() if changed else data
@@ -107,25 +96,14 @@ class _Choices:
         before: list[bytes] = []
         changed = False
         for choice in body["choices"]:
-            index = int(choice.get("index", 0))
-            screen = self._screen(index)
-            delta, name = _delta(choice)
-            text = delta.get(name)
-            shown = await screen.feed(text) if isinstance(text, str) and text else text
-            if choice.get("finish_reason") is not None and not screen.blocked:
-                rest = await screen.finish()
-                self._open.discard(index)
-                self._guards.said(screen)
-                if rest:
-                    before.append(self._said(index, (shown or "") + rest))
-                    shown = "" if text else text
-                if screen.blocked:
-                    choice["finish_reason"], changed = BLOCKED, True
-            elif screen.blocked:
-                return [*before, *self._end(screen)]
-            if shown != text:
-                delta[name], changed = shown, True
-                choice["logprobs"] = None
+            guarded = self._choice(int(choice.get("index", 0)))
+            owed, otherwise = await guarded.event(choice)
+            changed = changed or otherwise
+            before += [self._said(guarded.index, delta) for delta in owed]
+            if guarded.blocked and choice.get("finish_reason") != BLOCKED:
+                return [*before, *self._end()]
+            if choice.get("finish_reason") is not None:
+                self._open.discard(guarded.index)
         if any(choice.get("finish_reason") for choice in body["choices"]) and self._guards.acted:
             body["guards"], changed = self._guards.acted, True
         if changed and _is_empty(body):
@@ -136,39 +114,35 @@ class _Choices:
         """What is held back of choices that were never said to have ended."""
         found = []
         for index in sorted(self._open):
-            screen = self._screens[index]
-            if rest := await screen.finish():
-                found.append(self._said(index, rest))
-            self._guards.said(screen)
+            name = "content" if "delta" in self._last["choices"][0] else "text"
+            deltas = await self._choices[index].rest(name)
+            found += [self._said(index, delta) for delta in deltas]
         self._open.clear()
         return found
 
-    def _end(self, screen: OutputScreen) -> list[bytes]:
+    def _end(self) -> list[bytes]:
         """End all choices, one of which was blocked."""
         self.ended = True
-        self._guards.said(screen)
-        empty = _delta(self._last["choices"][0])[1] == "text"
-        choices = [
-            {"index": i, **({"text": ""} if empty else {"delta": {}}), "finish_reason": BLOCKED}
-            for i in sorted(self._open)
-        ]
+        for index in self._open:
+            self._choices[index].end()
+        empty: dict[str, Any] = (
+            {"delta": {}} if "delta" in self._last["choices"][0] else {"text": ""}
+        )
+        choices = [{"index": i, **empty, "finish_reason": BLOCKED} for i in sorted(self._open)]
         last = {**self._last, "choices": choices, "guards": self._guards.acted}
         return [_event(last), _DONE]
 
-    def _said(self, index: int, text: str) -> bytes:
-        """An event that says `text`, like the last one that came."""
-        first = self._last["choices"][0]
+    def _said(self, index: int, delta: Mapping[str, Any]) -> bytes:
+        """An event that says `delta`, like the last one that came."""
         said: dict[str, Any] = {"index": index, "logprobs": None, "finish_reason": None}
-        said |= {"delta": {"content": text}} if "delta" in first else {"text": text}
+        said |= {"delta": delta} if "delta" in self._last["choices"][0] else delta
         return _event({**self._last, "choices": [said]})
 
-    def _screen(self, index: int) -> OutputScreen:
-        if index not in self._screens:
-            screen = self._guards.output(self._schema)
-            assert screen is not None  # noqa: S101 - else nothing is screened
-            self._screens[index] = screen
+    def _choice(self, index: int) -> GuardedChoice:
+        if index not in self._choices:
+            self._choices[index] = GuardedChoice(index, self._guards, self._schema)
             self._open.add(index)
-        return self._screens[index]
+        return self._choices[index]
 
 
 def _read(data: bytes) -> dict[str, Any] | None:
@@ -180,17 +154,10 @@ def _read(data: bytes) -> dict[str, Any] | None:
     return body if isinstance(body, dict) else None
 
 
-def _delta(choice: dict[str, Any]) -> tuple[dict[str, Any], str]:
-    """Where the text of a chat's or a completion's event stands, and under which name."""
-    if "delta" in choice:
-        return choice["delta"], "content"
-    return choice, "text"
-
-
 def _is_empty(body: Mapping[str, Any]) -> bool:
     """Whether an event says nothing any more: its text is held back."""
     for choice in body["choices"]:
-        delta, name = _delta(choice)
+        delta, name = delta_of(choice)
         rest = {k for k, v in delta.items() if v not in (None, "", []) and k != name}
         if "delta" not in choice:
             rest -= {"index"}

@@ -5,6 +5,8 @@ from dataclasses import replace
 from typing import Any, Final
 
 from deployments.errors import InvalidRequest
+from deployments.gateway.message_texts import message_texts, rewritten, tool_results, with_results
+from deployments.guards.arguments import ArgumentsScreen
 from deployments.guards.pipeline import Guards, Screened
 from deployments.guards.stream import OutputScreen
 from deployments.guards.verdict import GuardText, Source, Verdict
@@ -13,7 +15,6 @@ from deployments.tracing.draft import TraceDraft
 
 __all__ = ["RequestGuards"]
 
-_TOLD: Final = frozenset({"system", "developer", "assistant"})
 _PASSED: Final = "pass"
 
 
@@ -36,17 +37,19 @@ class RequestGuards:
     ) -> tuple[list[dict[str, Any]], Any]:
         """Take note of what is asked: messages, and the variables of a client's `prompt`.
 
-        Returns both as they may be kept and answered. Only where a guard may mask or block does
-        this take time: the others look while passages are searched. `param` is what an error names.
+        Returns both as they may be kept and answered. What tools answered goes through the guards
+        of passages first. Else only a guard that may mask or block takes time here: the others look
+        while passages are searched. `param` is what an error names.
         """
-        said = _texts(messages)
+        messages = await self._results(messages)
+        said = message_texts(messages)
         values = _variables(prompt)
         given = [GuardText(text, Source.SAID) for text in values.values()]
         texts = await self.read_texts([*said, *given], param=param)
         filled = dict(zip(values, texts[len(said) :], strict=True))
         if filled != values:
             prompt = {**prompt, "variables": {**prompt["variables"], **filled}}
-        return _rewritten(messages, texts[: len(said)]), prompt
+        return rewritten(messages, texts[: len(said)]), prompt
 
     async def read_texts(self, texts: Sequence[GuardText], *, param: str) -> list[str]:
         """The same for texts."""
@@ -90,10 +93,15 @@ class RequestGuards:
         guards = self._guards.demanding(schema)
         return OutputScreen(guards) if guards.at("output") else None
 
+    def arguments(self) -> ArgumentsScreen | None:
+        """What the arguments of one tool call go through; as `output`."""
+        return ArgumentsScreen(self._guards) if self._guards.at("output") else None
+
     def said(self, screen: OutputScreen) -> None:
-        """Note what the guards decided of an answer."""
+        """Note what the guards decided of an answer, or of the arguments of a tool call."""
+        called = {"part": "arguments"} if isinstance(screen, ArgumentsScreen) else {}
         for verdict in screen.verdicts:
-            self._note(verdict)
+            self._note(replace(verdict, more={**verdict.more, **called}))
 
     @property
     def acted(self) -> list[dict[str, Any]]:
@@ -103,6 +111,18 @@ class RequestGuards:
             for noted in self._trace.body.get("guards", ())
             if noted["action"] != _PASSED
         ]
+
+    async def _results(self, messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The messages with what tools answered as a model may read it."""
+        numbers, found = tool_results(messages)
+        if not found or not self._guards.at("passages"):
+            return list(messages)
+        with self._trace.stage("tool_result_guards"):
+            screened = await self._guards.screen("passages", [GuardText(text) for text in found])
+        for verdict in screened.verdicts:
+            acted = sorted({numbers[text] for text in verdict.texts})
+            self._note(replace(verdict, more={**verdict.more, "messages": acted}))
+        return with_results(messages, screened.texts, screened.dropped)
 
     async def _screen(self, texts: Sequence[GuardText]) -> Screened:
         with self._trace.stage("input_guards"):
@@ -115,48 +135,9 @@ class RequestGuards:
         self._trace.body.setdefault("guards", []).append(verdict.described())
 
 
-def _texts(messages: Sequence[Mapping[str, Any]]) -> list[GuardText]:
-    """The texts of messages, in order."""
-    asked = next(
-        (n for n in reversed(range(len(messages))) if messages[n]["role"] not in _TOLD), None
-    )
-    found = []
-    for number, message in enumerate(messages):
-        source = Source.ASKED if number == asked else Source.SAID
-        if message["role"] in _TOLD:
-            source = Source.TOLD
-        content = message.get("content")
-        if isinstance(content, str):
-            found.append(GuardText(content, source))
-        elif isinstance(content, list):
-            found += [GuardText(part["text"], source) for part in content if _is_text(part)]
-    return found
-
-
 def _variables(prompt: Any) -> dict[str, str]:
     """The texts among a prompt's variables; what else is wrong with them is told elsewhere."""
     values = prompt.get("variables") if isinstance(prompt, dict) else None
     if not isinstance(values, dict):
         return {}
     return {str(name): value for name, value in values.items() if isinstance(value, str)}
-
-
-def _rewritten(messages: Sequence[dict[str, Any]], texts: Sequence[str]) -> list[dict[str, Any]]:
-    """The messages with `texts` in place of theirs, which stand in the same order."""
-    left = iter(texts)
-
-    def content_of(content: Any) -> Any:
-        if isinstance(content, str):
-            return next(left)
-        if isinstance(content, list):
-            return [{**p, "text": next(left)} if _is_text(p) else p for p in content]
-        return content
-
-    return [
-        {**message, "content": content_of(message["content"])} if "content" in message else message
-        for message in messages
-    ]
-
-
-def _is_text(part: Any) -> bool:
-    return isinstance(part, dict) and isinstance(part.get("text"), str)

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["GuardBook"]
 
-_JUDGING: Final[Mapping[Place, Action]] = {"input": "flag"}
 _PLACES: Final[tuple[Place, ...]] = ("input", "passages", "output")
 
 
@@ -49,6 +48,8 @@ class GuardBook:
         self._models: Final = models
         self._outside: Final = {model.id: model for model in outside}
         self._made: Final[dict[str, Guards]] = {}
+        self._likenesses: Final[dict[str, Prototypes]] = {}
+        self._personal: Final[dict[tuple[tuple[str, ...], float], PersonalDataCheck]] = {}
         self._judge: Final = None if settings.judge is None else self._judgement(settings.judge)
 
     def of(self, project_id: str) -> Guards:
@@ -56,7 +57,10 @@ class GuardBook:
         return self._for(project_id, judging=False)
 
     def judging(self, project_id: str) -> Guards:
-        """All guards that have something to look for, at the input, whether or not they are on."""
+        """All guards that have something to look for, at each place that they can be set for.
+
+        Whether or not they are on. They flag, and change nothing.
+        """
         return self._for(project_id, judging=True)
 
     async def warm_up(self) -> None:
@@ -76,7 +80,7 @@ class GuardBook:
             return Guards(())
         armed = []
         for settings, check in self._checks(policy):
-            actions = _JUDGING if judging else _actions(settings)
+            actions = _flags(settings) if judging else _actions(settings)
             if actions:
                 armed.append(self._armed(settings, check, actions))
         return Guards(armed, self._settings.look_ahead)
@@ -100,7 +104,7 @@ class GuardBook:
         personal, off_topic, blocked = policy.personal_data, policy.off_topic, policy.blocked_terms
         found: list[tuple[GuardSettings, Check]] = [
             (policy.secrets, SecretsCheck()),
-            (personal, PersonalDataCheck(personal.phone_regions, personal.threshold)),
+            (personal, self._personal_data(personal.phone_regions, personal.threshold)),
             (policy.injection, self._suspicion("injection", "prompt_injection", policy.injection)),
             (policy.jailbreak, self._suspicion("jailbreak", "jailbreak", policy.jailbreak)),
             (policy.toxicity, ToxicityCheck()),
@@ -113,11 +117,20 @@ class GuardBook:
             found.append((off_topic, check))
         return found
 
+    def _personal_data(self, regions: tuple[str, ...], least: float) -> PersonalDataCheck:
+        """Loading it takes seconds and memory: policies that ask the same share one."""
+        if (regions, least) not in self._personal:
+            self._personal[regions, least] = PersonalDataCheck(regions, least)
+        return self._personal[regions, least]
+
     def _suspicion(self, name: str, category: str, settings: Any) -> SuspicionCheck:
         rules, judge = load_rules(name), self._settings.judge
         likeness = None
         if settings.similarity:
-            likeness = Prototypes(self._embedder, rules.attacks, rules.harmless)
+            if name not in self._likenesses:
+                known = Prototypes(self._embedder, rules.attacks, rules.harmless)
+                self._likenesses[name] = known
+            likeness = self._likenesses[name]
         unsure_from = 1.0 if judge is None else judge.unsure_from
         return SuspicionCheck(
             name, category, rules, settings.threshold, likeness, self._judge, unsure_from
@@ -142,7 +155,9 @@ class GuardBook:
                 f"guards.judge.model is {settings.model!r}; there are {known}.",
                 fix="Name a served model, or one of evaluation.outside_models.",
             )
-        asked = JudgeSettings.model_validate({"shape": shape, "attempts": 1})
+        asked = JudgeSettings.model_validate(
+            {"shape": shape, "attempts": 1, "log_probabilities": False}
+        )
         return GuardJudgement(Judge(name, caller, cache, asked), budget_s)
 
 
@@ -150,3 +165,8 @@ def _actions(settings: GuardSettings) -> dict[Place, Action]:
     """What a guard does by place, without those where it is off."""
     said: dict[Place, Any] = {place: getattr(settings, place, "off") for place in _PLACES}
     return {place: action for place, action in said.items() if action != "off"}
+
+
+def _flags(settings: GuardSettings) -> dict[Place, Action]:
+    """A flag at each place that a guard can be set for."""
+    return {place: "flag" for place in _PLACES if place in type(settings).model_fields}

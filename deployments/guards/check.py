@@ -1,10 +1,10 @@
 """What a check is. Those of this package are in `checks/`."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from deployments.guards.verdict import Finding, Place, Source
 
-__all__ = ["Check"]
+__all__ = ["Check", "FollowUpCheck"]
 
 
 class Check(Protocol):
@@ -30,4 +30,13 @@ class Check(Protocol):
 
     async def warm_up(self) -> None:
         """Load what it needs."""
+        ...
+
+
+@runtime_checkable
+class FollowUpCheck(Protocol):
+    """A check that must know what a question leans on."""
+
+    async def find_after(self, before: str, text: str, place: Place) -> Finding:
+        """As `find`, for a text that follows `before` and leans on it."""
         ...

@@ -7,11 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from deployments.guards.check import Check
+from deployments.guards.check import Check, FollowUpCheck
 from deployments.guards.checks.schema import SchemaCheck
+from deployments.guards.json_text import json_view, masked_json
+from deployments.guards.masking import masked_text
 from deployments.guards.verdict import Action, Finding, GuardText, Place, Span, Verdict
 
-__all__ = ["ArmedCheck", "Guards", "Screened", "masked_text"]
+__all__ = ["ArmedCheck", "Guards", "Screened"]
 
 _log = logging.getLogger(__name__)
 _STRICTNESS: Final[tuple[Action, ...]] = ("pass", "flag", "mask", "drop", "block")
@@ -122,10 +124,11 @@ class Guards:
         if not self._is_warm:
             await self.warm_up()
         on = self.at(place)
+        read = [replace(t, text=json_view(t.text)) if t.is_json else t for t in texts]
         if len(on) == 1:  # as for each piece of a stream
-            judged = [await self._judge(on[0], place, texts)]
+            judged = [await self._judge(on[0], place, read)]
         else:
-            judged = await asyncio.gather(*(self._judge(one, place, texts) for one in on))
+            judged = await asyncio.gather(*(self._judge(one, place, read) for one in on))
         hidden: list[list[Span]] = [[] for _ in texts]
         for armed, verdict in judged:
             for number, span in verdict.spans:
@@ -133,7 +136,7 @@ class Guards:
                     hidden[number].append(span)
         verdicts = tuple(verdict for _, verdict in judged)
         return Screened(
-            tuple(masked_text(t.text, spans) for t, spans in zip(texts, hidden, strict=True)),
+            tuple(_masked(text, spans) for text, spans in zip(texts, hidden, strict=True)),
             frozenset(n for v in verdicts if v.action == "drop" for n in v.texts),
             _categories(verdicts, "block"),
             verdicts,
@@ -145,49 +148,58 @@ class Guards:
     async def _judge(
         self, armed: ArmedCheck, place: Place, texts: Sequence[GuardText]
     ) -> tuple[ArmedCheck, Verdict]:
-        check, failure = armed.check, None
-        findings: dict[int, Finding] = {}
+        """Look at all texts. One that waits or fails does not keep the others from being read."""
+        check = armed.check
+        read = [n for n, text in enumerate(texts) if text.source in check.sources and text.text]
+        found: dict[int, Finding] = {}
+
+        async def look(number: int) -> None:
+            found[number] = await _found(check, texts[number], place)
+
         started = time.perf_counter()
         try:
             async with asyncio.timeout(armed.budget_s):
-                for number, text in enumerate(texts):
-                    if text.source in check.sources and text.text:
-                        findings[number] = await check.find(text.text, place)
+                if len(read) == 1:
+                    await look(read[0])
+                elif read:
+                    await asyncio.gather(*map(look, read))
         except TimeoutError:
-            failure = "over_budget"
-        except Exception as error:  # noqa: BLE001 - a guard's edge: its policy says what follows
-            _log.warning("The guard %s failed at %s", check.name, place, exc_info=True)
-            failure = type(error).__name__
+            late = {n: Finding(failure="over_budget") for n in read if n not in found}
+            found |= late
         ms = (time.perf_counter() - started) * 1000
-        return armed, _verdict(armed, place, findings, len(texts), ms, failure)
+        return armed, _verdict(armed, place, found, ms)
 
 
-def masked_text(text: str, spans: Sequence[Span]) -> str:
-    """`text` with `<KIND>` in place of each span; those that overlap become one."""
-    parts: list[str] = []
-    end = 0
-    for span in sorted(spans, key=lambda span: (span.start, -span.end)):
-        if span.start >= end:
-            parts += [text[end : span.start], f"<{span.kind}>"]
-        end = max(end, span.end)
-    return "".join((*parts, text[end:]))
+async def _found(check: Check, text: GuardText, place: Place) -> Finding:
+    try:
+        if text.before and isinstance(check, FollowUpCheck):
+            return await check.find_after(text.before, text.text, place)
+        return await check.find(text.text, place)
+    except TimeoutError:
+        return Finding(failure="over_budget")
+    except Exception as error:  # noqa: BLE001 - a guard's edge: its policy says what follows
+        _log.warning("The guard %s failed at %s", check.name, place, exc_info=True)
+        return Finding(failure=type(error).__name__)
+
+
+def _masked(text: GuardText, spans: Sequence[Span]) -> str:
+    if not text.is_json or not spans:
+        return masked_text(text.text, spans)
+    return masked_json(json_view(text.text), spans)
 
 
 def _verdict(
-    armed: ArmedCheck,
-    place: Place,
-    findings: Mapping[int, Finding],
-    texts: int,
-    ms: float,
-    failure: str | None,
+    armed: ArmedCheck, place: Place, findings: Mapping[int, Finding], ms: float
 ) -> Verdict:
-    decided = {number: armed.decide(found, place) for number, found in findings.items()}
+    findings = dict(sorted(findings.items()))
+    decided = {n: armed.decide(f, place) for n, f in findings.items() if f.failure is None}
     acted = [number for number, (action, _) in decided.items() if action != "pass"]
     actions: list[Action] = [action for action, _ in decided.values()]
     categories = {c: None for n in acted for c in findings[n].categories}
+    failures = {n: f.failure for n, f in findings.items() if f.failure is not None}
+    failure = next(iter(failures.values()), None)
     if failure is not None and armed.fails_closed:
-        unread = [number for number in range(texts) if number not in findings]
-        acted, categories[armed.check.name] = sorted({*acted, *unread}), None
+        acted, categories[armed.check.name] = sorted({*acted, *failures}), None
         actions.append(_CLOSED[place])
     more: dict[str, Any] = {"fails": "closed" if armed.fails_closed else "open"} if failure else {}
     return Verdict(

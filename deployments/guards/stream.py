@@ -6,11 +6,12 @@ what may yet become a find, a key whose first half has come, waits for the rest,
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
-from deployments.guards.pipeline import ArmedCheck, Guards, Screened, masked_text
+from deployments.guards.masking import masked_text
+from deployments.guards.pipeline import ArmedCheck, Guards, Screened
 from deployments.guards.verdict import GuardText, Span, Verdict
 
 __all__ = ["OutputScreen"]
@@ -22,7 +23,7 @@ _KEY_END: Final = re.compile(r"-----END [A-Z0-9 ]*-----")
 _KEY_END_LENGTH: Final = 64
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class OutputScreen:
     """One answer, or one choice of it. Feed its pieces in order, then finish."""
 
@@ -45,8 +46,10 @@ class OutputScreen:
 
     async def feed(self, piece: str) -> str:
         """Take the next piece; return what may be shown now."""
-        if self.blocked or not self._holding.at("output"):
-            return self._show("" if self.blocked else piece)
+        if self.blocked:
+            return ""
+        if not self._holding.at("output"):
+            return self._show(self._written(piece, ()))
         self._held += piece
         self._leave_out()
         if self._growing is not None or not self._held:
@@ -64,7 +67,7 @@ class OutputScreen:
             self._held = ""
         if self._held and not self.blocked:
             text = self._before + self._held
-            last = await self._release(text, len(text))
+            last = await self._release(text, len(text), is_last=True)
         if not self.blocked:
             whole = GuardText("".join(self._shown))
             screened = await self._judging.screen("output", [whole])
@@ -74,19 +77,31 @@ class OutputScreen:
 
     async def whole(self, text: str) -> str:
         """Take an answer that is all there; return what may be shown of it."""
+        shown = ""
         if self._holding.at("output"):
             self._held = text
-            return await self.finish()
-        self._show(text)
-        await self.finish()
-        return "" if self.blocked else text
+        else:
+            shown = self._show(self._written(text, ()))
+        shown += await self.finish()
+        return "" if self.blocked else shown
 
     @property
     def verdicts(self) -> tuple[Verdict, ...]:
         """What each guard decided so far."""
         return tuple(self._verdicts.values())
 
-    async def _release(self, text: str, cut: int, *, too_long: bool = False) -> str:
+    def _written(self, text: str, spans: Sequence[Span]) -> str:
+        """`text`, which goes out next, as it is shown. Called once for each piece, in order."""
+        return masked_text(text, spans)
+
+    def _fitting(self, text: str, shown: int, cut: int) -> int:
+        """Where `text` may be cut, at `cut` or before it, but not before `shown`."""
+        del text, shown
+        return cut
+
+    async def _release(
+        self, text: str, cut: int, *, too_long: bool = False, is_last: bool = False
+    ) -> str:
         """Show `text` up to `cut`, of which `_before` has been shown.
 
         A find across `cut` waits for its end; where that is `too_long`, its mask goes out.
@@ -100,6 +115,8 @@ class OutputScreen:
                     self._growing, cut = span.kind, span.end
                 else:
                     cut = max(shown, span.start)
+        if self._growing is None and not is_last:
+            cut = self._fitting(text, shown, cut)
         self._note(screened.verdicts, shown, cut)
         if screened.blocked:
             self.blocked, self._held = screened.blocked, ""
@@ -110,7 +127,7 @@ class OutputScreen:
             if span.end > shown and span.start < cut
         ]
         self._before, self._held = text[max(0, cut - _CONTEXT) : cut], text[cut:]
-        return self._show(masked_text(text[shown:cut], here))
+        return self._show(self._written(text[shown:cut], here))
 
     def _hidden(self, screened: Screened) -> list[Span]:
         armed = {a.check.name: a for a in self._holding.at("output")}

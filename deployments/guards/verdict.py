@@ -27,6 +27,11 @@ class GuardText:
 
     text: str
     source: Source = Source.ASKED
+    before: str = ""
+    """What was asked before, where the text leans on it: «And how much?» is about something."""
+    is_json: bool = False
+    """Whether it is JSON as text, such as the arguments of a tool call. Checks read its strings
+    without their escapes; masks leave it JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,8 @@ class Finding:
     categories: tuple[str, ...] = ()
     spans: tuple[Span, ...] = ()
     """Where, in order, without overlaps; empty where it is the whole text."""
+    failure: str | None = None
+    """Why it may be wrong, where a part that the check asks said nothing of use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +73,7 @@ class Verdict:
     """Numbers of the texts on which it acted."""
     ms: float = 0.0
     failure: str | None = None
-    """Why it came to no end: `over_budget`, or the name of the error."""
+    """Why it came to no end: `over_budget`, `judge_unanswered`, or the name of the error."""
     more: dict[str, Any] = field(default_factory=dict)
     """JSON values for the trace."""
 

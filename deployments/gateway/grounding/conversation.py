@@ -7,7 +7,7 @@ from typing import Any, Final
 from deployments.errors import InvalidRequest
 from deployments.gateway.grounding.terms import content_terms, tokenize, words
 
-__all__ = ["Conversation", "read_conversation", "text_of"]
+__all__ = ["Conversation", "leans_on_earlier", "read_conversation", "text_of"]
 
 _ELLIPTIC_TERMS: Final = 2
 _POINTING: Final = words("it its they them their he she his her this that these those")
@@ -29,11 +29,16 @@ class Conversation:
         «And how much?» or «Who wrote it?» finds nothing by itself.
         """
         earlier = [turn["content"] for turn in self.turns if turn["role"] == "user"]
-        spoken = {token.text.casefold() for token in tokenize(self.question)}
-        leans = len(content_terms(self.question)) <= _ELLIPTIC_TERMS or bool(spoken & _POINTING)
-        if earlier and leans:
+        if earlier and leans_on_earlier(self.question):
             return f"{earlier[-1][-_CONTEXT_CHARACTERS:]}\n{self.question[:_QUERY_CHARACTERS]}"
         return self.question[:_QUERY_CHARACTERS]
+
+
+def leans_on_earlier(question: str) -> bool:
+    """Whether a question may say by itself too little of what it is about."""
+    spoken = {token.text.casefold() for token in tokenize(question[:_QUERY_CHARACTERS])}
+    few = len(content_terms(question[:_QUERY_CHARACTERS])) <= _ELLIPTIC_TERMS
+    return few or bool(spoken & _POINTING)
 
 
 def read_conversation(messages: Any, param: str = "messages") -> Conversation:

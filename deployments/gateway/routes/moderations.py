@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Depends
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, field_validator
 
 from cluster.ids import new_id
 from cluster.tenancy import acting_project
@@ -12,7 +12,7 @@ from deployments.errors import Unavailable
 from deployments.gateway.bodies import Body, Text
 from deployments.gateway.services import Services, services
 from deployments.guards.pipeline import Guards
-from deployments.guards.verdict import GuardText, Verdict
+from deployments.guards.verdict import GuardText, Place, Verdict
 
 __all__ = ["router"]
 
@@ -72,7 +72,21 @@ class ModerationCreate(Body):
     )
     """A text, several texts, or the parts of one."""
     model: Annotated[Text, Field(max_length=256)] | None = None
-    """Read and not acted upon: the guards judge."""
+    """Read and not acted upon, as `omni-moderation-latest`: the guards judge."""
+    place: Place = "input"
+    """As what the texts are judged: a question, a passage or tool's result, or an answer."""
+
+    @field_validator("input", mode="before")
+    @classmethod
+    def _only_text(cls, given: Any) -> Any:
+        for number, part in enumerate(given if isinstance(given, list) else ()):
+            kind = part.get("type") if isinstance(part, dict) else None
+            if isinstance(kind, str) and kind != "text":
+                raise ValueError(
+                    f"Part {number} is of type {kind[:64]!r}. Only text is judged here, no images: "
+                    "send parts of type 'text', or texts"
+                )
+        return given
 
 
 @router.post("", summary="Create a moderation")
@@ -81,14 +95,15 @@ async def create_moderation(
 ) -> dict[str, Any]:
     """Say what the guards find in `input`: one result for each text, one for all parts together.
 
-    All guards look, whether or not they are on; nothing is kept. `harassment`,
+    All guards that can be set for `place` look, on or off; nothing is kept. `harassment`,
     `harassment/threatening`, `hate`, `self-harm/instructions` and `violence` follow from the rules
     of toxicity; ours are `prompt_injection`, `jailbreak`, `pii`, `secrets`, `blocked_terms` and
     `off_topic`. Nothing judges the other categories of OpenAI: they are false, and
-    `category_applied_input_types` is empty for them, as for guards without terms or a topic.
+    `category_applied_input_types` is empty for them, as for guards without terms or a topic and for
+    those that do not look at `place`. 503 where a guard came to no end.
     """
     guards = services.guards.judging(acting_project())
-    results = [await _result(guards, text) for text in _texts(body.input)]
+    results = [await _result(guards, text, body.place) for text in _texts(body.input)]
     return {"id": new_id("modr"), "model": MODEL, "results": results}
 
 
@@ -99,8 +114,8 @@ def _texts(given: str | list[str] | list[TextPart]) -> list[str]:
     return ["\n".join(parts)] if parts else [text for text in given if isinstance(text, str)]
 
 
-async def _result(guards: Guards, text: str) -> dict[str, Any]:
-    screened = await guards.screen("input", [GuardText(text)])
+async def _result(guards: Guards, text: str, place: Place) -> dict[str, Any]:
+    screened = await guards.screen(place, [GuardText(text)])
     if failed := [verdict.guard for verdict in screened.verdicts if verdict.failure]:
         raise Unavailable(f"Guards came to no end: {', '.join(failed)}.", code="guards_unfinished")
     verdicts = {verdict.guard: verdict for verdict in screened.verdicts}
@@ -110,11 +125,12 @@ async def _result(guards: Guards, text: str) -> dict[str, Any]:
         if guard in verdicts:
             scores[category] = round(verdicts[guard].score, 4)
             flagged[category] = verdicts[guard].action != "pass"
-    toxic = verdicts["toxicity"]
-    for category in sorted({c for found in _SEVERITIES.values() for c in found}):
-        scores[category] = round(_severity(toxic, category), 4)
-        flagged[category] = toxic.action != "pass" and scores[category] > 0
-    named = (*scores, *_UNJUDGED, *(c for c in _OURS.values() if c not in scores))
+    toxicities = sorted({c for found in _SEVERITIES.values() for c in found})
+    if (toxic := verdicts.get("toxicity")) is not None:
+        for category in toxicities:
+            scores[category] = round(_severity(toxic, category), 4)
+            flagged[category] = toxic.action != "pass" and scores[category] > 0
+    named = dict.fromkeys((*scores, *toxicities, *_UNJUDGED, *_OURS.values()))
     return {
         "flagged": any(flagged.values()),
         "categories": {name: flagged.get(name, False) for name in named},

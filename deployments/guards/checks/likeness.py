@@ -44,6 +44,8 @@ class Prototypes:
         task = self._known
         if task is None or (task.done() and (task.cancelled() or task.exception() is not None)):
             self._known = asyncio.get_running_loop().create_task(self._embed())
+            # Whoever asks is told of a failure; where nobody does, it is no news.
+            self._known.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     async def _embed(self) -> list[list[float]]:
         known = [*self._attacks, *self._harmless]

@@ -23,8 +23,12 @@ class OffTopicCheck:
     async def find(self, text: str, place: Place) -> Finding:
         """See Check. Raises what the Embedder does."""
         del place
-        ((nearest, _),) = await self._topic.nearest([text])
-        return Finding(min(1.0, 1.0 - nearest), (self.name,))
+        return await self._nearest([text])
+
+    async def find_after(self, before: str, text: str, place: Place) -> Finding:
+        """See FollowUpCheck: what a question leans on says what it is about."""
+        del place
+        return await self._nearest([text, f"{before}\n{text}"])
 
     def undecided(self, text: str) -> int:
         """See Check. It reads questions, which do not grow."""
@@ -33,3 +37,7 @@ class OffTopicCheck:
     async def warm_up(self) -> None:
         """See Check."""
         self._topic.start()
+
+    async def _nearest(self, readings: Sequence[str]) -> Finding:
+        found = await self._topic.nearest(readings)
+        return Finding(min(1.0, 1.0 - max(nearest for nearest, _ in found)), (self.name,))

@@ -21,7 +21,12 @@ _SENTENCES: Final = 8
 _REMEMBERED: Final = 2048
 """Texts whose score is remembered."""
 _SURE: Final = 0.9
-"""Score of what a comparison or a judge found."""
+"""Score of what a comparison or a judge found; the guard's threshold where that is higher."""
+_READ: Final = 4_000
+"""Characters that an arbiter reads of a text."""
+_BEFORE, _AFTER = 500, 1_500
+"""Characters around a suspicion that it reads, where the text is longer."""
+_LEFT_OUT: Final = "\n[…]\n"
 
 
 class Likeness(Protocol):
@@ -40,7 +45,7 @@ class Arbiter(Protocol):
     """A judge."""
 
     async def is_attack(self, guard: str, text: str) -> bool | None:
-        """What the judge says of a text; None where it says nothing of use."""
+        """What the judge says of a text; None where it says nothing of use, or not in time."""
         ...
 
 
@@ -72,9 +77,12 @@ class SuspicionCheck:
         score = self._score(text, place)
         if score < self.threshold and self.likeness is not None:
             score = max(score, await self._likeness(self.likeness, text))
-        asked = self.unsure_from <= score < self.threshold
-        if asked and self.arbiter is not None and await self.arbiter.is_attack(self.name, text):
-            score = _SURE
+        if self.arbiter is not None and self.unsure_from <= score < self.threshold:
+            said = await self.arbiter.is_attack(self.name, self._suspected(text, place))
+            if said is None:
+                return Finding(score, (self.category,), failure="judge_unanswered")
+            if said:
+                score = max(_SURE, self.threshold)
         if not score:
             return Finding()
         spans = self._spans(text, place) if score >= self.threshold else ()
@@ -102,10 +110,33 @@ class SuspicionCheck:
         found = 0.0
         for attack, harmless in await likeness.nearest(sentences):
             if attack >= self.rules.similar_from and attack - harmless >= self.rules.similar_by:
-                return _SURE
+                return max(_SURE, self.threshold)
             if attack > harmless:
                 found = max(found, min(attack, self.threshold - 0.01))
         return found
+
+    def _suspected(self, text: str, place: Place) -> str:
+        """What an arbiter reads: the text; of a long one what stands around its suspicions.
+
+        Else whoever writes much before an attack would hide it. It is read as the rules read it,
+        without disguises.
+        """
+        if len(text) <= _READ:
+            return text
+        folded = fold(text)
+        found = [one.start for one in self.rules.matches(folded, place)]
+        found += [match.start() for match in self.rules.cues.finditer(folded)]
+        kept: set[int] = set()
+        for start in found:
+            if len(kept) >= _READ:
+                break
+            kept.update(range(max(0, start - _BEFORE), min(len(folded), start + _AFTER)))
+        pieces: list[str] = []
+        for position in sorted(kept):
+            if position - 1 not in kept and pieces:
+                pieces.append(_LEFT_OUT)
+            pieces.append(folded[position])
+        return "".join(pieces)[:_READ]
 
     def _spans(self, text: str, place: Place) -> tuple[Span, ...]:
         """The sentences that are suspicious by themselves; the whole text where none is."""

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from deployments.guards.pipeline import ArmedCheck, Guards, masked_text
+from deployments.guards.masking import masked_text
+from deployments.guards.pipeline import ArmedCheck, Guards
 from deployments.guards.verdict import Action, Finding, GuardText, Place, Source, Span
 
 
