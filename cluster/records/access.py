@@ -83,13 +83,15 @@ class AuditHead(Owned, Base):
 
 
 class Usage(Owned, Base):
-    """What a key used in a month. Counted up in place."""
+    """What a key used in a month of one model. Counted up in place."""
 
     __tablename__ = "usage"
     project_id: Mapped[str] = mapped_column(String(64), primary_key=True, default=acting_project)
     key_id: Mapped[str] = mapped_column(String(64), primary_key=True)
     month: Mapped[str] = mapped_column(String(7), primary_key=True)
     """`2026-11`, in UTC."""
+    model: Mapped[str] = mapped_column(String(256), primary_key=True, default="")
+    """Empty: of requests that asked none."""
     requests: Mapped[int] = mapped_column(BigInteger, default=0)
     prompt_tokens: Mapped[int] = mapped_column(BigInteger, default=0)
     completion_tokens: Mapped[int] = mapped_column(BigInteger, default=0)

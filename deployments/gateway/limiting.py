@@ -65,7 +65,7 @@ class Limits:
             with holding(lease):
                 await self._app(scope, receive, send)
         finally:
-            self._limiter.close(lease, state["trace"])
+            self._limiter.close(lease, state["trace"].model)
 
 
 def _may_degrade(headers: Headers) -> bool:

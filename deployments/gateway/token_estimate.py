@@ -1,11 +1,11 @@
 """How many tokens a model call may take, before it is made."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from deployments.gateway.grounding.tokens import TokenCounter
 
-__all__ = ["TokenEstimate", "asked_tokens", "estimate_tokens"]
+__all__ = ["TokenEstimate", "asked_tokens", "estimate_texts", "estimate_tokens", "told_tokens"]
 
 _COUNTED: Final = 8_000
 """Characters up to which the model's tokenizer counts, in under a millisecond."""
@@ -52,6 +52,20 @@ def estimate_tokens(
     return TokenEstimate(
         prompt, each * (choices if isinstance(choices, int) and choices > 0 else 1)
     )
+
+
+def told_tokens(answer: Mapping[str, Any], prompt: int) -> TokenEstimate:
+    """What the `usage` of an answer tells; a model that tells none took the `prompt`."""
+    usage = answer.get("usage")
+    told = usage if isinstance(usage, Mapping) else {}
+    found = [told.get("prompt_tokens"), told.get("completion_tokens")]
+    prompted, said = (one if isinstance(one, int) and one >= 0 else None for one in found)
+    return TokenEstimate(prompt if prompted is None else prompted, said or 0)
+
+
+def estimate_texts(texts: Sequence[str]) -> int:
+    """Estimate what texts to embed take: a token for four characters, and one at least."""
+    return sum(max(1, len(text) // _CHARACTERS_A_TOKEN) for text in texts)
 
 
 def _texts(body: Mapping[str, Any]) -> Iterator[str]:

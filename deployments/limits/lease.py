@@ -3,23 +3,53 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Final, Literal
+from functools import partial
+from typing import Final, Literal, Protocol
 
 from deployments.limits.account import Account, Standing
 from deployments.limits.durations import openai_duration
+from deployments.limits.reservation import Reservation
 from deployments.tracing.draft import TraceDraft
 
-__all__ = ["DEGRADED_HEADER", "Lease", "current_lease", "give_up", "holding"]
+__all__ = [
+    "DEGRADED_HEADER",
+    "Lease",
+    "Meter",
+    "current_lease",
+    "give_up",
+    "holding",
+    "setting_aside",
+]
 
 DEGRADED_HEADER: Final = "x-everloop-degraded"
 Degradation = Literal["fewer_passages", "cached_answer", "smaller_model"]
 
 
+class Meter(Protocol):
+    """Counts what calls to models used."""
+
+    def __call__(
+        self, lease: "Lease", model: str, base: str | None, prompt_tokens: int, answer_tokens: int
+    ) -> None:
+        """Count it for the lease's key, as of `model`, a version of the served `base`."""
+        ...
+
+
 class Lease:
-    """The accounts that a request counts on, and the tokens that were set aside for it."""
+    """The accounts that a request counts on, and the tokens that are set aside for it.
+
+    Every call to a model that is made for the request counts here: the answer's, and those of
+    judges and of a prompt's earlier steps.
+    """
 
     def __init__(
-        self, project_id: str, key_id: str, accounts: Sequence[Account], *, may_degrade: bool = True
+        self,
+        project_id: str,
+        key_id: str,
+        accounts: Sequence[Account],
+        *,
+        meter: Meter | None = None,
+        may_degrade: bool = True,
     ) -> None:
         self.project_id: Final = project_id
         self.key_id: Final = key_id
@@ -28,9 +58,7 @@ class Lease:
         self.degraded: Final[list[Degradation]] = []
         """What was given up for it."""
         self._accounts: Final = tuple(accounts)
-        self.prompt_tokens = 0
-        """Of the model calls so far, as estimated."""
-        self._reserved = 0
+        self._meter: Final = meter
 
     @property
     def weight(self) -> int:
@@ -44,22 +72,24 @@ class Lease:
         for account in self._accounts:
             account.begin()
 
-    def reserve(self, prompt_tokens: int, answer_tokens: int) -> None:
-        """Set tokens aside for a model call. Raises Overloaded where there are not as many."""
-        amount = prompt_tokens + answer_tokens
-        for account in self._accounts:
-            account.check_tokens(amount)
-        for account in self._accounts:
-            account.use_tokens(amount)
-        self._reserved += amount
-        self.prompt_tokens += prompt_tokens
+    def reserve(
+        self, prompt_tokens: int, answer_tokens: int, *, model: str, base: str | None = None
+    ) -> Reservation:
+        """Set tokens aside for a call to `model`, a version of the served `base`.
 
-    def end(self, tokens: int) -> None:
-        """The request has ended, and used so many tokens."""
+        Raises Overloaded where there are not as many.
+        """
+        count = partial(self._count, model, base)
+        return Reservation(self._accounts, prompt_tokens, answer_tokens, count)
+
+    def end(self) -> None:
+        """The request has ended."""
         for account in self._accounts:
-            account.use_tokens(tokens - self._reserved)
             account.end()
-        self._reserved = 0
+
+    def _count(self, model: str, base: str | None, prompt_tokens: int, answer_tokens: int) -> None:
+        if self._meter is not None:
+            self._meter(self, model, base, prompt_tokens, answer_tokens)
 
     def headers(self) -> dict[str, str]:
         """What the answer's headers tell: the tighter of the key's and the project's rates."""
@@ -89,6 +119,22 @@ def holding(lease: Lease | None) -> Iterator[None]:
         yield
     finally:
         _current.reset(token)
+
+
+@contextmanager
+def setting_aside(
+    prompt_tokens: int, answer_tokens: int, *, model: str, base: str | None = None
+) -> Iterator[Reservation]:
+    """Tokens of the current lease for a call, settled at the block's end; see `Lease.reserve`.
+
+    Outside of a request nothing is held to anything, or counted.
+    """
+    lease = _current.get() or Lease("", "", ())
+    reservation = lease.reserve(prompt_tokens, answer_tokens, model=model, base=base)
+    try:
+        yield reservation
+    finally:
+        reservation.settle()
 
 
 def current_lease() -> Lease | None:

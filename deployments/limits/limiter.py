@@ -22,7 +22,6 @@ from deployments.limits.lease import Lease
 from deployments.limits.month import seconds_left
 from deployments.limits.usage_ledger import UsageLedger
 from deployments.limits.used import Used
-from deployments.tracing.draft import TraceDraft
 from deployments.tracing.prices import Prices
 
 if TYPE_CHECKING:
@@ -34,8 +33,8 @@ __all__ = ["Limiter"]
 
 _log = logging.getLogger(__name__)
 _ACCOUNTS: Final = 4096
-_CHARACTERS_A_TOKEN: Final = 4
-_INTERNAL: Final = frozenset({"cli", "system"})
+_SYSTEM: Final = "system"
+_INTERNAL: Final = frozenset({"cli", _SYSTEM})
 """Everloop itself works for a project under these names: its bounds hold, no key's do."""
 
 
@@ -59,15 +58,18 @@ class Limiter:
         *,
         prices: Prices,
         replicas: int = 1,
+        rates: bool = True,
         last_known_s: float = 600.0,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
+        """`rates`: whether to hold to more than budgets."""
         self.ledger: Final = UsageLedger(database, settings, wall_clock)
         self._database: Final = database
         self._settings: Final = settings
         self._prices: Final = prices
         self._replicas: Final = replicas
+        self._rates: Final = rates
         self._clock: Final = clock
         self._held: Final = LastKnown(
             self._read,
@@ -92,25 +94,19 @@ class Limiter:
             self._check_budget(Holder("project", project_id), held.project, project_id, None)
             if key_id not in _INTERNAL:
                 self._check_budget(Holder("key", key_id), held.key, project_id, key_id)
-        return Lease(project_id, key_id, accounts, may_degrade=may_degrade)
+        return Lease(project_id, key_id, accounts, meter=self._meter, may_degrade=may_degrade)
 
-    def close(self, lease: Lease, trace: TraceDraft) -> None:
-        """A request that had begun has ended; count what its trace says.
+    def unbounded(self, project_id: str) -> Lease:
+        """A lease for Everloop's own work for a project: it is held to nothing, and counted."""
+        return Lease(project_id, _SYSTEM, (), meter=self._meter, may_degrade=False)
 
-        Where the client went before the model told its usage, the prompt counts as estimated and
-        the answer by its length.
+    def close(self, lease: Lease, model: str | None) -> None:
+        """A request that had begun has ended; count it, as one to `model` or to none.
+
+        What its calls to models used was counted when each of them ended.
         """
-        told = trace.body.get("tokens") or {}
-        prompt, completion = int(told.get("prompt") or 0), int(told.get("completion") or 0)
-        if not told and "generate" in trace.began_ms:
-            prompt = lease.prompt_tokens
-            completion = -(-len(trace.answer or "") // _CHARACTERS_A_TOKEN)
-        lease.end(prompt + completion)
-        if trace.route and (trace.status < _FIRST_ERROR or prompt or completion):
-            model, base = trace.model, trace.body.get("base_model")
-            cost = self._prices.cost(model, base, prompt, completion) or 0.0
-            used = Used(1, prompt, completion, cost)
-            self.ledger.add(lease.project_id, lease.key_id, used)
+        lease.end()
+        self.ledger.add(lease.project_id, lease.key_id, Used(requests=1), model=model)
 
     async def check_storage(self, project_id: str, key_id: str, more: int) -> None:
         """Raise QuotaExceeded unless the project may store `more` bytes."""
@@ -131,6 +127,13 @@ class Limiter:
                 param="file",
                 code="insufficient_quota",
             )
+
+    def _meter(
+        self, lease: Lease, model: str, base: str | None, prompt_tokens: int, answer_tokens: int
+    ) -> None:
+        cost = self._prices.cost(model, base, prompt_tokens, answer_tokens) or 0.0
+        used = Used(0, prompt_tokens, answer_tokens, cost)
+        self.ledger.add(lease.project_id, lease.key_id, used, model=model)
 
     async def _bounds(self, project_id: str, key_id: str) -> _Held:
         try:
@@ -154,6 +157,8 @@ class Limiter:
             return await self._database.run(read, read_only=True)
 
     def _account(self, holder: Holder, bounds: Bounds) -> Account:
+        if not self._rates:
+            bounds = _budget_of(bounds)
         account = self._accounts.pop(holder, None)
         if account is None:
             account = Account(holder.kind, bounds, self._replicas, self._clock)
@@ -179,11 +184,13 @@ class Limiter:
             )
 
 
-_FIRST_ERROR: Final = 400
-
-
 def _has_budget(bounds: Bounds) -> bool:
     return bounds.tokens_per_month is not None or bounds.cost_per_month is not None
+
+
+def _budget_of(bounds: Bounds) -> Bounds:
+    month, cost = bounds.tokens_per_month, bounds.cost_per_month
+    return Bounds(tokens_per_month=month, cost_per_month=cost)
 
 
 def _stored(session: "Session", project_id: str) -> int:

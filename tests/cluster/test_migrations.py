@@ -11,7 +11,7 @@ from cluster.errors import DatabaseError, EverloopError
 from cluster.records import Base
 from tests.fixtures.rows import all_rows, fill
 
-RELEASED = ("0001", "0002", "0003", "0004")
+RELEASED = ("0001", "0002", "0003", "0004", "0005")
 
 
 @pytest.mark.parametrize("version", RELEASED)
@@ -36,7 +36,7 @@ def test_rows_of_a_released_schema_are_there_after_the_migration(
                 for column in mapper.columns:  # what must be there was filled
                     value = getattr(record, mapper.get_property_by_column(column).key)
                     assert value is not None or column.nullable, f"{mapper}.{column.name}"
-    assert [row["id"] for row in after["projects"]] == ["proj_default"]
+    assert "proj_default" in [row["id"] for row in after["projects"]]
     database.close()
 
 

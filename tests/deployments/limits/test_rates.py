@@ -7,7 +7,7 @@ from deployments.errors import Overloaded
 from deployments.limits.account import Account
 from deployments.limits.bucket import Bucket
 from deployments.limits.durations import openai_duration
-from deployments.limits.lease import Lease
+from deployments.limits.lease import Lease, holding, setting_aside
 from deployments.limits.month import month_of, seconds_left
 from tests.deployments.limits.conftest import Clock
 
@@ -116,11 +116,13 @@ def test_tokens_are_set_aside_and_settled(clock: Clock) -> None:
     project = Account("project", Bounds(tokens_per_minute=600), 1, clock)
     lease = Lease("proj", "key", [key, project])
     lease.begin()
-    lease.reserve(100, 400)
+    reserved = lease.reserve(100, 400, model="m")
     with pytest.raises(Overloaded, match="project may use 600 tokens a minute"):
-        lease.reserve(50, 100)
+        lease.reserve(50, 100, model="judge")
     assert lease.headers()["x-ratelimit-remaining-tokens"] == "100"
-    lease.end(150)
+    reserved.used(100, 50)
+    reserved.settle()
+    lease.end()
     assert lease.headers() == {
         "x-ratelimit-limit-tokens": "600",
         "x-ratelimit-remaining-tokens": "450",
@@ -132,10 +134,23 @@ def test_a_refused_reservation_takes_nothing_from_anybody(clock: Clock) -> None:
     key = Account("key", Bounds(tokens_per_minute=1000), 1, clock)
     project = Account("project", Bounds(tokens_per_minute=100), 1, clock)
     with pytest.raises(Overloaded, match="more than the 100 a minute"):
-        Lease("proj", "key", [key, project]).reserve(100, 100)
+        Lease("proj", "key", [key, project]).reserve(100, 100, model="m")
     standing = key.tokens()
     assert standing is not None
     assert standing.remaining == 1000
+
+
+def test_what_a_call_used_is_counted_as_of_its_model_even_where_nothing_is_bounded() -> None:
+    counted = []
+    lease = Lease("proj", "key", (), meter=lambda lease, *of: counted.append((lease.key_id, *of)))
+    with holding(lease):
+        with setting_aside(10, 20, model="m@1", base="m") as reserved:
+            reserved.used(11, 5)
+        with setting_aside(10, 20, model="judge"):
+            pass  # it was refused, and used nothing
+    with setting_aside(10, 20, model="m") as outside:
+        outside.used(1, 1)
+    assert counted == [("key", "m@1", "m", 11, 5)]
 
 
 def test_who_owes_tokens_begins_no_request(clock: Clock) -> None:
