@@ -9,6 +9,7 @@ from typing import Final, Literal, Protocol
 from deployments.limits.account import Account, Standing
 from deployments.limits.durations import openai_duration
 from deployments.limits.reservation import Reservation
+from deployments.limits.used import Used
 from deployments.tracing.draft import TraceDraft
 
 __all__ = [
@@ -26,12 +27,14 @@ Degradation = Literal["fewer_passages", "cached_answer", "smaller_model"]
 
 
 class Meter(Protocol):
-    """Counts what calls to models used."""
+    """Says what calls to models cost, and counts them."""
 
-    def __call__(
-        self, lease: "Lease", model: str, base: str | None, prompt_tokens: int, answer_tokens: int
-    ) -> None:
-        """Count it for the lease's key, as of `model`, a version of the served `base`."""
+    def cost(self, model: str, base: str | None, prompt_tokens: int, answer_tokens: int) -> float:
+        """What it costs to have `model`, a version of the served `base`, take so many tokens."""
+        ...
+
+    def count(self, lease: "Lease", model: str, used: Used) -> None:
+        """Count it for the lease's key, as of `model`."""
         ...
 
 
@@ -77,10 +80,11 @@ class Lease:
     ) -> Reservation:
         """Set tokens aside for a call to `model`, a version of the served `base`.
 
-        Raises Overloaded where there are not as many.
+        Raises Overloaded where there are not as many now, QuotaExceeded where there are not as many
+        in this month's budget.
         """
-        count = partial(self._count, model, base)
-        return Reservation(self._accounts, prompt_tokens, answer_tokens, count)
+        expected = self._priced(model, base, prompt_tokens, answer_tokens)
+        return Reservation(self._accounts, expected, partial(self._count, model, base))
 
     def end(self) -> None:
         """The request has ended."""
@@ -89,7 +93,11 @@ class Lease:
 
     def _count(self, model: str, base: str | None, prompt_tokens: int, answer_tokens: int) -> None:
         if self._meter is not None:
-            self._meter(self, model, base, prompt_tokens, answer_tokens)
+            self._meter.count(self, model, self._priced(model, base, prompt_tokens, answer_tokens))
+
+    def _priced(self, model: str, base: str | None, prompt: int, answer: int) -> Used:
+        cost = 0.0 if self._meter is None else self._meter.cost(model, base, prompt, answer)
+        return Used(0, prompt, answer, cost)
 
     def headers(self) -> dict[str, str]:
         """What the answer's headers tell: the tighter of the key's and the project's rates."""

@@ -5,6 +5,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import func, select
@@ -17,7 +18,7 @@ from deployments.errors import QuotaExceeded
 from deployments.last_known import LastKnown
 from deployments.limits.account import Account
 from deployments.limits.bounds import held_bounds
-from deployments.limits.budgets import Holder, exhausted
+from deployments.limits.budgets import Holder
 from deployments.limits.lease import Lease
 from deployments.limits.month import seconds_left
 from deployments.limits.usage_ledger import UsageLedger
@@ -79,26 +80,27 @@ class Limiter:
         )
         self._accounts: Final[OrderedDict[Holder, Account]] = OrderedDict()
 
-    async def open(self, project_id: str, key_id: str, *, may_degrade: bool = True) -> Lease:
+    async def open(
+        self, project_id: str, key_id: str, *, spends: bool = True, may_degrade: bool = True
+    ) -> Lease:
         """A lease for a request that has not begun; `Lease.begin` counts it.
 
-        Raises QuotaExceeded where a month's budget is used up.
+        Raises QuotaExceeded for one that `spends` where a month's budget is used up.
         """
         held = await self._bounds(project_id, key_id)
-        project = self._account(Holder("project", project_id), held.project)
+        project = self._account(Holder("project", project_id), held.project, project_id)
         accounts = [project]
         if key_id not in _INTERNAL:
-            accounts.insert(0, self._account(Holder("key", key_id), held.key))
-        if any(_has_budget(account.bounds) for account in accounts):
+            accounts.insert(0, self._account(Holder("key", key_id), held.key, project_id))
+        if any(account.bounds.has_budget for account in accounts):
             await self.ledger.know(project_id)
-            self._check_budget(Holder("project", project_id), held.project, project_id, None)
-            if key_id not in _INTERNAL:
-                self._check_budget(Holder("key", key_id), held.key, project_id, key_id)
-        return Lease(project_id, key_id, accounts, meter=self._meter, may_degrade=may_degrade)
+            for account in reversed(accounts) if spends else ():
+                account.check_budgets()
+        return Lease(project_id, key_id, accounts, meter=self, may_degrade=may_degrade)
 
     def unbounded(self, project_id: str) -> Lease:
         """A lease for Everloop's own work for a project: it is held to nothing, and counted."""
-        return Lease(project_id, _SYSTEM, (), meter=self._meter, may_degrade=False)
+        return Lease(project_id, _SYSTEM, (), meter=self, may_degrade=False)
 
     def close(self, lease: Lease, model: str | None) -> None:
         """A request that had begun has ended; count it, as one to `model` or to none.
@@ -107,6 +109,14 @@ class Limiter:
         """
         lease.end()
         self.ledger.add(lease.project_id, lease.key_id, Used(requests=1), model=model)
+
+    def cost(self, model: str, base: str | None, prompt_tokens: int, answer_tokens: int) -> float:
+        """See `Meter.cost`; a model without a price costs nothing."""
+        return self._prices.cost(model, base, prompt_tokens, answer_tokens) or 0.0
+
+    def count(self, lease: Lease, model: str, used: Used) -> None:
+        """See `Meter.count`."""
+        self.ledger.add(lease.project_id, lease.key_id, used, model=model)
 
     async def check_storage(self, project_id: str, key_id: str, more: int) -> None:
         """Raise QuotaExceeded unless the project may store `more` bytes."""
@@ -127,13 +137,6 @@ class Limiter:
                 param="file",
                 code="insufficient_quota",
             )
-
-    def _meter(
-        self, lease: Lease, model: str, base: str | None, prompt_tokens: int, answer_tokens: int
-    ) -> None:
-        cost = self._prices.cost(model, base, prompt_tokens, answer_tokens) or 0.0
-        used = Used(0, prompt_tokens, answer_tokens, cost)
-        self.ledger.add(lease.project_id, lease.key_id, used, model=model)
 
     async def _bounds(self, project_id: str, key_id: str) -> _Held:
         try:
@@ -156,12 +159,20 @@ class Limiter:
         with acting_in(None):
             return await self._database.run(read, read_only=True)
 
-    def _account(self, holder: Holder, bounds: Bounds) -> Account:
+    def _account(self, holder: Holder, bounds: Bounds, project_id: str) -> Account:
         if not self._rates:
             bounds = _budget_of(bounds)
         account = self._accounts.pop(holder, None)
         if account is None:
-            account = Account(holder.kind, bounds, self._replicas, self._clock)
+            key_id = holder.id if holder.kind == "key" else None
+            account = Account(
+                holder.kind,
+                bounds,
+                self._replicas,
+                self._clock,
+                partial(self.ledger.used, project_id, key_id),
+                lambda: seconds_left(self.ledger.now()),
+            )
         elif account.bounds != bounds:
             account.hold(bounds)
         self._accounts[holder] = account
@@ -170,22 +181,6 @@ class Limiter:
             if idle is not None and idle != holder:
                 del self._accounts[idle]
         return account
-
-    def _check_budget(
-        self, holder: Holder, bounds: Bounds, project_id: str, key_id: str | None
-    ) -> None:
-        what = exhausted(bounds, self.ledger.used(project_id, key_id))
-        if what is not None:
-            raise QuotaExceeded(
-                f"The budget of this {holder.kind}, {what}, is used up. A new month begins at "
-                "00:00 UTC on its first day; an administrator can raise the budget before.",
-                code="insufficient_quota",
-                retry_after_s=seconds_left(self.ledger.now()),
-            )
-
-
-def _has_budget(bounds: Bounds) -> bool:
-    return bounds.tokens_per_month is not None or bounds.cost_per_month is not None
 
 
 def _budget_of(bounds: Bounds) -> Bounds:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from deployments.limits.account import Account
+from deployments.limits.used import Used
 
 __all__ = ["Reservation"]
 
@@ -14,21 +15,23 @@ class Reservation:
     def __init__(
         self,
         accounts: Sequence[Account],
-        prompt_tokens: int,
-        answer_tokens: int,
+        expected: Used,
         count: Callable[[int, int], None],
     ) -> None:
-        """`count` is told the tokens of the prompt and of the answer that were used."""
-        self.prompt_tokens: Final = prompt_tokens
+        """`count` is told the tokens of the prompt and of the answer that were used.
+
+        Raises Overloaded or QuotaExceeded, and takes nothing then.
+        """
+        self.prompt_tokens: Final = expected.prompt_tokens
         """As estimated."""
         self._accounts: Final = tuple(accounts)
-        self._amount: Final = prompt_tokens + answer_tokens
+        self._expected: Final = expected
         self._count: Final = count
         self._used = (0, 0)
         for account in self._accounts:
-            account.check_tokens(self._amount)
+            account.check(expected)
         for account in self._accounts:
-            account.use_tokens(self._amount)
+            account.set_aside(expected)
 
     def used(self, prompt_tokens: int, answer_tokens: int) -> None:
         """The call used so many, in all."""
@@ -36,7 +39,7 @@ class Reservation:
 
     def settle(self) -> None:
         """The call has ended. For once."""
-        for account in self._accounts:
-            account.use_tokens(sum(self._used) - self._amount)
         if any(self._used):
             self._count(*self._used)
+        for account in self._accounts:
+            account.settle(self._expected, sum(self._used))

@@ -18,8 +18,10 @@ from cluster.settings import Settings
 from deployments.gateway.app import create_app
 from deployments.gateway.queued_model import QueuedModel
 from deployments.gateway.services import Services
+from deployments.limits.limiter import Limiter
 from deployments.limits.model_queue import Capacity, ModelQueue
 from deployments.model.messages import ModelCall
+from deployments.tracing.prices import Prices
 from tests.fakes.parts import FakeModel
 from tests.fixtures.gateway import fake_services
 
@@ -139,20 +141,50 @@ async def test_requests_at_once(limited: Limited) -> None:
 async def test_a_used_up_budget_is_a_quota_error_also_after_a_restart(
     limited: Limited, database: Database
 ) -> None:
-    budget = {"project": Bounds(tokens_per_month=6)}
+    budget = {"project": Bounds(tokens_per_month=24)}  # four a request, of twenty set aside
     parts = limited(**budget)
     async with over(parts) as http:
-        assert (await http.post(CHAT, json=BODY)).status_code == 200  # uses five tokens
         assert (await http.post(CHAT, json=BODY)).status_code == 200
+        assert (await http.post(CHAT, json=BODY)).status_code == 200
+        short = {**BODY, "max_tokens": 1}
+        too_long = await http.post(CHAT, json=BODY)
+        assert too_long.json()["error"]["code"] == "insufficient_quota"
+        assert "has 16 left" in too_long.json()["error"]["message"]
+        for _ in range(2):
+            assert (await http.post(CHAT, json=short)).status_code == 200, "it may take 11"
+        for _ in range(2):
+            await http.post(
+                "/v1/embeddings", json={"model": EMBEDDING, "input": "two three four five"}
+            )
     await parts.limiter.ledger.close()
     again = limited(**budget)
     async with over(again) as http:
         refused = await http.post(CHAT, json=BODY)
+        seen = await http.get("/v1/usage")
+        raised = await http.post(
+            f"/v1/projects/{DEFAULT_PROJECT}", json={"limits": {"tokens_per_month": None}}
+        )
+    assert (seen.status_code, raised.status_code) == (200, 200), "who can help is let in"
     assert refused.status_code == 429
     error = refused.json()["error"]
     assert (error["code"], error["type"]) == ("insufficient_quota", "insufficient_quota")
     assert refused.headers["x-should-retry"] == "false"
     assert int(refused.headers["retry-after"]) <= 31 * 86_400 + 1
+
+
+async def test_requests_at_once_do_not_overrun_a_budget_together(limited: Limited) -> None:
+    parts = limited(key=Bounds(tokens_per_month=40))  # each may take about twenty
+    began, release = hold(parts)
+    async with over(parts) as http:
+        asked = asyncio.create_task(http.post(CHAT, json=BODY))
+        await began.wait()
+        beside = await http.post(CHAT, json={**BODY, "max_tokens": 25})
+        assert (beside.status_code, beside.headers["retry-after"]) == (429, "1")
+        assert beside.json()["error"]["code"] == "rate_limit_exceeded"
+        release.set()
+        assert (await asked).status_code == 200
+        after = await http.post(CHAT, json={**BODY, "max_tokens": 25})
+    assert after.status_code == 200, "what was not used is there again"
 
 
 async def test_a_projects_own_bounds_go_before_the_settings(
@@ -234,7 +266,7 @@ async def test_where_no_model_takes_more_the_body_is_not_read(limited: Limited) 
 
 
 async def test_the_client_retries_a_full_model_and_not_a_used_up_quota(limited: Limited) -> None:
-    parts = limited(project=Bounds(tokens_per_month=1))
+    parts = limited(project=Bounds(tokens_per_month=20))
     asked = 0
 
     async with over(parts) as http:
@@ -250,9 +282,9 @@ async def test_the_client_retries_a_full_model_and_not_a_used_up_quota(limited: 
             base_url="http://everloop/v1", api_key="none", http_client=http, max_retries=3
         )
         messages: Any = BODY["messages"]
-        await client.chat.completions.create(model=MODEL, messages=messages)
+        await client.chat.completions.create(model=MODEL, messages=messages, max_tokens=8)
         with pytest.raises(openai.RateLimitError) as refused:
-            await client.chat.completions.create(model=MODEL, messages=messages)
+            await client.chat.completions.create(model=MODEL, messages=messages, max_tokens=8)
     assert refused.value.code == "insufficient_quota"
     assert asked == 2
 
@@ -261,6 +293,9 @@ async def test_requests_are_counted_as_they_count_against_the_rate(
     limited: Limited, database: Database
 ) -> None:
     parts = limited(key=Bounds(requests_per_minute=3))
+    vars(parts)["limiter"] = Limiter(
+        database, parts.settings.limits, prices=Prices(), clock=lambda: 0.0
+    )
     async with over(parts) as http:
         await http.get("/healthz")
         failed = await http.post(CHAT, json={"model": "unknown", "messages": []})

@@ -16,6 +16,7 @@ from deployments.gateway.token_estimate import asked_tokens, estimate_tokens
 from deployments.limits.lease import Lease, holding
 from deployments.limits.model_queue import Capacity, ModelQueue
 from deployments.model.messages import ModelCall, ModelLoad, Part, Usage
+from tests.fakes.meter import RememberingMeter
 
 MESSAGES = [{"role": "user", "content": "x" * 400}]
 
@@ -103,8 +104,8 @@ async def test_a_caller_that_leaves_stops_the_model_and_frees_its_place() -> Non
 async def test_what_a_call_used_counts_also_where_its_caller_leaves(
     read: int, counted: list[tuple[int, int]]
 ) -> None:
-    inner, found = HeldModel(), []
-    lease = Lease("one", "key", (), meter=lambda _, *of: found.append(of))
+    inner, meter = HeldModel(), RememberingMeter(price=1.0)
+    lease = Lease("one", "key", (), meter=meter)
     parts = queued(inner).generate(call(model="m@1"))
     with holding(lease):
         reading = asyncio.ensure_future(anext(parts))
@@ -118,12 +119,12 @@ async def test_what_a_call_used_counts_also_where_its_caller_leaves(
         for _ in range(read - 1):
             await anext(parts)
         await parts.aclose()
-    assert found == [("m@1", "base", *one) for one in counted]
+    assert meter.found == [("key", "m@1", *one, float(sum(one))) for one in counted]
 
 
 async def test_a_call_that_the_model_or_its_queue_refuses_counts_nothing() -> None:
-    inner, found = HeldModel(), []
-    lease = Lease("one", "key", (), meter=lambda _, *of: found.append(of))
+    inner, meter = HeldModel(), RememberingMeter(price=1.0)
+    lease = Lease("one", "key", (), meter=meter)
     inner.failure = InvalidRequest("no")
     with holding(lease):
         with pytest.raises(InvalidRequest):
@@ -132,7 +133,7 @@ async def test_a_call_that_the_model_or_its_queue_refuses_counts_nothing() -> No
         async with full.queue.place("other", 1, 100.0):
             with pytest.raises(Overloaded):
                 await whole(full, call())
-    assert found == []
+    assert meter.found == []
 
 
 async def test_how_long_an_answer_takes_is_learnt_also_where_nobody_reads_on() -> None:

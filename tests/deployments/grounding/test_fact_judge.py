@@ -14,6 +14,7 @@ from deployments.limits.lease import Lease, holding
 from deployments.limits.model_queue import Capacity, ModelQueue
 from deployments.model.messages import ModelCall, Part
 from tests.fakes.chat import ScriptedModel
+from tests.fakes.meter import RememberingMeter
 
 TEXT = "Ice floats on water. Fire is hot."
 PLACES = (Support(0, 0.7, "judge", 0, 20), Support(0, 0.5, "judge", 21, 33))
@@ -66,10 +67,10 @@ async def test_its_tokens_count_for_the_request_whose_answer_it_judges() -> None
     queue = ModelQueue(Capacity(1), max_waiting=1, max_waiting_per_project=1)
     model = QueuedModel(ScriptedModel("supported"), queue, model_id="judge")
     judge = FactJudge(model, "judge", [TEXT], "req_1", timeout_s=5.0, most=8)
-    found: list[tuple[object, ...]] = []
-    with holding(Lease("one", "key", (), meter=lambda _, *of: found.append(of))):
+    meter = RememberingMeter()
+    with holding(Lease("one", "key", (), meter=meter)):
         await judge.decide(SENTENCE, DOUBTFUL)
-    assert found == [("judge", "judge", 7, 1)]
+    assert meter.found == [("key", "judge", 7, 1, 0.0)]
 
 
 async def test_the_model_is_asked_with_the_sentence_and_the_doubtful_places() -> None:

@@ -10,6 +10,7 @@ from deployments.errors import Overloaded
 from deployments.guards.judging import MeteredCaller
 from deployments.limits.account import Account
 from deployments.limits.lease import Lease, holding
+from tests.fakes.meter import RememberingMeter
 
 BODY = {"model": "far-9b", "messages": [{"role": "user", "content": "x" * 40}], "max_tokens": 8}
 
@@ -29,14 +30,14 @@ class Outside:
 
 
 async def test_an_outside_judge_counts_by_its_name_here() -> None:
-    found: list[tuple[object, ...]] = []
+    meter = RememberingMeter(price=1.0)
     told = MeteredCaller(Outside({"prompt_tokens": 30, "completion_tokens": 2}), "far")
     late = MeteredCaller(Outside(None), "far")
-    with holding(Lease("one", "key", (), meter=lambda _, *of: found.append(of))):
+    with holding(Lease("one", "key", (), meter=meter)):
         await told.chat(BODY)
         with pytest.raises(TimeoutError):
             await late.chat(BODY)
-    assert found == [("far", None, 30, 2), ("far", None, 18, 0)]
+    assert meter.found == [("key", "far", 30, 2, 64.0), ("key", "far", 18, 0, 36.0)]
 
 
 async def test_a_judge_is_not_asked_beyond_the_requests_bounds() -> None:
