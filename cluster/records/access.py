@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Float, Integer, String, Text
+from sqlalchemy import BigInteger, Float, Index, Integer, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from cluster.records.base import Base, Json, Owned, RowNumber, now
@@ -16,7 +16,8 @@ class Project(Base):
 
     __tablename__ = "projects"
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    name: Mapped[str] = mapped_column(String(128), unique=True)
+    name: Mapped[str] = mapped_column(String(128))
+    """There once among the active ones: that of a deleted project may be used again."""
     status: Mapped[str] = mapped_column(String(16), default="active", index=True)
     """active, deleting (nothing answers any more, its data is on its way out) or deleted."""
     limits: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
@@ -26,6 +27,16 @@ class Project(Base):
     """Of a deleted one: what was deleted where."""
     created_at: Mapped[int] = mapped_column(BigInteger, default=now)
     deleted_at: Mapped[int | None] = mapped_column(BigInteger)
+
+    __table_args__ = (
+        Index(
+            "ix_projects_active_name",
+            "name",
+            unique=True,
+            sqlite_where=text("status = 'active'"),
+            postgresql_where=text("status = 'active'"),
+        ),
+    )
 
 
 class ApiKey(Owned, Base):

@@ -88,3 +88,27 @@ def test_without_room_for_the_copy_nothing_is_migrated(
         database.keep_copy()
     assert not list(tmp_path.glob(".*half"))
     database.close()
+
+
+def test_audit_events_stay_and_names_are_there_once_after_the_projects_table_was_made_anew(
+    database_url: str,
+) -> None:
+    database = Database(database_url, pool_size=1)
+    database.migrate("0006")
+    fill(database)
+    database.migrate()
+
+    def refused(statement: str) -> None:
+        with pytest.raises((EverloopError, SQLAlchemyError)), database.connection() as connection:
+            connection.execute(text(statement))
+
+    refused("DELETE FROM audit_events")
+    refused("UPDATE audit_events SET actor = 'x'")
+    twin = (
+        "INSERT INTO projects (id, name, status, limits, meta, created_at) "
+        "VALUES ('proj_twin', 'default', '{}', '{{}}', '{{}}', 1)"
+    )
+    refused(twin.format("active"))
+    with database.connection() as connection:
+        connection.execute(text(twin.format("deleted")))
+    database.close()
