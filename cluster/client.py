@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from cluster.errors import ApiError, UnreachableError
 from cluster.key_file import read_key_file
-from cluster.settings import load_settings
+from cluster.settings import is_loopback, load_settings
 from cluster.tls import trust
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ _FIXES: Final = {
     "(`. ~/.everloop/env`). On its server, `everloop keys create --local --save` makes a new one.",
     403: "Use a key that has the scope: `everloop keys list` shows what each may do.",
 }
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 def key_for(base_url: str) -> str | None:
@@ -69,7 +68,7 @@ def openai_client(
     # Ray and vLLM, where a command imports them, print every logger's INFO to the terminal.
     for name in ("httpx", "httpx2", "openai"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    loopback = (urlsplit(base_url).hostname or "") in _LOOPBACK
+    loopback = is_loopback(urlsplit(base_url).hostname or "")
     return OpenAI(
         base_url=base_url,
         api_key=key or key_for(base_url) or "none",
