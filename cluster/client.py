@@ -5,12 +5,12 @@ import os
 import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from cluster.errors import ApiError, UnreachableError
 from cluster.key_file import read_key_file
-from cluster.settings import load_settings
+from cluster.settings import is_loopback, load_settings
 from cluster.tls import trust
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ _FIXES: Final = {
     "(`. ~/.everloop/env`). On its server, `everloop keys create --local --save` makes a new one.",
     403: "Use a key that has the scope: `everloop keys list` shows what each may do.",
 }
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 def key_for(base_url: str) -> str | None:
@@ -62,15 +61,24 @@ def openai_client(
 ) -> "OpenAI":
     """Make a client for `base_url`; `key` may make one for each request; None is `key_for`'s.
 
-    A proxy from the environment is not used for this machine.
+    A request whose connection breaks, or that meets a busy server, is sent twice more, under one
+    `Idempotency-Key`: what it makes is made once. A proxy from the environment is not used for this
+    machine.
     """
     from openai import DefaultHttpxClient, OpenAI
+
+    class Client(OpenAI):
+        """OpenAI's own draws a key for every request that is no GET, and keeps it to itself."""
+
+        def __init__(self, **options: Any) -> None:
+            super().__init__(**options)
+            self._idempotency_header = "Idempotency-Key"
 
     # Ray and vLLM, where a command imports them, print every logger's INFO to the terminal.
     for name in ("httpx", "httpx2", "openai"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    loopback = (urlsplit(base_url).hostname or "") in _LOOPBACK
-    return OpenAI(
+    loopback = is_loopback(urlsplit(base_url).hostname or "")
+    return Client(
         base_url=base_url,
         api_key=key or key_for(base_url) or "none",
         timeout=timeout_s,

@@ -233,13 +233,17 @@ SettingsSource = dict[str, str]
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address is reached from this machine only."""
-    if host == "localhost":
+    """Whether an address is reached from this machine only: 127.0.0.0/8, ::1, or localhost.
+
+    IPv4 in IPv6 (`::ffff:127.0.0.1`, RFC 4291) is what it is in IPv4.
+    """
+    if host.lower() == "localhost":
         return True
     try:
-        return ip_address(host).is_loopback
+        address = ip_address(host)
     except ValueError:
         return False
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
 
 
 def _read_yaml(path: Path, what: str) -> dict[str, Any]:

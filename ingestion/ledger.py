@@ -6,6 +6,10 @@ detached. So when two Ingestors overlap (a rolling update, a replica that was th
 bulk job runs beside the Ingestor, a row has one owner, and an owner that lost it learns so from
 its next write instead of overwriting. `attempts` is the fencing token; the lease only says when
 a silent owner may be replaced.
+
+An owner that dies had many rows in work, and which of them killed it is not known. So a row that
+has seen all deaths but one that it may is claimed with no other beside it: it fails only for a
+death that was its own.
 """
 
 import time
@@ -53,6 +57,8 @@ class Claim:
     filename: str
     storage_key: str
     sha256: str
+    alone: bool
+    """No other may be in work beside it: it may be what killed its owners."""
     chunking: dict[str, Any] = field(hash=False)
 
 
@@ -86,7 +92,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class Returned:
-    """The worker died and the file may be innocent: queue it, or fail it after `max_attempts`."""
+    """The file's own parser died, by chance perhaps: queue it, or fail it after `max_attempts`."""
 
     claim: Claim
     stage: Stage
@@ -115,6 +121,10 @@ class Outcome(NamedTuple):
     """Versions that are found no longer, to be purged."""
 
 
+_GIVEN_UP: Final = 0
+"""The lease of a row whose owner gave it up: nothing died."""
+_SUSPECTS: Final = 8
+"""Rows that must be alone that one look at the queue tries for: other Ingestors may have some."""
 _LOST: Final = Outcome(held=False, status="lost")
 
 
@@ -133,16 +143,20 @@ class Ledger:
         """How long a claim holds without being renewed."""
         return self._lease_s
 
-    async def claim(self, limit: int, busy: Mapping[str, int]) -> list[Claim]:
+    async def claim(
+        self, limit: int, busy: Mapping[str, int], *, max_attempts: int = 3
+    ) -> list[Claim]:
         """Take up to `limit` queued rows, oldest first within a store, in turns between stores.
 
-        `busy`: files in work by store; a store that has many waits for one that has few.
+        `busy`: files in work by store; a store that has many waits for one that has few. While a
+        row waits that must be alone, none is taken until nothing is in work, and then that one.
         """
         if limit <= 0:
             return []
-        return await self._database.run(lambda session: self._claim(session, limit, busy))
+        shared = _deaths_shared(max_attempts)
+        return await self._database.run(lambda session: self._claim(session, limit, busy, shared))
 
-    def hold(self, session: Session, row: VectorStoreFile) -> Claim:
+    def hold(self, session: Session, row: VectorStoreFile, *, alone: bool = False) -> Claim:
         """Claim a row that the caller has locked, or has just made, in its own transaction."""
         file = session.get(StoredFile, row.file_id)
         row.stage = "parsing"
@@ -158,6 +172,7 @@ class Ledger:
             filename=row.filename,
             storage_key=file.storage_key if file else "",
             sha256=file.sha256 if file else "",
+            alone=alone,
             chunking=dict(row.chunking),
         )
 
@@ -173,11 +188,12 @@ class Ledger:
 
     async def release(self, claims: Collection[Claim]) -> None:
         """Give up work in hand: others may take it at once, as another attempt."""
-        await self._prolong(claims, 0)
+        await self._prolong(claims, _GIVEN_UP)
 
     async def recover(self, max_attempts: int, *, own: Collection[int] = ()) -> int:
-        """Queue rows whose owner fell silent, or fail those tried too often. Returns how many.
+        """Queue rows whose owner fell silent or gave them up. Returns how many.
 
+        One that was alone when its owner died, and has seen `max_attempts` deaths, fails.
         `own`: numbers that the caller works on, which are left alone.
         """
         return await self._database.run(
@@ -250,13 +266,28 @@ class Ledger:
     def _now(self) -> int:
         return int(self._clock())
 
-    def _claim(self, session: Session, limit: int, busy: Mapping[str, int]) -> list[Claim]:
+    def _claim(
+        self, session: Session, limit: int, busy: Mapping[str, int], shared: int
+    ) -> list[Claim]:
+        suspects = session.scalars(
+            select(VectorStoreFile.number)
+            .where(_queued(), VectorStoreFile.deaths >= shared)
+            .order_by(VectorStoreFile.number)
+            .limit(_SUSPECTS)
+        ).all()
+        if suspects and sum(busy.values()):
+            return []
+        for number in suspects:
+            if (claim := self._take(session, number, alone=True)) is not None:
+                return [claim]
         turn = (
             func.row_number()
             .over(partition_by=VectorStoreFile.store_id, order_by=VectorStoreFile.number)
             .label("turn")
         )
-        ranked = select(VectorStoreFile.number, VectorStoreFile.store_id, turn).where(_queued())
+        ranked = select(VectorStoreFile.number, VectorStoreFile.store_id, turn).where(
+            _queued(), VectorStoreFile.deaths < shared
+        )
         waiting = ranked.subquery()
         candidates = session.execute(
             select(waiting.c.number, waiting.c.store_id, waiting.c.turn)
@@ -270,7 +301,7 @@ class Ledger:
         claims = [self._take(session, row.number) for row in fair[:limit]]
         return [claim for claim in claims if claim is not None]
 
-    def _take(self, session: Session, number: int) -> Claim | None:
+    def _take(self, session: Session, number: int, *, alone: bool = False) -> Claim | None:
         row = session.scalar(
             select(VectorStoreFile)
             .where(VectorStoreFile.number == number, _queued())
@@ -278,7 +309,7 @@ class Ledger:
         )
         if row is None:  # another owner was quicker
             return None
-        return self.hold(session, row)
+        return self.hold(session, row, alone=alone)
 
     async def _prolong(self, claims: Collection[Claim], until: int) -> set[int]:
         if not claims:
@@ -316,7 +347,16 @@ class Ledger:
             .with_for_update()
         ).all()
         for row in rows:
-            _queue_again(row, max_attempts, "Its worker died")
+            if row.lease_until == _GIVEN_UP:
+                row.stage, row.lease_until = "queued", None
+                continue
+            alone = row.deaths >= _deaths_shared(max_attempts)
+            row.deaths += 1
+            if alone and row.deaths >= max_attempts:
+                reason = f"Its worker died, {row.deaths} times, the last with no other file in work"
+                _fail(row, row.stage, "server_error", f"{reason}, while {row.stage}.")
+            else:
+                row.stage, row.lease_until = "queued", None
         return len(rows)
 
     def _apply(self, session: Session, changes: Sequence[Change]) -> list[Outcome]:
@@ -457,9 +497,15 @@ def _fail(row: VectorStoreFile, stage: str, code: ErrorCode, message: str) -> No
     row.lease_until = None
 
 
+def _deaths_shared(max_attempts: int) -> int:
+    """Deaths that a row may see with others in work; after them it is alone."""
+    return max(1, max_attempts - 1)
+
+
 def _queue_again(row: VectorStoreFile, max_attempts: int, reason: str) -> None:
-    if row.attempts >= max_attempts:
-        _fail(row, row.stage, "server_error", f"{reason}, {row.attempts} times while {row.stage}.")
+    tries = row.attempts - row.deaths
+    if tries >= max_attempts:
+        _fail(row, row.stage, "server_error", f"{reason}, {tries} times while {row.stage}.")
     else:
         row.stage, row.lease_until = "queued", None
 

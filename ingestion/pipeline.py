@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
-from cluster.errors import DatabaseError, StorageError, VectorDatabaseError
+from cluster.errors import DatabaseError, EverloopError, StorageError, VectorDatabaseError
 from cluster.ids import content_id, new_id
 from cluster.storage import ByteStore
 from ingestion.chunking import chunk_document, parse_strategy
@@ -232,7 +232,7 @@ class DocumentPipeline:
             return await self._change(
                 Returned(claim, run.stage, error.message.rstrip("."), self._max_attempts)
             )
-        except (StillDownError, StorageError) as error:
+        except EverloopError as error:
             return await self._fail(run, Failed(claim, run.stage, "server_error", str(error)))
         except Exception:  # noqa: BLE001 - a file must end in its row, whatever it does to us
             reference = new_id("err")

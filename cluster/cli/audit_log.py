@@ -10,9 +10,10 @@ from typing import Any, Final
 from rich.console import Console
 
 from cluster.cli.exits import FAILED
-from cluster.cli.managing import pages_of, seconds_of
+from cluster.cli.managing import seconds_of
 from cluster.client import connected
 from cluster.errors import SettingsError
+from cluster.paging import pages_of
 from cluster.tables import plain_table, show_table, visible
 from cluster.terminal import print_json, shown_time
 

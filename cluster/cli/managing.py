@@ -12,6 +12,7 @@ from rich.table import Table
 from cluster.client import connected
 from cluster.errors import SettingsError
 from cluster.key_file import KeyFile, key_file_path, write_key_file
+from cluster.paging import pages_of
 from cluster.settings import load_settings
 from cluster.tables import plain_table, show_table, visible
 from cluster.terminal import print_json, shown_time
@@ -26,7 +27,6 @@ __all__ = [
     "delete_project",
     "list_keys",
     "list_projects",
-    "pages_of",
     "revoke_key",
     "rotate_key",
     "seconds_of",
@@ -36,7 +36,6 @@ __all__ = [
 ]
 
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-_PAGE: Final = 100
 
 
 def seconds_of(time: str) -> int:
@@ -45,22 +44,6 @@ def seconds_of(time: str) -> int:
     if found is None:
         raise SettingsError(f"{time!r} is no time.", fix="Such as 30d, 12h, 90m or 45s.")
     return int(found[1]) * _UNITS[found[2]]
-
-
-def pages_of(
-    client: "OpenAI", path: str, query: Mapping[str, Any], most: int | None = None
-) -> Iterator[Any]:
-    """The objects of a list, page by page: at most `most`, or all."""
-    params = {key: value for key, value in query.items() if value is not None}
-    given = 0
-    while most is None or given < most:
-        limit = _PAGE if most is None else min(_PAGE, most - given)
-        page: Any = client.get(path, cast_to=object, options={"params": {**params, "limit": limit}})
-        yield from page["data"]
-        given += len(page["data"])
-        if not page["has_more"]:
-            return
-        params["after"] = page["last_id"]
 
 
 def create_key(

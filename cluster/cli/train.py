@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,6 +13,7 @@ from cluster.cli.exits import FAILED
 from cluster.cli.versions import translated_misses
 from cluster.client import connected
 from cluster.errors import SettingsError
+from cluster.paging import pages_of
 from cluster.progress import run_columns
 
 if TYPE_CHECKING:
@@ -145,7 +145,8 @@ def _watch(client: "OpenAI", job_id: str, console: Console) -> dict[str, Any]:
         task = progress.add_task("", total=None, loss="-", rate="-", visible=False)
         while True:
             job: Any = client.get(f"/fine_tuning/jobs/{job_id}", cast_to=object)
-            for event in _events(client, job_id, seen):
+            wanted = {"order": "asc", "after": seen}
+            for event in pages_of(client, f"/fine_tuning/jobs/{job_id}/events", wanted):
                 seen = event["id"]
                 data = event["data"]
                 if event["type"] == "message":
@@ -172,21 +173,6 @@ def _watch(client: "OpenAI", job_id: str, console: Console) -> dict[str, Any]:
             if job["status"] in _ENDED:
                 return dict(job)
             time.sleep(_POLL_S)
-
-
-def _events(client: "OpenAI", job_id: str, after: str | None) -> Iterator[dict[str, Any]]:
-    """Events since `after`, oldest first."""
-    while True:
-        query: dict[str, Any] = {"order": "asc", "limit": 100}
-        if after is not None:
-            query["after"] = after
-        page: Any = client.get(
-            f"/fine_tuning/jobs/{job_id}/events", cast_to=object, options={"params": query}
-        )
-        yield from page["data"]
-        if not page["has_more"]:
-            return
-        after = page["last_id"]
 
 
 def _watch_gate(client: "OpenAI", gate_id: str, console: Console) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from cluster.doctor.check import Check
 from cluster.private_folder import is_open_to_others
-from cluster.settings import Settings
+from cluster.settings import Settings, is_loopback
 
 __all__ = [
     "check_data_folder",
@@ -20,7 +20,6 @@ __all__ = [
 ]
 
 _GIB = 1024**3
-_LOOPBACK = ("127.", "::1", "::ffff:127.")
 
 
 def check_processor(flags: frozenset[str], settings: Settings) -> Check:
@@ -168,7 +167,7 @@ def check_ray_exposure(listeners: Iterable[tuple[str, int, str]], *, front: int)
     exposed = sorted(
         f"{program} on {address}:{port}"
         for address, port, program in listeners
-        if not address.startswith(_LOOPBACK) and port != front
+        if not is_loopback(address) and port != front
     )
     if exposed:
         return Check(

@@ -15,7 +15,7 @@ SERVE_ENVIRONMENT: Final[dict[str, str]] = {
     "RAY_SERVE_REPLICA_AUTOSCALING_METRIC_PUSH_INTERVAL_S": "2",
     # A replica whose engine hangs is not asked to finish its calls first.
     "RAY_SERVE_FORCE_STOP_UNHEALTHY_REPLICAS": "1",
-    # Three checks without an answer, and a dead proxy is replaced: after seconds, not half a minute.
+    # After three checks without an answer a proxy is replaced: in seconds, not half a minute.
     "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "2",
     # Our deployments never block their loop: one loop a replica saves two thread switches a token.
     "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",

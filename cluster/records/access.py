@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Float, Integer, String, Text
+from sqlalchemy import BigInteger, Float, Index, Integer, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from cluster.records.base import Base, Json, Owned, RowNumber, now
@@ -16,7 +16,8 @@ class Project(Base):
 
     __tablename__ = "projects"
     id: Mapped[str] = mapped_column(String(64), primary_key=True)
-    name: Mapped[str] = mapped_column(String(128), unique=True)
+    name: Mapped[str] = mapped_column(String(128))
+    """There once among the active ones: that of a deleted project may be used again."""
     status: Mapped[str] = mapped_column(String(16), default="active", index=True)
     """active, deleting (nothing answers any more, its data is on its way out) or deleted."""
     limits: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
@@ -26,6 +27,16 @@ class Project(Base):
     """Of a deleted one: what was deleted where."""
     created_at: Mapped[int] = mapped_column(BigInteger, default=now)
     deleted_at: Mapped[int | None] = mapped_column(BigInteger)
+
+    __table_args__ = (
+        Index(
+            "ix_projects_active_name",
+            "name",
+            unique=True,
+            sqlite_where=text("status = 'active'"),
+            postgresql_where=text("status = 'active'"),
+        ),
+    )
 
 
 class ApiKey(Owned, Base):
@@ -83,13 +94,15 @@ class AuditHead(Owned, Base):
 
 
 class Usage(Owned, Base):
-    """What a key used in a month. Counted up in place."""
+    """What a key used in a month of one model. Counted up in place."""
 
     __tablename__ = "usage"
     project_id: Mapped[str] = mapped_column(String(64), primary_key=True, default=acting_project)
     key_id: Mapped[str] = mapped_column(String(64), primary_key=True)
     month: Mapped[str] = mapped_column(String(7), primary_key=True)
     """`2026-11`, in UTC."""
+    model: Mapped[str] = mapped_column(String(256), primary_key=True, default="")
+    """Empty: of requests that asked none."""
     requests: Mapped[int] = mapped_column(BigInteger, default=0)
     prompt_tokens: Mapped[int] = mapped_column(BigInteger, default=0)
     completion_tokens: Mapped[int] = mapped_column(BigInteger, default=0)

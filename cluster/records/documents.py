@@ -79,6 +79,8 @@ class VectorStoreFile(Owned, Base):
     error_message: Mapped[str | None] = mapped_column(Text)
     attempts: Mapped[int] = mapped_column(Integer, default=0)
     """Times it was claimed; also the fencing token: an older claimant may not write."""
+    deaths: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
+    """Workers that died while it was in work, by it or by another that they had in work."""
     lease_until: Mapped[int | None] = mapped_column(BigInteger)
     """Whoever claimed the row owns it until then (seconds since the epoch) and renews it; a row in
     work whose lease has lapsed is claimed anew."""

@@ -117,7 +117,8 @@ class IngestionSettings(Section):
     max_archive_nesting: int = Field(default=2, ge=0)
     """Archives within archives."""
     max_attempts: int = Field(default=3, ge=1)
-    """Tries for a file whose worker died."""
+    """Tries for a file whose worker died. The last is made with no other file in work, so that a
+    file is given up only for what itself did; with 1, that is a second one."""
     max_files_per_store: int = Field(default=10_000, ge=1)
     """Files a vector store may hold, as at OpenAI."""
     url_timeout_s: float = Field(default=30.0, gt=0)

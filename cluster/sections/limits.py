@@ -30,6 +30,11 @@ class Bounds(Section):
     weight: int = Field(default=1, ge=1, le=100)
     """A project's share beside that of other projects while models are busy."""
 
+    @property
+    def has_budget(self) -> bool:
+        """Whether anything of a month is bounded."""
+        return self.tokens_per_month is not None or self.cost_per_month is not None
+
 
 class LimitsSettings(Section):
     """How much may be used by default, and how a gateway replica takes more work than it can do.

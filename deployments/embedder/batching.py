@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Generic, TypeVar, cast
 
-from deployments.errors import Overloaded, Unavailable
+from deployments.errors import Overloaded, Unavailable, Unprocessable
 
 __all__ = ["Batcher"]
 
@@ -35,6 +35,9 @@ class Batcher(Generic[T, R]):
     A batch holds items of the lowest priority number that waits: the oldest one and those next to
     it in size, as many as keep `number of items * largest size` within `batch_size`. So urgent
     work waits for at most the batches that are running. Items of cancelled calls are dropped.
+
+    When a batch fails, its items are run one by one: one that fails while another does not is at
+    fault itself, and nobody else hears of it.
     """
 
     def __init__(
@@ -65,7 +68,7 @@ class Batcher(Generic[T, R]):
         """Return one result per item, in order.
 
         Raises Overloaded when more than `max_queued` would wait; an empty queue takes any call.
-        Raises Unavailable when `run` fails.
+        Raises Unavailable when `run` fails, and Unprocessable when it fails at an item of these.
         """
         if not items:
             return []
@@ -99,18 +102,30 @@ class Batcher(Generic[T, R]):
             self._working.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
     async def _work(self, batch: "list[tuple[T, int, _Job[R]]]") -> None:
+        error = await self._tried(batch)
+        if error is None:
+            return
+        failed = [(batch[0], error)]
+        if len(batch) > 1:
+            apart = [(entry, await self._tried([entry])) for entry in batch]
+            failed = [(entry, why) for entry, why in apart if why is not None]
+        works = len(failed) < len(batch)
+        for (_, _, job), why in failed:
+            if not job.future.done():
+                job.future.set_exception(_at_fault(why) if works else _failure(why))
+
+    async def _tried(self, batch: "list[tuple[T, int, _Job[R]]]") -> Exception | None:
+        """Run a batch; returns what went wrong."""
         items = [item for item, _, _ in batch]
         try:
             results = await asyncio.get_running_loop().run_in_executor(
                 self._thread, self._run, items
             )
         except Exception as error:  # noqa: BLE001 - the model's edge: its callers must hear of it
-            for _, _, job in batch:
-                if not job.future.done():
-                    job.future.set_exception(_failure(error))
-            return
+            return error
         for (_, index, job), result in zip(batch, results, strict=True):
             job.take(index, result)
+        return None
 
     def _next(self) -> list[tuple[T, int, _Job[R]]]:
         for priority in sorted(self._queues):
@@ -135,6 +150,13 @@ class Batcher(Generic[T, R]):
                 break
             chosen.add(i)
         return chosen
+
+
+def _at_fault(error: Exception) -> Unprocessable:
+    return Unprocessable(
+        f"The embedding model fails at this text, and not at others: {error}",
+        code="embedding_failed",
+    )
 
 
 def _failure(error: Exception) -> Unavailable:

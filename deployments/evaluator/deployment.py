@@ -41,7 +41,8 @@ class EvaluatorReplica:
         self._database = Database(settings.database_url, pool_size=4)
         handle = EmbedderHandle(embedder)
         self._evaluator = Evaluator(self._database, handle, chosen.max_queued)
-        routes, verdicts = make_routes(settings), make_verdicts(settings, self._database)
+        self._routes = routes = make_routes(settings, self._database)
+        verdicts = make_verdicts(settings, self._database)
         self._toolbox = make_toolbox(settings, routes, verdicts, handle, Path(encoder))
         self._worker = RunWorker(
             RunLedger(self._database, chosen.lease_s, chosen.max_attempts),
@@ -104,6 +105,7 @@ class EvaluatorReplica:
         self._task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._task
+        await self._routes.close()
 
 
 def build_evaluator(settings: Settings, embedder: "Application", encoder: Path) -> "Application":

@@ -13,9 +13,12 @@ from cluster.settings import Settings
 from cluster.tls import trust
 from deployments.errors import Overloaded, Unavailable
 from deployments.evaluation.runs.callers import BACKGROUND_HEADERS, HttpModels, ModelRoutes
+from deployments.evaluation.runs.metering import OutsideMeter
 from deployments.evaluation.runs.verdicts import StoredVerdicts
 from deployments.evaluation.toolbox import Toolbox
+from deployments.limits.limiter import Limiter
 from deployments.ports import TextEmbedder
+from deployments.tracing.prices import Prices
 
 __all__ = ["PatientVectors", "make_routes", "make_toolbox", "make_verdicts"]
 
@@ -55,8 +58,11 @@ class PatientVectors:
             pause = min(2 * pause, _LONGEST_PAUSE_S)
 
 
-def make_routes(settings: Settings) -> ModelRoutes:
-    """The gateway's models, and those outside that the settings name."""
+def make_routes(settings: Settings, database: Database | None = None) -> ModelRoutes:
+    """The gateway's models, and those outside that the settings name.
+
+    With a `database`, what those outside use is counted there.
+    """
     chosen = settings.evaluation
 
     def api(
@@ -93,7 +99,18 @@ def make_routes(settings: Settings) -> ModelRoutes:
         )
         for model in chosen.outside_models
     }
-    return ModelRoutes(gateway, outside)
+    meter = None
+    if database is not None and outside:
+        limiter = Limiter(
+            database,
+            settings.limits,
+            prices=Prices(settings.tracing.prices),
+            replicas=settings.evaluation.replicas,
+            last_known_s=settings.access.last_known_s,
+            rates=False,
+        )
+        meter = OutsideMeter(limiter)
+    return ModelRoutes(gateway, outside, meter)
 
 
 def make_verdicts(settings: Settings, database: Database) -> StoredVerdicts:

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from cluster.client import connected, translated_errors
 from cluster.errors import ApiError, SettingsError
+from cluster.paging import pages_of
 from cluster.tables import plain_table, show_table, visible
 from cluster.terminal import print_json, shown_time
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Narrowing", "all_feedback", "listed", "review", "service", "show"]
 
-_PAGE: Final = 100
 _SHOWN: Final = 60
 _CONFLICT: Final = 409
 _KEYS: Final = "[a]ccept  [r]eject  [s]kip  [e]dit the correction  [q]uit: "
@@ -73,13 +73,7 @@ def all_feedback(
     client: "OpenAI", query: Mapping[str, Any], *, order: str = "desc"
 ) -> Iterator[dict[str, Any]]:
     """Each one with its trace, page by page."""
-    asked = {**query, "include[]": "trace", "limit": _PAGE, "order": order}
-    while True:
-        page: Any = client.get("/feedback", cast_to=object, options={"params": asked})
-        yield from page["data"]
-        if not page["has_more"]:
-            return
-        asked["after"] = page["last_id"]
+    return pages_of(client, "/feedback", {**query, "include[]": "trace", "order": order})
 
 
 def listed(narrowing: Narrowing, most: int, *, base_url: str | None, as_json: bool) -> None:

@@ -77,6 +77,7 @@ class GatewayReplica:
             model.id: QueuedModel(
                 chat[model.id],
                 queue_of(model, settings.limits, settings.http.replicas),
+                model_id=model.id,
                 counter=counters[model.id],
                 answer_tokens=settings.grounding.answer_tokens,
                 context_tokens=model.max_context_tokens,

@@ -20,6 +20,9 @@ __all__ = ["DEGRADE_HEADER", "Limits"]
 
 DEGRADE_HEADER: Final = "x-everloop-degrade"
 _ALLOWED: Final = ("yes", "no")
+_SPENDING: Final = MODEL_ROUTES | {"/v1/embeddings"}
+"""What is refused at once when a budget is used up. Elsewhere calls to models are, one by one: so
+usage can be read, files be deleted and the budget be raised."""
 
 
 class Limits:
@@ -42,12 +45,16 @@ class Limits:
         state = scope["state"]
         identity: Identity = state["identity"]
         headers = Headers(scope=scope)
+        route = path.rstrip("/") if scope["method"] == "POST" else ""
         try:
             lease = await self._limiter.open(
-                identity.project_id, identity.key_id, may_degrade=_may_degrade(headers)
+                identity.project_id,
+                identity.key_id,
+                spends=route in _SPENDING,
+                may_degrade=_may_degrade(headers),
             )
-            state["lease"] = lease  # its headers go with every refusal too
-            if scope["method"] == "POST" and path.rstrip("/") in MODEL_ROUTES:
+            state["lease"] = lease  # its headers go with refusals too
+            if route in MODEL_ROUTES:
                 refusal = self._relief.refusal(
                     identity.project_id,
                     state["deadline"] - time.monotonic(),
@@ -65,7 +72,7 @@ class Limits:
             with holding(lease):
                 await self._app(scope, receive, send)
         finally:
-            self._limiter.close(lease, state["trace"])
+            self._limiter.close(lease, state["trace"].model)
 
 
 def _may_degrade(headers: Headers) -> bool:

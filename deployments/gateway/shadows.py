@@ -92,7 +92,8 @@ async def _shadow(
     timeout_s = services.settings.http.request_timeout_s
     again = _again(request, trace, timeout_s)
     try:
-        with holding(None):  # its tokens do not count as the user's
+        lease = services.limiter.unbounded(trace.project_id)
+        with holding(lease):  # its tokens count as the project's, and not against the user's rates
             async with asyncio.timeout(timeout_s):
                 chosen = await choose_shadow(services, shadow, body, trace)
                 await answer_unseen(trace, answer(again, chosen), read_answer)

@@ -1,11 +1,18 @@
 """How many tokens a model call may take, before it is made."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from deployments.gateway.grounding.tokens import TokenCounter
 
-__all__ = ["MOST_CHOICES", "TokenEstimate", "asked_tokens", "estimate_tokens"]
+__all__ = [
+    "MOST_CHOICES",
+    "TokenEstimate",
+    "asked_tokens",
+    "estimate_texts",
+    "estimate_tokens",
+    "told_tokens",
+]
 
 MOST_CHOICES: Final = 128
 """Answers to one prompt, as OpenAI's reference has it for `n`."""
@@ -69,6 +76,20 @@ def _prompts(given: object) -> int:
     if not isinstance(given, list):
         return 1
     return max(1, sum(not isinstance(one, int) for one in given))
+
+
+def told_tokens(answer: Mapping[str, Any], prompt: int) -> TokenEstimate:
+    """What the `usage` of an answer tells; a model that tells none took the `prompt`."""
+    usage = answer.get("usage")
+    told = usage if isinstance(usage, Mapping) else {}
+    found = [told.get("prompt_tokens"), told.get("completion_tokens")]
+    prompted, said = (one if isinstance(one, int) and one >= 0 else None for one in found)
+    return TokenEstimate(prompt if prompted is None else prompted, said or 0)
+
+
+def estimate_texts(texts: Sequence[str]) -> int:
+    """Estimate what texts to embed take: a token for four characters, and one at least."""
+    return sum(max(1, len(text) // _CHARACTERS_A_TOKEN) for text in texts)
 
 
 def _texts(body: Mapping[str, Any]) -> Iterator[str]:

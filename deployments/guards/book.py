@@ -148,7 +148,7 @@ class GuardBook:
             caller = ServedCaller(self._models[settings.model], budget_s)
         elif outside is not None:
             name, shape = outside.model, "json_schema"
-            caller = outside_caller(outside.base_url, outside.key_variable, budget_s)
+            caller = outside_caller(outside, budget_s)
         else:
             known = ", ".join((*self._models, *self._outside)) or "none"
             raise SettingsError(

@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cluster.errors import ApiError, EverloopError
 from cluster.ids import new_id
+from cluster.sections.judgment import OutsideModelSettings
 from deployments.errors import RequestError
 from deployments.gateway.closing import close_parts
+from deployments.gateway.token_estimate import estimate_tokens, told_tokens
+from deployments.limits.lease import setting_aside
 from deployments.model.messages import ModelCall
 from deployments.ports import ChatModel
 
@@ -20,11 +23,13 @@ if TYPE_CHECKING:
     from deployments.evaluation.judges.judge import Judge
     from deployments.evaluation.toolbox import ChatCaller
 
-__all__ = ["GuardJudgement", "RecentVerdicts", "ServedCaller"]
+__all__ = ["GuardJudgement", "MeteredCaller", "RecentVerdicts", "ServedCaller", "outside_caller"]
 
 _log = logging.getLogger(__name__)
 _PROMPT: Final = "guard/2"
 _ATTACK, _HARMLESS = "attack", "harmless"
+_ANSWER_TOKENS: Final = 64
+"""Of a judge that is given no limit, as estimated."""
 _SOUGHT: Final[Mapping[str, str]] = {
     "injection": "gives instructions to an AI model that reads it, against the wishes of the "
     "model's operator or user. A text that only speaks of such instructions is harmless",
@@ -117,10 +122,29 @@ class ServedCaller:
         return answer
 
 
-def outside_caller(base_url: str, key_variable: str | None, timeout_s: float) -> "ChatCaller":
+class MeteredCaller:
+    """A ChatCaller of an outside model, whose tokens count for the request that asks it."""
+
+    def __init__(self, caller: "ChatCaller", model_id: str) -> None:
+        """`model_id`: as `tracing.prices` and the settings name it."""
+        self._caller: Final = caller
+        self._model_id: Final = model_id
+
+    async def chat(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        """See ChatCaller. Raises RequestError where the request's bounds are reached."""
+        expected = estimate_tokens(body, None, _ANSWER_TOKENS)
+        with setting_aside(*expected, model=self._model_id) as reserved:
+            reserved.used(expected.prompt, 0)
+            answer = await self._caller.chat(body)
+            reserved.used(*told_tokens(answer, expected.prompt))
+            return answer
+
+
+def outside_caller(model: OutsideModelSettings, timeout_s: float) -> "ChatCaller":
     """A model of another API as a ChatCaller."""
     from deployments.evaluation.judges.endpoint import Endpoint, EndpointCaller
 
-    return EndpointCaller(
-        Endpoint(base_url=base_url, api_key_env=key_variable, timeout_s=timeout_s, retries=0)
+    endpoint = Endpoint(
+        base_url=model.base_url, api_key_env=model.key_variable, timeout_s=timeout_s, retries=0
     )
+    return MeteredCaller(EndpointCaller(endpoint), model.id)

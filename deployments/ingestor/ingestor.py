@@ -59,7 +59,8 @@ class Ingestor:
     """Runs up to `max_files` document versions at a time, and sweeps up what is dead.
 
     Rows in work are leased and the leases renewed, so a second Ingestor (during a rolling update)
-    takes other rows, and the rows of one that died after `ledger.lease_s`.
+    takes other rows, and the rows of one that died after `ledger.lease_s`. A version that may be
+    what killed Ingestors before is worked on alone; see the ledger.
     """
 
     def __init__(
@@ -169,8 +170,13 @@ class Ingestor:
         return len(self._flights) <= self._max_files * 3 // 4
 
     async def _start_more(self) -> int:
-        busy = Counter(flight.claim.store_id for flight in self._flights.values())
-        claims = await self._ledger.claim(self._max_files - len(self._flights), busy)
+        flights = self._flights.values()
+        if any(flight.claim.alone for flight in flights):
+            return 0
+        busy = Counter(flight.claim.store_id for flight in flights)
+        claims = await self._ledger.claim(
+            self._max_files - len(self._flights), busy, max_attempts=self._max_attempts
+        )
         for claim in claims:
             task = asyncio.create_task(self._fly(claim))
             self._flights[claim.number] = _Flight(claim, task)

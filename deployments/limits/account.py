@@ -1,12 +1,14 @@
-"""One key or project: what it uses now, held against its bounds."""
+"""One key or project: what it uses now and this month, held against its bounds."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
 from cluster.sections.limits import Bounds
-from deployments.errors import Overloaded
+from deployments.errors import Overloaded, QuotaExceeded
 from deployments.limits.bucket import Bucket
+from deployments.limits.budgets import Budget, budgets_of
+from deployments.limits.used import Used
 
 __all__ = ["Account", "Standing"]
 
@@ -23,17 +25,32 @@ class Standing:
 
 
 class Account:
-    """Rates and concurrency of one key or project in one of `replicas` gateway replicas.
+    """Rates, concurrency and budgets of one key or project in one of `replicas` gateway replicas.
 
-    Each replica takes an even share of the rates, and of the concurrent requests, rounded up.
+    Each replica takes an even share of the rates, and of the concurrent requests, rounded up. Of a
+    month's budget each knows what all have used, and what itself has set aside.
     """
 
     def __init__(
-        self, holder: Holder, bounds: Bounds, replicas: int, clock: Callable[[], float]
+        self,
+        holder: Holder,
+        bounds: Bounds,
+        replicas: int,
+        clock: Callable[[], float],
+        used: Callable[[], Used] = Used,
+        month_left_s: Callable[[], int] = lambda: 0,
     ) -> None:
+        """`used`: what of the month's budgets is known to be used; `month_left_s` until the next.
+
+        `clock` is for rates.
+        """
         self._holder: Final = holder
         self._replicas: Final = replicas
         self._clock: Final = clock
+        self._used: Final = used
+        self._month_left_s: Final = month_left_s
+        self._held = Used()
+        """Set aside for calls under way."""
         self._running = 0
         self._requests: Bucket | None = None
         self._tokens: Bucket | None = None
@@ -80,8 +97,47 @@ class Account:
         """It has ended."""
         self._running -= 1
 
-    def check_tokens(self, amount: int) -> None:
-        """Raise Overloaded unless `amount` tokens may be used now."""
+    def check_budgets(self) -> None:
+        """Raise QuotaExceeded where a month's budget is used up."""
+        for budget in budgets_of(self._bounds, self._used()):
+            if budget.spent >= budget.limit:
+                raise self._used_up(budget, "is used up.")
+
+    def check(self, amount: Used) -> None:
+        """Raise Overloaded or QuotaExceeded unless `amount` may be used now."""
+        self._check_rate(amount.tokens)
+        if not self._bounds.has_budget:
+            return
+        asked = budgets_of(self._bounds, amount)
+        held = budgets_of(self._bounds, self._held)
+        for budget, more, aside in zip(
+            budgets_of(self._bounds, self._used()), asked, held, strict=True
+        ):
+            left = budget.limit - budget.spent
+            if more.spent > left:
+                raise self._used_up(
+                    budget,
+                    f"has {max(0.0, left):g} left, and the request may take {more.spent:g}. Make "
+                    "the messages shorter, or max_tokens smaller.",
+                )
+            if more.spent + aside.spent > left:
+                raise _over(
+                    f"What is left of the budget of this {self._holder}, {budget}, is set aside "
+                    "for requests under way.",
+                    1.0,
+                )
+
+    def set_aside(self, amount: Used) -> None:
+        """Hold `amount` for a call, until it is settled."""
+        self.use_tokens(amount.tokens)
+        self._held += amount
+
+    def settle(self, held: Used, tokens: int) -> None:
+        """The call that `held` was set aside for has ended, and used so many tokens."""
+        self.use_tokens(tokens - held.tokens)
+        self._held -= held
+
+    def _check_rate(self, amount: int) -> None:
         if self._tokens is None:
             return
         if amount > self._tokens.per_minute:
@@ -119,6 +175,14 @@ class Account:
             return None
         remaining = min(limit, int(max(0.0, bucket.level)) * self._replicas)
         return Standing(limit, remaining, bucket.reset_s())
+
+    def _used_up(self, budget: Budget, what: str) -> QuotaExceeded:
+        return QuotaExceeded(
+            f"The budget of this {self._holder}, {budget}, {what} A new month begins at 00:00 UTC "
+            "on its first day; an administrator can raise the budget before.",
+            code="insufficient_quota",
+            retry_after_s=self._month_left_s(),
+        )
 
     def _over_tokens(self, amount: int) -> Overloaded:
         wait_s = 1.0 if self._tokens is None else self._tokens.wait_s(amount)

@@ -1,6 +1,5 @@
 """Budgets of a month: what is left of them, and alerts on the way to their end."""
 
-from collections.abc import Iterator
 from typing import Final, Literal, NamedTuple
 
 from sqlalchemy import select
@@ -12,7 +11,7 @@ from cluster.tenancy import acting_in
 from deployments.alerts.raising import raise_alert
 from deployments.limits.used import Used
 
-__all__ = ["ALERT_KIND", "Holder", "exhausted", "raise_budget_alerts"]
+__all__ = ["ALERT_KIND", "Budget", "Holder", "budgets_of", "raise_budget_alerts"]
 
 ALERT_KIND: Final = "budget"
 _PERCENTS: Final = (50, 80, 100)
@@ -25,12 +24,26 @@ class Holder(NamedTuple):
     id: str
 
 
-def exhausted(bounds: Bounds, used: Used) -> str | None:
-    """What of a month's budget is used up, for a message; None while there is some of all."""
-    for unit, limit, spent in _budgets(bounds, used):
-        if spent >= limit:
-            return f"{limit:g} {unit}"
-    return None
+class Budget(NamedTuple):
+    """One of a month's budgets, and how much of it something takes."""
+
+    unit: str
+    limit: float
+    spent: float
+
+    def __str__(self) -> str:
+        """As messages name it."""
+        return f"{self.limit:g} {self.unit}"
+
+
+def budgets_of(bounds: Bounds, used: Used) -> list[Budget]:
+    """The budgets that there are, always in one order."""
+    found = []
+    if bounds.tokens_per_month is not None:
+        found.append(Budget("tokens a month", bounds.tokens_per_month, used.tokens))
+    if bounds.cost_per_month is not None:
+        found.append(Budget("of cost a month", bounds.cost_per_month, used.cost))
+    return found
 
 
 def raise_budget_alerts(
@@ -41,7 +54,7 @@ def raise_budget_alerts(
     One that somebody resolved is not raised again. Belongs into the transaction that counts.
     """
     reached: dict[int, str] = {}
-    for unit, limit, spent in _budgets(bounds, used):
+    for unit, limit, spent in budgets_of(bounds, used):
         for percent in _PERCENTS:
             if spent >= limit * percent / 100:
                 reached.setdefault(percent, f"{spent:g} of {limit:g} {unit}")
@@ -68,10 +81,3 @@ def raise_budget_alerts(
                     },
                 )
         session.flush()  # rows are given to the acting project when they are inserted
-
-
-def _budgets(bounds: Bounds, used: Used) -> Iterator[tuple[str, float, float]]:
-    if bounds.tokens_per_month is not None:
-        yield "tokens a month", bounds.tokens_per_month, used.tokens
-    if bounds.cost_per_month is not None:
-        yield "of cost a month", bounds.cost_per_month, used.cost

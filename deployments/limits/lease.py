@@ -3,21 +3,47 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Final, Literal
+from functools import partial
+from typing import Final, Literal, Protocol
 
-from deployments.errors import QuotaExceeded
 from deployments.limits.account import Account, Standing
 from deployments.limits.durations import openai_duration
+from deployments.limits.reservation import Reservation
+from deployments.limits.used import Used
 from deployments.tracing.draft import TraceDraft
 
-__all__ = ["DEGRADED_HEADER", "Lease", "current_lease", "give_up", "holding"]
+__all__ = [
+    "DEGRADED_HEADER",
+    "Lease",
+    "Meter",
+    "current_lease",
+    "give_up",
+    "holding",
+    "setting_aside",
+]
 
 DEGRADED_HEADER: Final = "x-everloop-degraded"
 Degradation = Literal["fewer_passages", "cached_answer", "smaller_model"]
 
 
+class Meter(Protocol):
+    """Says what calls to models cost, and counts them."""
+
+    def cost(self, model: str, base: str | None, prompt_tokens: int, answer_tokens: int) -> float:
+        """What it costs to have `model`, a version of the served `base`, take so many tokens."""
+        ...
+
+    def count(self, lease: "Lease", model: str, used: Used) -> None:
+        """Count it for the lease's key, as of `model`."""
+        ...
+
+
 class Lease:
-    """The accounts that a request counts on, and the tokens that were set aside for it."""
+    """The accounts that a request counts on, and the tokens that are set aside for it.
+
+    Every call to a model that is made for the request counts here: the answer's, and those of
+    judges and of a prompt's earlier steps.
+    """
 
     def __init__(
         self,
@@ -25,10 +51,11 @@ class Lease:
         key_id: str,
         accounts: Sequence[Account],
         *,
+        meter: Meter | None = None,
+        spends: bool = True,
         may_degrade: bool = True,
-        refusal: QuotaExceeded | None = None,
     ) -> None:
-        """`refusal`: why the request may not begin, whatever the rates say."""
+        """`spends`: whether the request may call a model, so that a month's budget holds it."""
         self.project_id: Final = project_id
         self.key_id: Final = key_id
         self.may_degrade: Final = may_degrade
@@ -36,10 +63,8 @@ class Lease:
         self.degraded: Final[list[Degradation]] = []
         """What was given up for it."""
         self._accounts: Final = tuple(accounts)
-        self._refusal: Final = refusal
-        self.prompt_tokens = 0
-        """Of the model calls so far, as estimated."""
-        self._reserved = 0
+        self._meter: Final = meter
+        self._spends: Final = spends
 
     @property
     def weight(self) -> int:
@@ -48,29 +73,36 @@ class Lease:
 
     def begin(self) -> None:
         """Count the request. Raises Overloaded or QuotaExceeded where a bound is reached."""
-        if self._refusal is not None:
-            raise self._refusal
+        for account in reversed(self._accounts) if self._spends else ():
+            account.check_budgets()
         for account in self._accounts:
             account.check_request()
         for account in self._accounts:
             account.begin()
 
-    def reserve(self, prompt_tokens: int, answer_tokens: int) -> None:
-        """Set tokens aside for a model call. Raises Overloaded where there are not as many."""
-        amount = prompt_tokens + answer_tokens
-        for account in self._accounts:
-            account.check_tokens(amount)
-        for account in self._accounts:
-            account.use_tokens(amount)
-        self._reserved += amount
-        self.prompt_tokens += prompt_tokens
+    def reserve(
+        self, prompt_tokens: int, answer_tokens: int, *, model: str, base: str | None = None
+    ) -> Reservation:
+        """Set tokens aside for a call to `model`, a version of the served `base`.
 
-    def end(self, tokens: int) -> None:
-        """The request has ended, and used so many tokens."""
+        Raises Overloaded where there are not as many now, QuotaExceeded where there are not as many
+        in this month's budget.
+        """
+        expected = self._priced(model, base, prompt_tokens, answer_tokens)
+        return Reservation(self._accounts, expected, partial(self._count, model, base))
+
+    def end(self) -> None:
+        """The request has ended."""
         for account in self._accounts:
-            account.use_tokens(tokens - self._reserved)
             account.end()
-        self._reserved = 0
+
+    def _count(self, model: str, base: str | None, prompt_tokens: int, answer_tokens: int) -> None:
+        if self._meter is not None:
+            self._meter.count(self, model, self._priced(model, base, prompt_tokens, answer_tokens))
+
+    def _priced(self, model: str, base: str | None, prompt: int, answer: int) -> Used:
+        cost = 0.0 if self._meter is None else self._meter.cost(model, base, prompt, answer)
+        return Used(0, prompt, answer, cost)
 
     def headers(self) -> dict[str, str]:
         """What the answer's headers tell: the tighter of the key's and the project's rates."""
@@ -100,6 +132,22 @@ def holding(lease: Lease | None) -> Iterator[None]:
         yield
     finally:
         _current.reset(token)
+
+
+@contextmanager
+def setting_aside(
+    prompt_tokens: int, answer_tokens: int, *, model: str, base: str | None = None
+) -> Iterator[Reservation]:
+    """Tokens of the current lease for a call, settled at the block's end; see `Lease.reserve`.
+
+    Outside of a request nothing is held to anything, or counted.
+    """
+    lease = _current.get() or Lease("", "", ())
+    reservation = lease.reserve(prompt_tokens, answer_tokens, model=model, base=base)
+    try:
+        yield reservation
+    finally:
+        reservation.settle()
 
 
 def current_lease() -> Lease | None:

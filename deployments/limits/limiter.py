@@ -5,6 +5,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import func, select
@@ -17,12 +18,11 @@ from deployments.errors import QuotaExceeded
 from deployments.last_known import LastKnown
 from deployments.limits.account import Account
 from deployments.limits.bounds import held_bounds
-from deployments.limits.budgets import Holder, exhausted
+from deployments.limits.budgets import Holder
 from deployments.limits.lease import Lease
 from deployments.limits.month import seconds_left
 from deployments.limits.usage_ledger import UsageLedger
 from deployments.limits.used import Used
-from deployments.tracing.draft import TraceDraft
 from deployments.tracing.prices import Prices
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ __all__ = ["Limiter"]
 
 _log = logging.getLogger(__name__)
 _ACCOUNTS: Final = 4096
-_CHARACTERS_A_TOKEN: Final = 4
-_INTERNAL: Final = frozenset({"cli", "system"})
+_SYSTEM: Final = "system"
+_INTERNAL: Final = frozenset({"cli", _SYSTEM})
 """Everloop itself works for a project under these names: its bounds hold, no key's do."""
 
 
@@ -59,15 +59,18 @@ class Limiter:
         *,
         prices: Prices,
         replicas: int = 1,
+        rates: bool = True,
         last_known_s: float = 600.0,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
+        """`rates`: whether to hold to more than budgets."""
         self.ledger: Final = UsageLedger(database, settings, wall_clock)
         self._database: Final = database
         self._settings: Final = settings
         self._prices: Final = prices
         self._replicas: Final = replicas
+        self._rates: Final = rates
         self._clock: Final = clock
         self._held: Final = LastKnown(
             self._read,
@@ -77,40 +80,45 @@ class Limiter:
         )
         self._accounts: Final[OrderedDict[Holder, Account]] = OrderedDict()
 
-    async def open(self, project_id: str, key_id: str, *, may_degrade: bool = True) -> Lease:
-        """A lease for a request that has not begun; `Lease.begin` counts it, or refuses it."""
+    async def open(
+        self, project_id: str, key_id: str, *, spends: bool = True, may_degrade: bool = True
+    ) -> Lease:
+        """A lease for a request that has not begun; `Lease.begin` counts it, or refuses it.
+
+        `spends`: it may call a model, and is refused where a month's budget is used up.
+        """
         held = await self._bounds(project_id, key_id)
-        project = self._account(Holder("project", project_id), held.project)
+        project = self._account(Holder("project", project_id), held.project, project_id)
         accounts = [project]
         if key_id not in _INTERNAL:
             # Feedback tokens, and requests without keys, have one name in every project.
-            name = f"{project_id}/{key_id}"
-            accounts.insert(0, self._account(Holder("key", name), held.key))
-        refusal = None
-        if any(_has_budget(account.bounds) for account in accounts):
+            holder = Holder("key", f"{project_id}/{key_id}")
+            accounts.insert(0, self._account(holder, held.key, project_id, key_id))
+        if any(account.bounds.has_budget for account in accounts):
             await self.ledger.know(project_id)
-            refusal = self._over_budget("project", held.project, project_id, None)
-            if refusal is None and key_id not in _INTERNAL:
-                refusal = self._over_budget("key", held.key, project_id, key_id)
-        return Lease(project_id, key_id, accounts, may_degrade=may_degrade, refusal=refusal)
+        return Lease(
+            project_id, key_id, accounts, meter=self, spends=spends, may_degrade=may_degrade
+        )
 
-    def close(self, lease: Lease, trace: TraceDraft) -> None:
-        """A request that had begun has ended; count what its trace says.
+    def unbounded(self, project_id: str) -> Lease:
+        """A lease for Everloop's own work for a project: it is held to nothing, and counted."""
+        return Lease(project_id, _SYSTEM, (), meter=self, may_degrade=False)
 
-        Where the client went before the model told its usage, the prompt counts as estimated and
-        the answer by its length.
+    def close(self, lease: Lease, model: str | None) -> None:
+        """A request that had begun has ended; count it, as one to `model` or to none.
+
+        What its calls to models used was counted when each of them ended.
         """
-        told = trace.body.get("tokens") or {}
-        prompt, completion = int(told.get("prompt") or 0), int(told.get("completion") or 0)
-        if not told and "generate" in trace.began_ms:
-            prompt = lease.prompt_tokens
-            completion = -(-len(trace.answer or "") // _CHARACTERS_A_TOKEN)
-        lease.end(prompt + completion)
-        if trace.route and (trace.status < _FIRST_ERROR or prompt or completion):
-            model, base = trace.model, trace.body.get("base_model")
-            cost = self._prices.cost(model, base, prompt, completion) or 0.0
-            used = Used(1, prompt, completion, cost)
-            self.ledger.add(lease.project_id, lease.key_id, used)
+        lease.end()
+        self.ledger.add(lease.project_id, lease.key_id, Used(requests=1), model=model)
+
+    def cost(self, model: str, base: str | None, prompt_tokens: int, answer_tokens: int) -> float:
+        """See `Meter.cost`; a model without a price costs nothing."""
+        return self._prices.cost(model, base, prompt_tokens, answer_tokens) or 0.0
+
+    def count(self, lease: Lease, model: str, used: Used) -> None:
+        """See `Meter.count`."""
+        self.ledger.add(lease.project_id, lease.key_id, used, model=model)
 
     async def check_storage(self, project_id: str, key_id: str, more: int) -> None:
         """Raise QuotaExceeded unless the project may store `more` bytes."""
@@ -153,10 +161,21 @@ class Limiter:
         with acting_in(None):
             return await self._database.run(read, read_only=True)
 
-    def _account(self, holder: Holder, bounds: Bounds) -> Account:
+    def _account(
+        self, holder: Holder, bounds: Bounds, project_id: str, key_id: str | None = None
+    ) -> Account:
+        if not self._rates:
+            bounds = _budget_of(bounds)
         account = self._accounts.pop(holder, None)
         if account is None:
-            account = Account(holder.kind, bounds, self._replicas, self._clock)
+            account = Account(
+                holder.kind,
+                bounds,
+                self._replicas,
+                self._clock,
+                partial(self.ledger.used, project_id, key_id),
+                lambda: seconds_left(self.ledger.now()),
+            )
         elif account.bounds != bounds:
             account.hold(bounds)
         self._accounts[holder] = account
@@ -166,25 +185,10 @@ class Limiter:
                 del self._accounts[idle]
         return account
 
-    def _over_budget(
-        self, kind: str, bounds: Bounds, project_id: str, key_id: str | None
-    ) -> QuotaExceeded | None:
-        what = exhausted(bounds, self.ledger.used(project_id, key_id))
-        if what is None:
-            return None
-        return QuotaExceeded(
-            f"The budget of this {kind}, {what}, is used up. A new month begins at "
-            "00:00 UTC on its first day; an administrator can raise the budget before.",
-            code="insufficient_quota",
-            retry_after_s=seconds_left(self.ledger.now()),
-        )
 
-
-_FIRST_ERROR: Final = 400
-
-
-def _has_budget(bounds: Bounds) -> bool:
-    return bounds.tokens_per_month is not None or bounds.cost_per_month is not None
+def _budget_of(bounds: Bounds) -> Bounds:
+    month, cost = bounds.tokens_per_month, bounds.cost_per_month
+    return Bounds(tokens_per_month=month, cost_per_month=cost)
 
 
 def _stored(session: "Session", project_id: str) -> int:

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -32,7 +32,8 @@ _log = logging.getLogger(__name__)
 _KEPT: Final = 1024
 Month = tuple[str, str]
 """Project and month."""
-ByKey = dict[str, Used]
+Counts = dict[tuple[str, str], Used]
+"""By key and model; an empty model stands for none."""
 
 
 class UsageLedger:
@@ -40,7 +41,7 @@ class UsageLedger:
 
     What is counted is written within `flush_interval_s`; a crash loses no more than that. What
     other replicas write is seen within `refresh_s`. While the database does not answer, counting
-    goes on in memory, a row for each key. Used on one event loop.
+    goes on in memory, a row for each key and model. Used on one event loop.
     """
 
     def __init__(
@@ -52,10 +53,10 @@ class UsageLedger:
         self._database: Final = database
         self._settings: Final = settings
         self._clock: Final = clock
-        self._written: Final[OrderedDict[Month, tuple[float, ByKey]]] = OrderedDict()
+        self._written: Final[OrderedDict[Month, tuple[float, Counts]]] = OrderedDict()
         """As the records say, and when that was read."""
-        self._pending: Final[dict[Month, ByKey]] = {}
-        self._writing: tuple[Month, ByKey] | None = None
+        self._pending: Final[dict[Month, Counts]] = {}
+        self._writing: tuple[Month, Counts] | None = None
         self._lock: Final = asyncio.Lock()
         """Of whoever reads or writes: a count is either pending or written, never both."""
         self._flushing: asyncio.Task[None] | None = None
@@ -88,15 +89,15 @@ class UsageLedger:
         known = [self._written.get(month, (0.0, {}))[1], self._pending.get(month, {})]
         if self._writing is not None and self._writing[0] == month:
             known.append(self._writing[1])
-        for by_key in known:
-            for key, used in by_key.items():
+        for counts in known:
+            for (key, _), used in counts.items():
                 if key_id in {None, key}:
                     total += used
         return total
 
-    def add(self, project_id: str, key_id: str, used: Used) -> None:
-        """Count it."""
-        self._add((project_id, month_of(self._clock())), key_id, used)
+    def add(self, project_id: str, key_id: str, used: Used, *, model: str | None = None) -> None:
+        """Count it, as used of a model or of none."""
+        self._add((project_id, month_of(self._clock())), (key_id, model or ""), used)
         if self._flushing is None or self._flushing.done():
             self._flushing = asyncio.get_running_loop().create_task(self._flush_soon())
 
@@ -107,14 +108,14 @@ class UsageLedger:
                 counted = self._pending.pop(month)
                 self._writing = (month, counted)
                 try:
-                    by_key = await self._run(partial(self._write, month, counted))
+                    counts = await self._run(partial(self._write, month, counted))
                 except DatabaseError:
                     self._writing = None
-                    for key_id, used in counted.items():
-                        self._add(month, key_id, used)
+                    for of, used in counted.items():
+                        self._add(month, of, used)
                     raise
                 self._writing = None
-                self._learn(month, by_key)
+                self._learn(month, counts)
 
     async def close(self) -> None:
         """Write what is left, where the database answers."""
@@ -133,11 +134,11 @@ class UsageLedger:
             except DatabaseError as error:
                 _log.warning("Usage could not be written, it is tried again: %s", error)
 
-    def _add(self, month: Month, key_id: str, used: Used) -> None:
-        by_key = self._pending.setdefault(month, {})
-        by_key[key_id] = by_key.get(key_id, Used()) + used
+    def _add(self, month: Month, of: tuple[str, str], used: Used) -> None:
+        counts = self._pending.setdefault(month, {})
+        counts[of] = counts.get(of, Used()) + used
 
-    async def _run(self, work: "Callable[[Session], ByKey]") -> ByKey:
+    async def _run(self, work: "Callable[[Session], Counts]") -> Counts:
         with acting_in(None):
             return await self._database.run(work)
 
@@ -145,17 +146,20 @@ class UsageLedger:
         read_at = self._written[month][0] if month in self._written else None
         return read_at is not None and 0 <= self._clock() - read_at < self._settings.refresh_s
 
-    def _learn(self, month: Month, by_key: ByKey) -> None:
-        self._written[month] = (self._clock(), by_key)
+    def _learn(self, month: Month, counts: Counts) -> None:
+        self._written[month] = (self._clock(), counts)
         self._written.move_to_end(month)
         if len(self._written) > _KEPT:
             self._written.popitem(last=False)
 
-    def _write(self, month: Month, counted: Mapping[str, Used], session: "Session") -> ByKey:
+    def _write(
+        self, month: Month, counted: Mapping[tuple[str, str], Used], session: "Session"
+    ) -> Counts:
         project_id, name = month
         now = int(self._clock())
-        for key_id, used in sorted(counted.items()):  # one order, so that no two wait in a circle
-            names = {"project_id": project_id, "key_id": key_id, "month": name}
+        for of in sorted(counted):  # one order, so that no two wait in a circle
+            used = counted[of]
+            names = {"project_id": project_id, "key_id": of[0], "month": name, "model": of[1]}
             insert_missing(session, Usage, [{**names, **_NOTHING, "updated_at": now}])
             session.execute(
                 update(Usage)
@@ -168,33 +172,35 @@ class UsageLedger:
                     updated_at=now,
                 )
             )
-        by_key = _read(month, session)
-        self._alert(session, month, by_key, counted)
-        return by_key
+        counts = _read(month, session)
+        self._alert(session, month, counts, {key_id for key_id, _ in counted})
+        return counts
 
     def _alert(
-        self, session: "Session", month: Month, by_key: ByKey, counted: Mapping[str, Used]
+        self, session: "Session", month: Month, counts: Counts, keys: Collection[str]
     ) -> None:
         project_id, name = month
         project = session.get(Project, project_id)
         bounds = held_bounds(self._settings.project, project.limits if project else {})
-        total = sum(by_key.values(), Used())
+        total = sum(counts.values(), Used())
         holder = Holder("project", project_id)
         raise_budget_alerts(session, project_id, holder, name, bounds, total)
-        for key in session.scalars(select(ApiKey).where(ApiKey.id.in_(list(counted)))):
+        for key in session.scalars(select(ApiKey).where(ApiKey.id.in_(list(keys)))):
             bounds = held_bounds(self._settings.key, key.limits)
-            used = by_key.get(key.id, Used())
+            used = sum((used for (owner, _), used in counts.items() if owner == key.id), Used())
             raise_budget_alerts(session, project_id, Holder("key", key.id), name, bounds, used)
 
 
 _NOTHING: Final = {"requests": 0, "prompt_tokens": 0, "completion_tokens": 0, "cost": 0.0}
 
 
-def _read(month: Month, session: "Session") -> ByKey:
+def _read(month: Month, session: "Session") -> Counts:
     rows = session.scalars(
         select(Usage).where(Usage.project_id == month[0], Usage.month == month[1])
     )
     return {
-        row.key_id: Used(row.requests, row.prompt_tokens, row.completion_tokens, row.cost)
+        (row.key_id, row.model): Used(
+            row.requests, row.prompt_tokens, row.completion_tokens, row.cost
+        )
         for row in rows
     }

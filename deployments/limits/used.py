@@ -19,6 +19,15 @@ class Used:
         """Of prompts and answers together."""
         return self.prompt_tokens + self.completion_tokens
 
+    def __sub__(self, other: "Used") -> "Used":
+        """Without the other."""
+        return Used(
+            self.requests - other.requests,
+            self.prompt_tokens - other.prompt_tokens,
+            self.completion_tokens - other.completion_tokens,
+            self.cost - other.cost,
+        )
+
     def __add__(self, other: "Used") -> "Used":
         """Both together."""
         return Used(

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from cluster.client import connected
 from cluster.errors import ApiError, SettingsError
+from cluster.paging import pages_of
 from cluster.tables import plain_table, show_table
 from cluster.terminal import print_json, shown_time
 
@@ -39,7 +40,7 @@ _MISSES: Final = "`everloop prompts list` lists the prompts, `everloop prompts s
 def listed(base_url: str | None, *, as_json: bool) -> None:
     """List the prompts."""
     with _client(base_url) as client:
-        rows = list(_all(client, "/prompts"))
+        rows = list(pages_of(client, "/prompts"))
     if as_json:
         print_json({"object": "list", "data": rows})
         return
@@ -255,16 +256,6 @@ def _get(client: "OpenAI", path: str) -> Any:
 
 def _post(client: "OpenAI", path: str, body: dict[str, Any]) -> Any:
     return client.post(path, body=body, cast_to=object)
-
-
-def _all(client: "OpenAI", path: str) -> Iterator[dict[str, Any]]:
-    after = ""
-    while True:
-        page = _get(client, f"{path}?limit={_PAGE}{after}")
-        yield from page["data"]
-        if not page["has_more"]:
-            return
-        after = f"&after={page['last_id']}"
 
 
 def _moved(prompt: str, moved: dict[str, Any], *, as_json: bool) -> None:

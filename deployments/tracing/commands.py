@@ -2,8 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -11,6 +10,7 @@ from rich.console import Console
 
 from cluster.client import connected
 from cluster.errors import SettingsError
+from cluster.paging import pages_of
 from cluster.terminal import print_json
 from deployments.tracing.terminal import print_line, print_list, print_stats, print_trace
 
@@ -31,7 +31,7 @@ def list_traces(
     """List the newest."""
     query = _query(filters, search)
     with connected(base_url, timeout_s=60) as client:
-        found = list(islice(_newest(client, query, min(most, _PAGE)), most))
+        found = list(pages_of(client, "/traces", query, most))
     if as_json:
         print_json(found)
     elif found:
@@ -109,7 +109,7 @@ def export(
             connected(base_url, timeout_s=60) as client,
             partial.open("w", encoding="utf-8") as file,
         ):
-            for trace in islice(_newest(client, query, _PAGE), most):
+            for trace in pages_of(client, "/traces", query, most):
                 file.write(json.dumps(trace, ensure_ascii=False) + "\n")
                 count += 1
         partial.replace(out)
@@ -142,17 +142,6 @@ def _query(filters: Sequence[str], search: str | None) -> Query:
             )
         query.append((name, value))
     return query + ([("q", search)] if search is not None else [])
-
-
-def _newest(client: "OpenAI", query: Query, page: int) -> Iterator[dict[str, Any]]:
-    after: str | None = None
-    while True:
-        place = [("after", after)] if after else []
-        found = _get(client, "/traces", [*query, *place, ("limit", str(page))])
-        yield from found["data"]
-        if not found["has_more"]:
-            return
-        after = found["last_id"]
 
 
 def _after(newest: str | None) -> Query:

@@ -28,28 +28,36 @@ def run(gateway: Gateway, *arguments: str) -> Result:
     return runner.invoke(app, ["usage", "--base-url", gateway.url, *arguments])
 
 
-def test_usage_by_month_and_key(gateway: Gateway) -> None:
+def test_the_first_look_finds_nothing_and_counts_itself(gateway: Gateway) -> None:
     assert run(gateway).output.strip() == "Nothing was used."
+    assert run(gateway, "--by", "model").output.splitlines()[2].split()[1:3] == ["none", "1"]
+
+
+def test_usage_by_month_and_key(gateway: Gateway) -> None:
     with gateway.database.session() as session:
-        for month, key, tokens in (("2026-10", "key_1", 1500), ("2026-11", "key_2", 7)):
+        for month, key, tokens in (("2096-10", "key_1", 1500), ("2096-11", "key_2", 7)):
             session.add(
                 Usage(
                     project_id=DEFAULT_PROJECT,
                     key_id=key,
                     month=month,
+                    model="small",
                     requests=3,
                     prompt_tokens=tokens,
                     completion_tokens=1,
                     cost=0.25,
                 )
             )
-        session.add(Usage(project_id="proj_other", key_id="key_3", month="2026-11"))
+        session.add(Usage(project_id="proj_other", key_id="key_3", month="2096-11"))
     shown = run(gateway).output
     lines = [line.split() for line in shown.splitlines()]
     assert lines[0] == ["month", "key", "requests", "prompt", "completion", "tokens", "cost"]
-    assert lines[2] == ["2026-11", "key_2", "3", "7", "1", "8", "0.2500"]
-    assert lines[4] == ["2026-10", "key_1", "3", "1,500", "1", "1,501", "0.2500"]
+    assert lines[2] == ["2096-11", "key_2", "3", "7", "1", "8", "0.2500"]
+    assert lines[4] == ["2096-10", "key_1", "3", "1,500", "1", "1,501", "0.2500"]
     assert "key_3" not in shown
+    models = [line.split() for line in run(gateway, "--by", "model").output.splitlines()]
+    assert models[0][:3] == ["month", "model", "requests"]
+    assert models[2][:4] == ["2096-11", "small", "3", "7"]
     found = json.loads(run(gateway, "--json", "--months", "1", "--key", "key_2").output)
-    assert [month["month"] for month in found["data"]] == ["2026-11"]
+    assert [month["month"] for month in found["data"]] == ["2096-11"]
     assert found["data"][0]["total_tokens"] == 8

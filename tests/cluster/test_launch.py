@@ -233,3 +233,23 @@ def _open_to_the_network(identity: str) -> list[str]:
         and connection.laddr
         and "127.0.0.1" not in connection.laddr.ip
     ]
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [
+        ("127.0.0.1", True),
+        ("127.8.8.8", True),
+        ("::1", True),
+        ("::ffff:127.0.0.1", True),
+        ("localhost", True),
+        ("LOCALHOST", True),
+        ("0.0.0.0", False),  # noqa: S104 - a value, nothing listens there
+        ("::", False),
+        ("::ffff:10.0.0.1", False),
+        ("127.example.org", False),
+        ("", False),
+    ],
+)
+def test_one_rule_says_what_is_reached_from_this_machine_only(host: str, loopback: bool) -> None:
+    assert is_loopback(host) is loopback

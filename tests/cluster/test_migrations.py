@@ -11,7 +11,7 @@ from cluster.errors import DatabaseError, EverloopError
 from cluster.records import Base
 from tests.fixtures.rows import all_rows, fill
 
-RELEASED = ("0001", "0002", "0003", "0004")
+RELEASED = ("0001", "0002", "0003", "0004", "0005")
 
 
 @pytest.mark.parametrize("version", RELEASED)
@@ -36,7 +36,7 @@ def test_rows_of_a_released_schema_are_there_after_the_migration(
                 for column in mapper.columns:  # what must be there was filled
                     value = getattr(record, mapper.get_property_by_column(column).key)
                     assert value is not None or column.nullable, f"{mapper}.{column.name}"
-    assert [row["id"] for row in after["projects"]] == ["proj_default"]
+    assert "proj_default" in [row["id"] for row in after["projects"]]
     database.close()
 
 
@@ -87,4 +87,28 @@ def test_without_room_for_the_copy_nothing_is_migrated(
     with pytest.raises(DatabaseError, match="No space left"):
         database.keep_copy()
     assert not list(tmp_path.glob(".*half"))
+    database.close()
+
+
+def test_audit_events_stay_and_names_are_there_once_after_the_projects_table_was_made_anew(
+    database_url: str,
+) -> None:
+    database = Database(database_url, pool_size=1)
+    database.migrate("0006")
+    fill(database)
+    database.migrate()
+
+    def refused(statement: str) -> None:
+        with pytest.raises((EverloopError, SQLAlchemyError)), database.connection() as connection:
+            connection.execute(text(statement))
+
+    refused("DELETE FROM audit_events")
+    refused("UPDATE audit_events SET actor = 'x'")
+    twin = (
+        "INSERT INTO projects (id, name, status, limits, meta, created_at) "
+        "VALUES ('proj_twin', 'default', '{}', '{{}}', '{{}}', 1)"
+    )
+    refused(twin.format("active"))
+    with database.connection() as connection:
+        connection.execute(text(twin.format("deleted")))
     database.close()

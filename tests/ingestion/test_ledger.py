@@ -98,13 +98,72 @@ async def test_an_owner_that_lost_its_row_can_change_nothing(path: DocumentPath)
 async def test_a_row_tried_too_often_fails_where_it_stood(path: DocumentPath) -> None:
     number = path.attach(path.store(), "text")
     for _ in range(2):
-        (claim,) = await path.ledger.claim(1, {})
+        (claim,) = await path.ledger.claim(1, {}, max_attempts=2)
         await path.ledger.apply([Progress(claim, "embedding")])
-        await path.ledger.release([claim])
+        path.now += 60
         await path.ledger.recover(2)
     row = path.row(number)
     assert (row.stage, row.failed_stage, row.error_code) == ("failed", "embedding", "server_error")
-    assert row.error_message == "Its worker died, 2 times while embedding."
+    assert row.error_message == (
+        "Its worker died, 2 times, the last with no other file in work, while embedding."
+    )
+
+
+async def test_a_row_that_was_given_up_is_nobodys_death(path: DocumentPath) -> None:
+    number = path.attach(path.store(), "text")
+    for _ in range(5):
+        (claim,) = await path.ledger.claim(1, {})
+        assert not claim.alone
+        await path.ledger.release([claim])
+        await path.ledger.recover(3)
+    assert (path.row(number).stage, path.row(number).deaths) == ("queued", 0)
+
+
+async def test_whoever_saw_all_deaths_but_its_last_is_claimed_alone(path: DocumentPath) -> None:
+    store = path.store()
+    first, second, third = (path.attach(store, f"{n}") for n in range(3))
+    for _ in range(2):
+        assert len(await path.ledger.claim(2, {})) == 2
+        path.now += 60
+        assert await path.ledger.recover(3) == 2
+    assert await path.ledger.claim(4, {store: 1}) == [], "what is in work ends first"
+    (suspect,) = await path.ledger.claim(4, {})
+    assert (suspect.number, suspect.alone) == (first, True)
+    (other,) = await path.ledger.claim(4, {})  # another Ingestor, with nothing in work
+    assert (other.number, other.alone) == (second, True)
+    (fresh,) = await path.ledger.claim(4, {})
+    assert (fresh.number, fresh.alone) == (third, False)
+    path.now += 60
+    await path.ledger.recover(3)
+    stages = [path.row(number).stage for number in (first, second, third)]
+    assert stages == ["failed", "failed", "queued"]
+
+
+async def test_one_try_is_no_verdict_over_whoever_was_beside(path: DocumentPath) -> None:
+    store = path.store()
+    numbers = [path.attach(store, f"{n}") for n in range(2)]
+    await path.ledger.claim(2, {}, max_attempts=1)
+    path.now += 60
+    await path.ledger.recover(1)
+    assert [path.row(number).stage for number in numbers] == ["queued"] * 2
+    (claim,) = await path.ledger.claim(2, {}, max_attempts=1)
+    assert claim.alone
+    path.now += 60
+    await path.ledger.recover(1)
+    assert [path.row(number).stage for number in numbers] == ["failed", "queued"]
+
+
+async def test_a_neighbours_deaths_are_no_tries_of_a_file_whose_parser_died(
+    path: DocumentPath,
+) -> None:
+    number = path.attach(path.store(), "text")
+    for _ in range(2):
+        await path.ledger.claim(1, {})
+        path.now += 60
+        await path.ledger.recover(3)
+    (claim,) = await path.ledger.claim(1, {})
+    await path.ledger.apply([Returned(claim, "parsing", "Its parser died", 3)])
+    assert path.row(number).stage == "queued"
 
 
 async def test_two_versions_completed_together_leave_one(path: DocumentPath) -> None:

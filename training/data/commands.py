@@ -15,6 +15,7 @@ from rich.text import Text
 from cluster.client import connected
 from cluster.errors import SettingsError
 from cluster.models import ensure_model
+from cluster.paging import pages_of
 from cluster.settings import load_settings
 from training.data.columns import Columns
 from training.data.curation.pipeline import curate
@@ -280,15 +281,9 @@ def collect_traces(
     def traces() -> Iterator[dict[str, Any]]:
         nonlocal seen
         with connected(base_url) as client:
-            query: dict[str, Any] = {"limit": 100, "route": route, "model": model}
-            query = {name: value for name, value in query.items() if value is not None}
-            while True:
-                page: Any = client.get("/traces", cast_to=object, options={"params": query})
-                seen += len(page["data"])
-                yield from page["data"]
-                if not page["has_more"]:
-                    return
-                query["after"] = page["last_id"]
+            for trace in pages_of(client, "/traces", {"route": route, "model": model}):
+                seen += 1
+                yield trace
 
     rows = list(islice(rows_of_traces(traces(), rule), most))
     text = "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)

@@ -11,6 +11,7 @@ from pydantic import Field
 from cluster.client import key_for, translated_errors, verify_for
 from cluster.errors import ApiError, SettingsError, UnreachableError
 from cluster.sections.section import Section
+from cluster.settings import is_loopback
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -19,7 +20,6 @@ __all__ = ["BACKGROUND", "Endpoint", "EndpointCaller"]
 
 BACKGROUND: Final[Mapping[str, str]] = {"x-everloop-priority": "background"}
 """Headers by which Everloop's gateway lets live requests go first."""
-_LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class Endpoint(Section):
@@ -49,7 +49,7 @@ class EndpointCaller:
         from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
         endpoint = self._endpoint
-        loopback = (urlsplit(endpoint.base_url).hostname or "") in _LOOPBACK
+        loopback = is_loopback(urlsplit(endpoint.base_url).hostname or "")
         return AsyncOpenAI(
             base_url=endpoint.base_url,
             api_key=self._key(),

@@ -9,9 +9,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from cluster.errors import ApiError, UnreachableError
+from deployments.gateway.token_estimate import told_tokens
 
 if TYPE_CHECKING:
     import httpx
+
+    from deployments.evaluation.runs.metering import OutsideMeter
 
 __all__ = ["BACKGROUND_HEADERS", "HttpModels", "ModelRoutes", "Reply"]
 
@@ -141,22 +144,39 @@ class HttpModels:
 
 
 class ModelRoutes:
-    """Models by name: those outside by their own API, all others by the gateway's."""
+    """Models by name: those outside by their own API, all others by the gateway's.
 
-    def __init__(self, gateway: HttpModels, outside: Mapping[str, tuple[HttpModels, str]]) -> None:
+    The gateway counts what its models use; `meter` counts the others.
+    """
+
+    def __init__(
+        self,
+        gateway: HttpModels,
+        outside: Mapping[str, tuple[HttpModels, str]],
+        meter: "OutsideMeter | None" = None,
+    ) -> None:
         """`outside`: by the name that graders use, the API and its own name for the model."""
         self._gateway = gateway
         self._outside = outside
+        self._meter = meter
 
     async def chat(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
         """See `deployments.evaluation.toolbox.ChatCaller`."""
-        api, name = self._outside.get(str(body.get("model")), (self._gateway, None))
-        return await api.chat(body if name is None else {**body, "model": name})
+        return (await self.post("/chat/completions", body)).body
 
     async def post(self, path: str, body: Mapping[str, Any]) -> Reply:
-        """POST to the API of the body's model."""
-        api, name = self._outside.get(str(body.get("model")), (self._gateway, None))
-        return await api.post(path, body if name is None else {**body, "model": name})
+        """POST to the API of the body's model. Raises ApiError and UnreachableError."""
+        asked = str(body.get("model"))
+        if asked not in self._outside:
+            return await self._gateway.post(path, body)
+        api, name = self._outside[asked]
+        told = {**body, "model": name}
+        if self._meter is None:
+            return await api.post(path, told)
+        async with self._meter.call(body, asked) as reserved:
+            reply = await api.post(path, told)
+            reserved.used(*told_tokens(reply.body, reserved.prompt_tokens))
+            return reply
 
     async def get(self, path: str) -> Reply:
         """GET from the gateway."""
@@ -166,6 +186,8 @@ class ModelRoutes:
         """Close every connection."""
         for api in {self._gateway, *(api for api, _ in self._outside.values())}:
             await api.close()
+        if self._meter is not None:
+            await self._meter.close()
 
 
 class _TryAgain(Exception):

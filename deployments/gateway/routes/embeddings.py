@@ -13,6 +13,8 @@ from deployments.errors import InvalidRequest, NotFound
 from deployments.gateway.bodies import EmbeddingCreate
 from deployments.gateway.request_context import current_trace
 from deployments.gateway.services import Services, services
+from deployments.gateway.token_estimate import estimate_texts
+from deployments.limits.lease import setting_aside
 
 __all__ = ["router"]
 
@@ -62,8 +64,10 @@ async def create_embeddings(
     trace = current_trace(request)
     trace.route, trace.model = "/v1/embeddings", known
     texts = await _texts(body, parts)
-    embedded = await parts.embedder.embed(texts)
-    tokens = sum(embedded.tokens)
+    with setting_aside(estimate_texts(texts), 0, model=known) as reserved:
+        embedded = await parts.embedder.embed(texts)
+        tokens = sum(embedded.tokens)
+        reserved.used(tokens, 0)
     trace.body["tokens"] = {"prompt": tokens}
     data = [
         EmbeddingObject(index=index, embedding=_encoded(_shortened(vector, body), body))

@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 from pydantic import ConfigDict, Field, field_validator
 
 from cluster.ids import new_id
 from cluster.tenancy import acting_project
 from deployments.errors import Unavailable
 from deployments.gateway.bodies import Body, Text
+from deployments.gateway.request_context import current_trace
 from deployments.gateway.services import Services, services
 from deployments.guards.pipeline import Guards
 from deployments.guards.verdict import GuardText, Place, Verdict
@@ -91,7 +92,9 @@ class ModerationCreate(Body):
 
 @router.post("", summary="Create a moderation")
 async def create_moderation(
-    body: ModerationCreate, services: Annotated[Services, Depends(services)]
+    body: ModerationCreate,
+    request: Request,
+    services: Annotated[Services, Depends(services)],
 ) -> dict[str, Any]:
     """Say what the guards find in `input`: one result for each text, one for all parts together.
 
@@ -102,6 +105,7 @@ async def create_moderation(
     `category_applied_input_types` is empty for them, as for guards without terms or a topic and for
     those that do not look at `place`. 503 where a guard came to no end.
     """
+    current_trace(request).model = MODEL
     guards = services.guards.judging(acting_project())
     results = [await _result(guards, text, body.place) for text in _texts(body.input)]
     return {"id": new_id("modr"), "model": MODEL, "results": results}

@@ -35,7 +35,10 @@ Who = Annotated[Identity, Depends(identity_of)]
 
 @router.post("", summary="Create a project")
 async def create(body: ProjectCreate, parts: Parts, who: Who) -> ProjectObject:
-    """Make a project without keys; `POST /v1/keys` with `project` makes its first."""
+    """Make a project without keys; `POST /v1/keys` with `project` makes its first.
+
+    The name of a deleted project may be used again; the two have nothing in common but it.
+    """
     require_operator(who, "Making a project")
     limits = read_limits(body.limits or {})
 
@@ -134,7 +137,7 @@ def _flush(session: Session, row: Project) -> None:
         session.flush()
     except IntegrityError:
         raise Conflict(
-            f"There is, or was, a project {name!r} already.",
+            f"There is a project {name!r} already.",
             param="name",
             code="project_exists",
         ) from None

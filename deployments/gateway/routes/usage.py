@@ -1,6 +1,6 @@
-"""`/v1/usage`: what the project used, by month and key."""
+"""`/v1/usage`: what the project used, by month, key and model."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel
@@ -19,9 +19,10 @@ _MONTHS = 24
 
 
 class UsageFigures(BaseModel):
-    """Requests that were answered, and their tokens."""
+    """Requests, and the tokens of the calls to models that were made for them."""
 
     requests: int
+    """Every one that counts against `requests_per_minute`, however it was answered."""
     prompt_tokens: int
     completion_tokens: int
     total_tokens: int
@@ -29,19 +30,29 @@ class UsageFigures(BaseModel):
     """In the currency of `tracing.prices`."""
 
 
+class ModelUsage(UsageFigures):
+    """Of one model. Tokens of judges count here as theirs, without a request."""
+
+    model: str | None
+    """Null: requests that asked none."""
+
+
 class KeyUsage(UsageFigures):
-    """Of one key."""
+    """Of one key, by model."""
 
     key_id: str
+    """`system`: Everloop's own parts, such as runs of evals and shadow arms."""
+    models: list[ModelUsage]
 
 
 class MonthUsage(UsageFigures):
-    """Of one month, by key."""
+    """Of one month, by key and by model."""
 
     object: Literal["usage.month"] = "usage.month"
     month: str
     """In UTC, as `2026-11`."""
     keys: list[KeyUsage]
+    models: list[ModelUsage]
 
 
 class UsageList(BaseModel):
@@ -58,7 +69,10 @@ async def show_usage(
     months: Annotated[int, Query(ge=1, le=_MONTHS, description="So many, newest first.")] = 3,
     key_id: Annotated[str | None, Query(max_length=64, description="Only of this key.")] = None,
 ) -> UsageList:
-    """Tell what the project's keys used. What this replica counted just now is written first."""
+    """Tell what the project's keys used, of which models.
+
+    What this replica counted just now is written first; this request counts once it is answered.
+    """
     await parts.limiter.ledger.flush()
 
     def read(session: Session) -> list[Usage]:
@@ -78,11 +92,21 @@ async def show_usage(
 
 
 def _month(month: str, rows: list[Usage]) -> MonthUsage:
-    keys = [KeyUsage(key_id=row.key_id, **_figures([row])) for row in rows]
-    return MonthUsage(month=month, keys=keys, **_figures(rows))
+    keys = []
+    for key_id in sorted({row.key_id for row in rows}):
+        own = [row for row in rows if row.key_id == key_id]
+        keys.append(KeyUsage(key_id=key_id, models=_models(own), **_figures(own)))
+    return MonthUsage(month=month, keys=keys, models=_models(rows), **_figures(rows))
 
 
-def _figures(rows: list[Usage]) -> dict[str, float]:
+def _models(rows: list[Usage]) -> list[ModelUsage]:
+    return [
+        ModelUsage(model=name or None, **_figures([row for row in rows if row.model == name]))
+        for name in sorted({row.model for row in rows})
+    ]
+
+
+def _figures(rows: list[Usage]) -> dict[str, Any]:
     prompt, completion = (
         sum(row.prompt_tokens for row in rows),
         sum(row.completion_tokens for row in rows),

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from deployments.embedder.batching import Batcher
-from deployments.errors import Overloaded, Unavailable
+from deployments.errors import Overloaded, Unavailable, Unprocessable
 
 
 class Machine:
@@ -119,6 +119,46 @@ async def test_a_failure_reaches_its_callers_and_the_next_batch_runs() -> None:
     with pytest.raises(Unavailable, match="broken"):
         await under_test.submit([13])
     assert await under_test.submit([1]) == [1]
+
+
+async def test_an_item_that_the_model_fails_at_fails_its_own_caller_only() -> None:
+    began, go = threading.Event(), threading.Event()
+    batches: list[list[int]] = []
+
+    def run(items: Sequence[int]) -> list[int]:
+        batches.append(list(items))
+        began.set()
+        go.wait(10)
+        if 13 in items:
+            raise RuntimeError("broken")
+        return [10 * item for item in items]
+
+    under_test: Batcher[int, int] = Batcher(
+        run, size=lambda _: 1, batch_size=4, max_queued=10, name="test"
+    )
+    held = asyncio.create_task(under_test.submit([0]))
+    await asyncio.to_thread(began.wait, 10)
+    good = asyncio.create_task(under_test.submit([1, 2]))
+    bad = asyncio.create_task(under_test.submit([13]))
+    await asyncio.sleep(0)
+    go.set()
+    assert await held == [0]
+    assert await good == [10, 20]
+    with pytest.raises(Unprocessable, match="not at others: broken") as refused:
+        await bad
+    assert refused.value.code == "embedding_failed"
+    assert batches == [[0], [1, 2, 13], [1], [2], [13]]
+
+
+async def test_a_model_that_fails_at_everything_is_down_and_no_text_is_at_fault() -> None:
+    def run(items: Sequence[int]) -> list[int]:
+        raise RuntimeError(f"out of memory at {len(items)}")
+
+    under_test: Batcher[int, int] = Batcher(
+        run, size=lambda _: 1, batch_size=4, max_queued=10, name="test"
+    )
+    with pytest.raises(Unavailable, match="out of memory"):
+        await under_test.submit([1, 2])
 
 
 async def test_a_caller_may_submit_again_at_once() -> None:

@@ -18,6 +18,7 @@ from deployments.errors import RequestError, Unavailable
 from deployments.experiments.duty import ExperimentDuty
 from deployments.gateway.app import create_app
 from deployments.gateway.services import Services
+from deployments.limits.lease import Lease, current_lease
 from deployments.model.messages import ModelCall, Part, Usage
 from deployments.monitor.duty import MonitorParts
 from deployments.monitor.monitor import Monitor
@@ -44,9 +45,12 @@ class TwoModels:
     hold: asyncio.Event | None = None
     """The adapter's answers wait for this."""
     calls: list[ModelCall] = field(default_factory=list)
+    leases: list[Lease | None] = field(default_factory=list)
+    """Who each call counts for."""
 
     async def generate(self, call: ModelCall) -> AsyncIterator[Part]:
         self.calls.append(call)
+        self.leases.append(current_lease())
         if call.adapter is not None:
             if self.hold is not None:
                 await self.hold.wait()
@@ -260,6 +264,7 @@ async def test_a_shadow_answers_after_the_user_and_nobody_waits_for_it(
         seen["control"].user_id,
     )
     assert [call.background for call in model.calls] == [False, True]
+    assert [lease and lease.key_id for lease in model.leases] == ["everybody", "system"]
 
 
 async def test_a_shadow_that_fails_is_traced_and_too_many_are_left_out(

@@ -10,11 +10,13 @@ from cluster.adapters import AdapterFiles
 from cluster.sections.limits import LimitsSettings
 from cluster.settings import ModelSettings
 from cluster.tenancy import acting_in
-from deployments.errors import Overloaded
+from deployments.errors import InvalidRequest, Overloaded, RequestError
 from deployments.gateway.queued_model import QueuedModel, queue_of
 from deployments.gateway.token_estimate import asked_tokens, estimate_tokens
+from deployments.limits.lease import Lease, holding
 from deployments.limits.model_queue import Capacity, ModelQueue
 from deployments.model.messages import ModelCall, ModelLoad, Part, Usage
+from tests.fakes.meter import RememberingMeter
 
 MESSAGES = [{"role": "user", "content": "x" * 400}]
 
@@ -26,13 +28,16 @@ class HeldModel:
         self.calls: list[ModelCall] = []
         self.closed = 0
         self.go = asyncio.Event()
+        self.failure: RequestError | None = None
         self.load_now = ModelLoad(replicas=1, capacity=1)
 
     async def generate(self, call: ModelCall) -> AsyncGenerator[Part, None]:
         self.calls.append(call)
         try:
+            if self.failure is not None:
+                raise self.failure
             await self.go.wait()
-            yield Part(b"one")
+            yield Part(b"one", token_ids=(1, 2, 3, 4))
             yield Part(b"two", Usage(3, 2))
         finally:
             self.closed += 1
@@ -54,7 +59,7 @@ def call(deadline_s: float = 100.0, *, background: bool = False, **body: Any) ->
 
 def queued(model: HeldModel, calls: int = 1, tokens: float = 1e9) -> QueuedModel:
     queue = ModelQueue(Capacity(calls, tokens), max_waiting=4, max_waiting_per_project=2)
-    return QueuedModel(model, queue, replica_tokens=tokens, context_tokens=2048)
+    return QueuedModel(model, queue, model_id="base", replica_tokens=tokens, context_tokens=2048)
 
 
 async def whole(model: QueuedModel, one: ModelCall, project: str = "one") -> list[bytes]:
@@ -89,6 +94,46 @@ async def test_a_caller_that_leaves_stops_the_model_and_frees_its_place() -> Non
     assert (await anext(parts)).data == b"one"
     await parts.aclose()
     assert (inner.closed, model.queue.running) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("read", "counted"),
+    [(2, [(3, 2)]), (1, [(108, 4)]), (0, [(108, 0)])],
+    ids=["to its end", "after its first part", "before"],
+)
+async def test_what_a_call_used_counts_also_where_its_caller_leaves(
+    read: int, counted: list[tuple[int, int]]
+) -> None:
+    inner, meter = HeldModel(), RememberingMeter(price=1.0)
+    lease = Lease("one", "key", (), meter=meter)
+    parts = queued(inner).generate(call(model="m@1"))
+    with holding(lease):
+        reading = asyncio.ensure_future(anext(parts))
+        await settle()
+        if read:
+            inner.go.set()
+            await reading
+        else:
+            reading.cancel()
+            await asyncio.wait([reading])
+        for _ in range(read - 1):
+            await anext(parts)
+        await parts.aclose()
+    assert meter.found == [("key", "m@1", *one, float(sum(one))) for one in counted]
+
+
+async def test_a_call_that_the_model_or_its_queue_refuses_counts_nothing() -> None:
+    inner, meter = HeldModel(), RememberingMeter(price=1.0)
+    lease = Lease("one", "key", (), meter=meter)
+    inner.failure = InvalidRequest("no")
+    with holding(lease):
+        with pytest.raises(InvalidRequest):
+            await whole(queued(inner), call())
+        full = QueuedModel(inner, ModelQueue(Capacity(1), max_waiting=0, max_waiting_per_project=0))
+        async with full.queue.place("other", 1, 100.0):
+            with pytest.raises(Overloaded):
+                await whole(full, call())
+    assert meter.found == []
 
 
 async def test_how_long_an_answer_takes_is_learnt_also_where_nobody_reads_on() -> None:

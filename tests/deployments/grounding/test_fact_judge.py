@@ -9,8 +9,12 @@ import pytest
 from deployments.errors import Overloaded, RequestError
 from deployments.gateway.grounding.attribution import SentenceSupport, Support
 from deployments.gateway.grounding.fact_judge import FactJudge
+from deployments.gateway.queued_model import QueuedModel
+from deployments.limits.lease import Lease, holding
+from deployments.limits.model_queue import Capacity, ModelQueue
 from deployments.model.messages import ModelCall, Part
 from tests.fakes.chat import ScriptedModel
+from tests.fakes.meter import RememberingMeter
 
 TEXT = "Ice floats on water. Fire is hot."
 PLACES = (Support(0, 0.7, "judge", 0, 20), Support(0, 0.5, "judge", 21, 33))
@@ -57,6 +61,16 @@ async def test_the_models_word_becomes_the_verdict(verdict: str) -> None:
     assert not found.doubtful
     assert found.supports == (PLACES[:1] if verdict == "supported" else ())
     assert found.contradicted_by == (PLACES[0] if verdict == "contradicted" else None)
+
+
+async def test_its_tokens_count_for_the_request_whose_answer_it_judges() -> None:
+    queue = ModelQueue(Capacity(1), max_waiting=1, max_waiting_per_project=1)
+    model = QueuedModel(ScriptedModel("supported"), queue, model_id="judge")
+    judge = FactJudge(model, "judge", [TEXT], "req_1", timeout_s=5.0, most=8)
+    meter = RememberingMeter()
+    with holding(Lease("one", "key", (), meter=meter)):
+        await judge.decide(SENTENCE, DOUBTFUL)
+    assert meter.found == [("key", "judge", 7, 1, 0.0)]
 
 
 async def test_the_model_is_asked_with_the_sentence_and_the_doubtful_places() -> None:

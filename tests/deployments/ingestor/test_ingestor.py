@@ -10,7 +10,8 @@ import pytest
 from cluster.database import Database
 from deployments.ingestor.ingestor import Ingestor
 from ingestion.ledger import Change, Outcome
-from tests.fakes.document_path import DocumentPath
+from ingestion.passages import ParsedDocument
+from tests.fakes.document_path import DocumentPath, ParagraphParser
 from tests.fixtures.databases import database
 
 __all__ = ["database"]
@@ -75,6 +76,49 @@ async def test_a_file_survives_a_crash_at_every_stage(path: DocumentPath, stage:
     assert (row.stage, row.live) == ("completed", True)
     assert len(path.index.texts(number)) == row.passages
     assert len(path.index.passages) == row.passages
+
+
+def kill_at(parser: ParagraphParser, name: str, died: asyncio.Event) -> None:
+    """The process dies of this file: nothing of it runs on, and `died` is set."""
+    parse = parser.parse
+
+    async def dying(storage_key: str, filename: str) -> ParsedDocument:
+        if filename == name:
+            died.set()
+        if died.is_set():
+            await asyncio.Event().wait()
+        return await parse(storage_key, filename)
+
+    parser.parse = dying  # type: ignore[method-assign]
+
+
+async def test_a_document_that_kills_ingestors_is_given_up_and_its_neighbours_are_not(
+    path: DocumentPath,
+) -> None:
+    store = path.store()
+    numbers = [path.attach(store, f"Note {n}.", f"{n}.txt") for n in range(6)]
+    poison = numbers[2]
+    deaths = 0
+    while path.row(poison).stage != "failed":
+        assert deaths < 4, "three are allowed"
+        died = asyncio.Event()
+
+        kill_at(path.parser, "2.txt", died)
+        work = asyncio.create_task(path.ingestor.drain())
+        dead = asyncio.create_task(died.wait())
+        await asyncio.wait({work, dead}, return_when=asyncio.FIRST_COMPLETED, timeout=10)
+        assert died.is_set()
+        work.cancel()
+        for flight in path.ingestor._flights.values():
+            flight.task.cancel()
+        deaths += 1
+        path.restart()
+        path.now += 60
+        await path.ingestor.sweep()
+    assert deaths == 3
+    await path.ingestor.drain()
+    stages = {number: path.row(number).stage for number in numbers}
+    assert stages == {n: "failed" if n == poison else "completed" for n in numbers}
 
 
 async def test_a_crash_while_parsing_loses_nothing(path: DocumentPath) -> None:

@@ -3,13 +3,16 @@
 import pytest
 
 from cluster.sections.limits import Bounds
-from deployments.errors import Overloaded
+from deployments.errors import Overloaded, QuotaExceeded
 from deployments.limits.account import Account
 from deployments.limits.bucket import Bucket
 from deployments.limits.durations import openai_duration
-from deployments.limits.lease import Lease
+from deployments.limits.lease import Lease, holding, setting_aside
 from deployments.limits.month import month_of, seconds_left
+from deployments.limits.reservation import Reservation
+from deployments.limits.used import Used
 from tests.deployments.limits.conftest import Clock
+from tests.fakes.meter import RememberingMeter
 
 
 def test_a_bucket_fills_evenly_and_holds_a_minutes_worth(clock: Clock) -> None:
@@ -116,11 +119,13 @@ def test_tokens_are_set_aside_and_settled(clock: Clock) -> None:
     project = Account("project", Bounds(tokens_per_minute=600), 1, clock)
     lease = Lease("proj", "key", [key, project])
     lease.begin()
-    lease.reserve(100, 400)
+    reserved = lease.reserve(100, 400, model="m")
     with pytest.raises(Overloaded, match="project may use 600 tokens a minute"):
-        lease.reserve(50, 100)
+        lease.reserve(50, 100, model="judge")
     assert lease.headers()["x-ratelimit-remaining-tokens"] == "100"
-    lease.end(150)
+    reserved.used(100, 50)
+    reserved.settle()
+    lease.end()
     assert lease.headers() == {
         "x-ratelimit-limit-tokens": "600",
         "x-ratelimit-remaining-tokens": "450",
@@ -132,10 +137,68 @@ def test_a_refused_reservation_takes_nothing_from_anybody(clock: Clock) -> None:
     key = Account("key", Bounds(tokens_per_minute=1000), 1, clock)
     project = Account("project", Bounds(tokens_per_minute=100), 1, clock)
     with pytest.raises(Overloaded, match="more than the 100 a minute"):
-        Lease("proj", "key", [key, project]).reserve(100, 100)
+        Lease("proj", "key", [key, project]).reserve(100, 100, model="m")
+    project.hold(Bounds(tokens_per_month=150))
+    with pytest.raises(QuotaExceeded):
+        Lease("proj", "key", [key, project]).reserve(100, 100, model="m")
     standing = key.tokens()
     assert standing is not None
     assert standing.remaining == 1000
+
+
+def test_what_a_call_used_is_counted_as_of_its_model_even_where_nothing_is_bounded() -> None:
+    meter = RememberingMeter(price=0.5)
+    lease = Lease("proj", "key", (), meter=meter)
+    with holding(lease):
+        with setting_aside(10, 20, model="m@1", base="m") as reserved:
+            reserved.used(11, 5)
+        with setting_aside(10, 20, model="judge"):
+            pass  # it was refused, and used nothing
+    with setting_aside(10, 20, model="m") as outside:
+        outside.used(1, 1)
+    assert meter.found == [("key", "m@1", 11, 5, 8.0)]
+
+
+def reserve(lease: Lease, prompt: int, answer: int) -> Reservation:
+    return lease.reserve(prompt, answer, model="m", base="m")
+
+
+def test_what_is_set_aside_is_of_the_months_budget_until_it_is_settled(clock: Clock) -> None:
+    used = [Used(5, 600, 0)]
+    account = Account(
+        "project", Bounds(tokens_per_month=1000), 1, clock, lambda: used[0], lambda: 77
+    )
+    lease = Lease("proj", "key", [account])
+    first = reserve(lease, 100, 200)
+    with pytest.raises(Overloaded, match="1000 tokens a month, is set aside") as soon:
+        reserve(lease, 50, 51)
+    assert (soon.value.code, soon.value.retry_after_s) == ("rate_limit_exceeded", 1)
+    with pytest.raises(QuotaExceeded, match="has 400 left, and the request may take 401") as never:
+        reserve(lease, 200, 201)
+    assert (never.value.code, never.value.retry_after_s) == ("insufficient_quota", 77)
+    reserve(lease, 50, 50).settle()
+    first.used(100, 10)
+    first.settle()
+    used[0] += Used(1, 100, 10)
+    reserve(lease, 200, 90)
+    account.check_budgets()
+    used[0] += Used(0, 290)
+    with pytest.raises(QuotaExceeded, match="is used up"):
+        account.check_budgets()
+
+
+def test_a_cost_is_set_aside_by_the_models_price(clock: Clock) -> None:
+    account = Account("key", Bounds(cost_per_month=1.0), 1, clock, lambda: Used(cost=0.5))
+    lease = Lease("proj", "key", [account], meter=RememberingMeter(price=0.01))
+    with pytest.raises(
+        QuotaExceeded, match=r"budget of this key, 1 of cost a month, has 0\.5 left"
+    ):
+        reserve(lease, 21, 30)
+    held = reserve(lease, 20, 20)
+    with pytest.raises(Overloaded, match="set aside"):
+        reserve(lease, 10, 10)
+    held.settle()
+    reserve(lease, 10, 10)
 
 
 def test_who_owes_tokens_begins_no_request(clock: Clock) -> None:

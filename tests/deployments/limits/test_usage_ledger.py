@@ -50,6 +50,25 @@ async def test_what_is_used_is_written_soon_and_counted_up_by_replicas(
     }
 
 
+async def test_models_are_counted_apart_and_make_up_a_keys_use_together(
+    database: Database, clock: Clock
+) -> None:
+    counting = ledger(database, clock)
+    counting.add("proj_1", "key_1", Used(1), model="small")
+    counting.add("proj_1", "key_1", Used(0, 10, 5, 0.5), model="small")
+    counting.add("proj_1", "key_1", Used(0, 7, 1, 0.25), model="judge")
+    counting.add("proj_1", "key_1", Used(1))
+    await counting.close()
+    with database.session(read_only=True) as session:
+        rows = {
+            row.model: (row.requests, row.prompt_tokens) for row in session.scalars(select(Usage))
+        }
+    assert rows == {"small": (1, 10), "judge": (0, 7), "": (1, 0)}
+    after = ledger(database, clock)
+    await after.know("proj_1")
+    assert after.used("proj_1", "key_1") == Used(2, 17, 6, 0.75)
+
+
 async def test_a_restart_knows_the_month_and_other_replicas_are_seen_in_time(
     database: Database, clock: Clock
 ) -> None:

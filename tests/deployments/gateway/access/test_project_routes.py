@@ -104,6 +104,40 @@ async def test_deleting_a_project_stops_its_keys_at_once(
     assert (await http.get(path, headers=operator)).json()["report"] == {"files": 3}
 
 
+@pytest.mark.parametrize("status", ["deleting", "deleted"])
+async def test_the_name_of_a_deleted_project_is_free_and_leads_to_nothing_of_it(
+    http: httpx2.AsyncClient, operator: Headers, database: Database, status: str
+) -> None:
+    old = (await made(http, operator, "support"))["id"]
+    old_key = bearer(add_key(database, "admin", project=old)[1])
+    files = {"file": ("notes.txt", b"old")}
+    uploaded = await http.post(
+        "/v1/files", data={"purpose": "user_data"}, files=files, headers=old_key
+    )
+    await http.delete(f"/v1/projects/{old}", headers=operator)
+    with database.session() as session:
+        session.get_one(Project, old).status = status
+    new = (await made(http, operator, "support"))["id"]
+    new_key = bearer(add_key(database, "admin", project=new)[1])
+    assert new != old
+    assert (await http.get("/v1/files", headers=old_key)).status_code == 401
+    assert (await http.get("/v1/files", headers=new_key)).json()["data"] == []
+    file_id = uploaded.json()["id"]
+    assert (await http.get(f"/v1/files/{file_id}", headers=new_key)).status_code == 404
+    assert (await http.get(f"/v1/projects/{old}", headers=new_key)).status_code == 404
+    told = (await http.get("/v1/audit", headers=new_key)).json()["data"]
+    assert [event["action"] for event in told] == ["key.created"]
+    verified = await http.get("/v1/audit/verify", params={"project": old}, headers=operator)
+    assert verified.json()["valid"] is True
+    again = await http.post("/v1/projects", json={"name": "support"}, headers=operator)
+    assert (again.status_code, again.json()["error"]["code"]) == (409, "project_exists")
+    listed = (await http.get("/v1/projects", headers=operator)).json()["data"]
+    assert {(one["id"], one["name"], one["status"]) for one in listed} >= {
+        (old, "support", status),
+        (new, "support", "active"),
+    }
+
+
 async def test_the_default_project_stays(http: httpx2.AsyncClient, operator: Headers) -> None:
     answer = await http.delete("/v1/projects/proj_default", headers=operator)
     assert (answer.status_code, answer.json()["error"]["code"]) == (409, "default_project")
