@@ -52,8 +52,10 @@ class InjectionGuard(GuardSettings):
     input: Judging = "flag"
     passages: Passages = "drop"
     """`mask` takes the sentences with instructions out and keeps the rest."""
+    recogniser: bool = True
+    """Look for attacks in words that no rule knows, by a small model that ships with Everloop."""
     similarity: bool = True
-    """Compare sentences that rules only suspect with known ones, through the Embedder."""
+    """Compare sentences that are only suspected with known ones, through the Embedder."""
     threshold: float = Field(default=0.6, ge=0, le=1)
     budget_ms: float = Field(default=150.0, gt=0)
 
@@ -62,6 +64,8 @@ class JailbreakGuard(GuardSettings):
     """Questions that talk the model out of its rules."""
 
     input: Judging = "flag"
+    recogniser: bool = True
+    """As for injections."""
     similarity: bool = True
     """As for injections."""
     threshold: float = Field(default=0.6, ge=0, le=1)

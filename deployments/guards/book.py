@@ -18,6 +18,7 @@ from deployments.guards.checks.suspicion import Arbiter, SuspicionCheck
 from deployments.guards.checks.toxicity import ToxicityCheck
 from deployments.guards.judging import GuardJudgement, RecentVerdicts, ServedCaller, outside_caller
 from deployments.guards.pipeline import ArmedCheck, Guards
+from deployments.guards.recogniser.recogniser import load_recogniser
 from deployments.guards.verdict import Action, Place
 from deployments.ports import ChatModel, TextEmbedder
 
@@ -125,6 +126,7 @@ class GuardBook:
 
     def _suspicion(self, name: str, category: str, settings: Any) -> SuspicionCheck:
         rules, judge = load_rules(name), self._settings.judge
+        recogniser = load_recogniser(name) if settings.recogniser else None
         likeness = None
         if settings.similarity:
             if name not in self._likenesses:
@@ -133,7 +135,14 @@ class GuardBook:
             likeness = self._likenesses[name]
         unsure_from = 1.0 if judge is None else judge.unsure_from
         return SuspicionCheck(
-            name, category, rules, settings.threshold, likeness, self._judge, unsure_from
+            name,
+            category,
+            rules,
+            settings.threshold,
+            recogniser,
+            likeness,
+            self._judge,
+            unsure_from,
         )
 
     def _judgement(self, settings: GuardJudge) -> Arbiter:

@@ -5,10 +5,14 @@
 Precision, recall and F1 on texts that ship with the tests (`tests/data/guards/`), for the part that
 rules were written with and for the part that was held out; then the milliseconds that a guard adds
 to a text of 1,200 characters (toxicity: 300), at the median and the 95th percentile, and what the
-default pipeline adds to a question, to four passages and to an answer. No judge is asked. With
-`--similarity` suspicious sentences are compared with known attacks by the packaged embedding model.
+default pipeline adds to a question, to four passages and to an answer. No judge is asked.
+Injections and jailbreaks are looked for by rules alone, and by rules with the recogniser. With
+`--similarity` suspicious sentences are then compared with known attacks by the packaged embedding
+model.
 
-The held-out part was written by who wrote the rules: a stranger's attacks are found more rarely.
+The held-out part was written by who wrote the rules and the recogniser's examples, to be unlike
+both; weights were not chosen by it. What the recogniser finds of families of attacks that it never
+saw says `python -m deployments.guards.recogniser.training --left-out`.
 """
 
 import argparse
@@ -30,6 +34,7 @@ from tests.data.labelled_guards import GUARDS, Labelled, labelled
 from tests.fakes.parts import FakeEmbedder
 
 _TIMES: Final = 200
+_RECOGNISED: Final = ("injection", "jailbreak")
 _PASSAGE: Final = (
     "Parental leave lasts fourteen weeks from 2021 on, see section 4.2 of the handbook. It is paid "
     "by the insurance fund, and the form 12-33 is to be handed in ten days before it begins. "
@@ -63,13 +68,15 @@ class PackagedEmbedder:
         raise NotImplementedError
 
 
-def measured_guards(guard: str, embedder: TextEmbedder, *, similarity: bool) -> Guards:
+def measured_guards(
+    guard: str, embedder: TextEmbedder, *, similarity: bool, recogniser: bool = True
+) -> Guards:
     """One guard alone, on wherever it can be."""
     looks = ("input", "passages", "output")
     fields = GuardPolicy.model_fields[guard].annotation.model_fields  # type: ignore[union-attr]
     values: dict[str, Any] = {place: "flag" for place in looks if place in fields}
     if "similarity" in fields:
-        values["similarity"] = similarity
+        values |= {"similarity": similarity, "recogniser": recogniser}
     off = {
         name: {place: "off" for place in looks if place in field.annotation.model_fields}  # type: ignore[union-attr]
         for name, field in GuardPolicy.model_fields.items()
@@ -126,8 +133,15 @@ async def _streamed(guards: Guards) -> tuple[float, float]:
 async def _rows(similarity: bool) -> list[tuple[Any, ...]]:
     embedder: TextEmbedder = PackagedEmbedder() if similarity else FakeEmbedder()
     table: list[tuple[Any, ...]] = []
-    for guard in GUARDS:
-        guards = measured_guards(guard, embedder, similarity=similarity)
+    variants = [(guard, False) for guard in GUARDS] + [(guard, True) for guard in _RECOGNISED]
+    for guard, rules_only in variants:
+        guards = measured_guards(
+            guard,
+            embedder,
+            similarity=similarity and not rules_only,
+            recogniser=not rules_only,
+        )
+        name = f"{guard}, rules only" if rules_only else guard
         await guards.warm_up()
         place: Place = labelled(guard)[0].place
         cost = await _timed(guards, place, [_PASSAGE[:300] if guard == "toxicity" else _PASSAGE])
@@ -135,7 +149,7 @@ async def _rows(similarity: bool) -> list[tuple[Any, ...]]:
             rows = labelled(guard, part)
             if rows:
                 acted = await judged(guards, rows)
-                table.append((guard, part, len(rows), *figures(rows, acted), *cost))
+                table.append((name, part, len(rows), *figures(rows, acted), *cost))
     table += await claims_table(embedder if similarity else None)
     default = GuardBook(GuardsSettings(), embedder=embedder, models={}).of("")
     await default.warm_up()

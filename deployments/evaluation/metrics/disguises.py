@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["WORD", "WrittenWord", "fold", "origins", "written_words"]
+__all__ = ["WORD", "WrittenWord", "fold", "forms", "origins", "written_words"]
 
 _LONGEST_RUN: Final = 16
 """Single letters in a row that are tried as a word."""
@@ -51,7 +51,7 @@ def written_words(text: str) -> Iterator[WrittenWord]:
         else:
             yield from _spelled(letters)
             letters.clear()
-        yield WrittenWord(_forms(written), match.start(), match.end())
+        yield WrittenWord(forms(written), match.start(), match.end())
     yield from _spelled(letters)
 
 
@@ -65,28 +65,29 @@ def _spelled(letters: Sequence[tuple[str, int, int]]) -> Iterator[WrittenWord]:
             yield WrittenWord(("".join(letter for letter, _, _ in run),), run[0][1], run[-1][2])
 
 
-def _forms(written: str) -> tuple[str, ...]:
-    forms: dict[str, None] = {written: None}
+def forms(written: str) -> tuple[str, ...]:
+    """The word as written, and with disguises undone."""
+    found: dict[str, None] = {written: None}
     bare = written.strip("'-")
-    forms[bare] = None
+    found[bare] = None
     for part in re.split(r"[-']|[*#]+$", bare):  # you're; **bold**
-        forms[part] = None
-    forms.pop("", None)
+        found[part] = None
+    found.pop("", None)
     joined = re.sub(r"[-'.]", "", bare)
     if len(joined) * 2 <= len(bare) + 1:  # f-u-c-k
-        forms[joined] = None
-    for form in tuple(forms):
+        found[joined] = None
+    for form in tuple(found):
         if _LATIN.search(form) and _OTHER_SCRIPT.search(form):
-            forms[form.translate(_LOOK_ALIKES)] = None
-    for form in tuple(forms):
+            found[form.translate(_LOOK_ALIKES)] = None
+    for form in tuple(found):
         if _LEET_SIGNS.search(form) and any(character.isalpha() for character in form):
-            forms[form.translate(_LEET)] = None
-            forms[form.translate(_LEET).replace("i", "l")] = None
-    for form in tuple(forms):
+            found[form.translate(_LEET)] = None
+            found[form.translate(_LEET).replace("i", "l")] = None
+    for form in tuple(found):
         if _REPEATED.search(form):
-            forms[_REPEATED.sub(r"\1", form)] = None
-            forms[_REPEATED.sub(r"\1\1", form)] = None
-    return tuple(forms)
+            found[_REPEATED.sub(r"\1", form)] = None
+            found[_REPEATED.sub(r"\1\1", form)] = None
+    return tuple(found)
 
 
 def fold(text: str) -> str:

@@ -1,16 +1,17 @@
-"""Injections and jailbreaks: rules first, then likeness to known ones, then a judge.
+"""Injections and jailbreaks: rules and a small model, then likeness to known ones, then a judge.
 
-The rules read every text. Only where they suspect something and are not sure is a sentence
-compared with known attacks, and only where that leaves it open is a judge asked.
+The rules and the recogniser read every text. Only sentences that they suspect and are not sure of
+are compared with known attacks, and only where that leaves it open is a judge asked.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from deployments.evaluation.metrics.disguises import fold
 from deployments.guards.checks.rules import Rules
+from deployments.guards.recogniser.recogniser import Recogniser, Suspect
 from deployments.guards.verdict import Finding, Place, Source, Span
 from ingestion.sentences import sentence_spans
 
@@ -27,6 +28,10 @@ _READ: Final = 4_000
 _BEFORE, _AFTER = 500, 1_500
 """Characters around a suspicion that it reads, where the text is longer."""
 _LEFT_OUT: Final = "\n[…]\n"
+_SUSPECT: Final = 0.15
+"""Score from which a sentence is worth a comparison: one ordinary passage of twenty has one."""
+_AGREE: Final = 0.4
+"""Score from which what both rules and the recogniser suspect adds up."""
 
 
 class Likeness(Protocol):
@@ -49,6 +54,13 @@ class Arbiter(Protocol):
         ...
 
 
+class _Looked(NamedTuple):
+    """What rules and the recogniser see in a text."""
+
+    score: float
+    suspects: tuple[Suspect, ...]
+
+
 @dataclass(slots=True)
 class SuspicionCheck:
     """Looks for attempts to take the model over."""
@@ -58,34 +70,34 @@ class SuspicionCheck:
     rules: Rules
     threshold: float
     """Score from which there is nothing left to ask."""
+    recogniser: Recogniser | None = None
     likeness: Likeness | None = None
     arbiter: Arbiter | None = None
     unsure_from: float = 0.3
     """Score from which the arbiter is asked."""
     sources: frozenset[Source] = frozenset({Source.ASKED, Source.SAID})
     needs_whole: bool = False
-    _score: Callable[[str, Place], float] = field(init=False, repr=False)
+    _look: Callable[[str, Place], _Looked] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         # The same passages are found again and again.
-        self._score = lru_cache(_REMEMBERED)(
-            lambda text, place: self.rules.score(fold(text), place)
-        )
+        self._look = lru_cache(_REMEMBERED)(self._looked)
 
     async def find(self, text: str, place: Place) -> Finding:
         """See Check. Raises TimeoutError."""
-        score = self._score(text, place)
+        score, suspects = self._look(text, place)
         if score < self.threshold and self.likeness is not None:
-            score = max(score, await self._likeness(self.likeness, text))
+            score = max(score, await self._likeness(self.likeness, text, suspects))
         if self.arbiter is not None and self.unsure_from <= score < self.threshold:
-            said = await self.arbiter.is_attack(self.name, self._suspected(text, place))
+            read = self._suspected(text, place, suspects)
+            said = await self.arbiter.is_attack(self.name, read)
             if said is None:
                 return Finding(score, (self.category,), failure="judge_unanswered")
             if said:
                 score = max(_SURE, self.threshold)
         if not score:
             return Finding()
-        spans = self._spans(text, place) if score >= self.threshold else ()
+        spans = self._spans(text, place, suspects) if score >= self.threshold else ()
         return Finding(score, (self.category,), spans)
 
     def undecided(self, text: str) -> int:
@@ -97,14 +109,25 @@ class SuspicionCheck:
         if self.likeness is not None:
             self.likeness.start()
 
-    async def _likeness(self, likeness: Likeness, text: str) -> float:
+    def _looked(self, text: str, place: Place) -> _Looked:
+        by_rule = self.rules.score(fold(text), place)
+        if self.recogniser is None:
+            return _Looked(by_rule, ())
+        suspects = tuple(self.recogniser.suspects(text, place, above=_SUSPECT))
+        by_model = max((suspect.score for suspect in suspects), default=0.0)
+        score = max(by_rule, by_model)
+        if min(by_rule, by_model) >= _AGREE:
+            score = 1.0 - (1.0 - by_rule) * (1.0 - by_model)
+        return _Looked(score, suspects)
+
+    async def _likeness(self, likeness: Likeness, text: str, suspects: Sequence[Suspect]) -> float:
         """The score that its sentences' likeness to known attacks gives."""
-        cues = self.rules.cues
-        sentences = [
-            text[start:end]
-            for start, end in sentence_spans(text)
-            if cues.search(fold(text[start:end]))
-        ][:_SENTENCES]
+        if self.recogniser is None:
+            cues = self.rules.cues
+            spans = [(a, b) for a, b in sentence_spans(text) if cues.search(fold(text[a:b]))]
+        else:
+            spans = [(one.start, one.end) for one in suspects]
+        sentences = [text[start:end] for start, end in spans[:_SENTENCES]]
         if not sentences:
             return 0.0
         found = 0.0
@@ -115,7 +138,7 @@ class SuspicionCheck:
                 found = max(found, min(attack, self.threshold - 0.01))
         return found
 
-    def _suspected(self, text: str, place: Place) -> str:
+    def _suspected(self, text: str, place: Place, suspects: Sequence[Suspect]) -> str:
         """What an arbiter reads: the text; of a long one what stands around its suspicions.
 
         Else whoever writes much before an attack would hide it. It is read as the rules read it,
@@ -126,6 +149,7 @@ class SuspicionCheck:
         folded = fold(text)
         found = [one.start for one in self.rules.matches(folded, place)]
         found += [match.start() for match in self.rules.cues.finditer(folded)]
+        found += [one.start for one in suspects]
         kept: set[int] = set()
         for start in found:
             if len(kept) >= _READ:
@@ -138,8 +162,14 @@ class SuspicionCheck:
             pieces.append(folded[position])
         return "".join(pieces)[:_READ]
 
-    def _spans(self, text: str, place: Place) -> tuple[Span, ...]:
+    def _spans(self, text: str, place: Place, suspects: Sequence[Suspect]) -> tuple[Span, ...]:
         """The sentences that are suspicious by themselves; the whole text where none is."""
-        spans = sentence_spans(text)
-        guilty = [s for s in spans if self.rules.score(fold(text[s[0] : s[1]]), place) > 0]
+        seen = {(s.start, s.end) for s in suspects if s.score >= self.threshold}
+        if (0, len(text)) in seen:  # what is hidden in it stands nowhere in particular
+            return (Span(0, len(text), "INSTRUCTION"),)
+        guilty = [
+            (a, b)
+            for a, b in sentence_spans(text)
+            if (a, b) in seen or self.rules.score(fold(text[a:b]), place) > 0
+        ]
         return tuple(Span(a, b, "INSTRUCTION") for a, b in guilty or [(0, len(text))])

@@ -1,0 +1,93 @@
+"""Recognises attacks in words that no rule knows: by what words mean, and in which order.
+
+Each sentence is read as a row of concepts (`lexicon.yaml`: to ignore, instruction, earlier, the
+model, to reveal, ...), in two dozen languages, with disguises undone. A linear model weighs which
+concepts stand in it and which after which. It was trained on the forms in `examples/` and on
+readings of ordinary texts (`python -m deployments.guards.recogniser.training`).
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Final
+
+from deployments.guards.recogniser.lexicon import Lexicon, Meaning, load_lexicon
+from deployments.guards.recogniser.reading import meanings
+from deployments.guards.recogniser.traits import LONGEST_PART, traits, windows
+from deployments.guards.recogniser.unmasking import unmasked
+from deployments.guards.recogniser.weights import Weights, load_weights
+from deployments.guards.verdict import Place
+from ingestion.sentences import sentence_spans
+
+__all__ = ["Recogniser", "Suspect", "load_recogniser", "parts_of"]
+
+_ALARM: Final = 0.6
+"""Score of what is as suspicious as the weights allow an ordinary text to be."""
+_LONGEST_TEXT: Final = 40_000
+"""Characters that are read; what follows is left to rules."""
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A part of a text, `text[start:end]`, and how much it looks like an attack, 0 to 1."""
+
+    start: int
+    end: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Recogniser:
+    """Looks for one kind of attack."""
+
+    lexicon: Lexicon
+    by_place: dict[str, Weights]
+
+    def suspects(self, text: str, place: Place, above: float = 0.0) -> list[Suspect]:
+        """Sentences by how they look, in order: those that score `above`."""
+        weights = self.by_place["input" if place == "input" else "passages"]
+        found = []
+        for start, end, parts in parts_of(text[:_LONGEST_TEXT], self.lexicon):
+            logit = max((weights.logit(traits(part)) for part in parts), default=-math.inf)
+            score = _score(logit)
+            if score > above:
+                found.append(Suspect(start, end, score))
+        return found
+
+
+def parts_of(text: str, lexicon: Lexicon) -> Iterator[tuple[int, int, list[Sequence[Meaning]]]]:
+    """Sentences as `(start, end, parts)`: what is weighed of each, alone and with the next one."""
+    spans = sentence_spans(text)
+    read = [meanings(text[start:end], lexicon) for start, end in spans]
+    for number, (start, end) in enumerate(spans):
+        parts = list(windows(read[number]))
+        after = read[number + 1] if number + 1 < len(read) else []
+        if after and len(read[number]) + len(after) <= LONGEST_PART:
+            parts.append([*read[number], *after])
+        yield start, end, parts
+    for reading in unmasked(text):
+        inner = [
+            part
+            for start, end in sentence_spans(reading)
+            for part in windows(meanings(reading[start:end], lexicon))
+        ]
+        yield 0, len(text), inner
+
+
+def _score(logit: float) -> float:
+    """A logit of 0 is the alarm."""
+    if logit < -30:
+        return 0.0
+    return 1.0 / (1.0 + math.exp(-logit) * (1.0 - _ALARM) / _ALARM)
+
+
+@cache
+def load_recogniser(name: str) -> Recogniser:
+    """The one for «injection» or «jailbreak»."""
+    weights = load_weights()
+    places = ("passages", "input")
+    return Recogniser(
+        load_lexicon(),
+        {place: weights.get(f"{name}.{place}") or weights[name] for place in places},
+    )
