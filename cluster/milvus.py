@@ -179,13 +179,14 @@ class MilvusLiteServer:
         import grpc  # type: ignore[import-untyped]
 
         heard = time.monotonic()
+        look_s = min(_LOOK_S, self._stall_timeout_s)
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(min(_LOOK_S, self._stall_timeout_s))
+                process.wait(look_s)
                 return
             with _channel(self._port) as channel:
                 try:
-                    grpc.channel_ready_future(channel).result(timeout=_LOOK_S)
+                    grpc.channel_ready_future(channel).result(timeout=look_s)
                     heard = time.monotonic()
                 except grpc.FutureTimeoutError:
                     if time.monotonic() - heard > self._stall_timeout_s:

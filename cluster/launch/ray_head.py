@@ -193,6 +193,8 @@ def head_command(settings: Settings) -> list[str]:
     command += [f"--dashboard-agent-listen-port={agent_port}"]
     command += [f"--object-store-memory={settings.ray.object_store_mib * 1024**2}"]
     command += [f"--temp-dir={_temp_dir(settings)}", "--disable-usage-stats"]
+    # It reads every log again and again for drivers that show what workers print. Ours do not.
+    command.append("--include-log-monitor=false")
     if settings.ray.num_cpus is not None:
         command.append(f"--num-cpus={int(settings.ray.num_cpus)}")
     return command

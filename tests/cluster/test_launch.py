@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -210,6 +211,7 @@ def test_a_ray_head_starts_once_on_loopback_heals_and_stops(
         first = ensure_ray_head(settings, lambda _text: None)
         assert ensure_ray_head(settings, lambda _text: None) == first
         assert _open_to_the_network(identity) == []
+        assert not [line for line in _command_lines(identity) if "log_monitor" in line]
 
         psutil.Process(first.pid).kill()  # a crash: its children live on as orphans
         psutil.wait_procs([psutil.Process(first.pid)] if psutil.pid_exists(first.pid) else [], 5)
@@ -221,6 +223,15 @@ def test_a_ray_head_starts_once_on_loopback_heals_and_stops(
     assert marked_processes(identity) == []
     assert stop_ray_head(settings) == 0
     assert not Path(second.temp_dir).exists()
+
+
+def _command_lines(identity: str) -> list[str]:
+    lines = []
+    for process in marked_processes(identity):
+        with suppress(psutil.NoSuchProcess):  # it ended meanwhile
+            lines.append(" ".join(process.cmdline()))
+    assert len(lines) > 5
+    return lines
 
 
 def _open_to_the_network(identity: str) -> list[str]:

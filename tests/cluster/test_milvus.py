@@ -22,10 +22,16 @@ from tests.fixtures.system import free_port
 pytestmark = pytest.mark.integration
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[MilvusLiteServer]:
-    """A running server over an empty folder."""
-    running = MilvusLiteServer(tmp_path / "data", free_port(), log_file=tmp_path / "milvus.log")
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The server's."""
+    return tmp_path_factory.mktemp("milvus")
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path) -> Iterator[MilvusLiteServer]:
+    """A running server, over a folder that was empty; the last test stops it."""
+    running = MilvusLiteServer(folder / "data", free_port(), log_file=folder / "milvus.log")
     running.start()
     yield running
     running.stop()
@@ -93,9 +99,10 @@ def test_a_port_in_use_is_refused_by_number(tmp_path: Path) -> None:
 
 
 def test_a_folder_in_use_is_an_error_with_the_servers_words(
-    server: MilvusLiteServer, tmp_path: Path
+    server: MilvusLiteServer, folder: Path
 ) -> None:
-    second = MilvusLiteServer(tmp_path / "data", free_port(), log_file=tmp_path / "second.log")
+    assert server.pid is not None
+    second = MilvusLiteServer(folder / "data", free_port(), log_file=folder / "second.log")
     with pytest.raises(VectorDatabaseError, match="lock"):
         second.start()
 

@@ -22,9 +22,8 @@ from tests.fixtures.system import System
 pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(400)]
 
 MODEL: Final = "smollm2-135m-instruct"
-STEPS: Final = 24
-MANY: Final = 160
-"""Steps of a job that is not to end by itself."""
+STEPS: Final = 400
+"""Of a job that is not to end by itself."""
 ENDED: Final = {"succeeded", "failed", "cancelled"}
 CALLERS: Final = 12
 """As many as the model's replica takes at once and lets wait."""
@@ -44,34 +43,6 @@ def data(client: openai.OpenAI) -> str:
     ]
     text = "\n".join(map(json.dumps, rows)).encode()
     return client.files.create(file=("sums.jsonl", text), purpose="fine-tune").id
-
-
-@contextlib.contextmanager
-def running(
-    client: openai.OpenAI, data: str, checkpoint_every: int, steps_most: int = STEPS
-) -> Iterator[str]:
-    """A job of short steps, after its second one; its id. It is cancelled if it has not ended."""
-    job = client.fine_tuning.jobs.create(
-        model=MODEL,
-        training_file=data,
-        extra_body={
-            "training": {
-                "epochs": 10,
-                "max_steps": steps_most,
-                "checkpoint_every": checkpoint_every,
-                "adapter": {"rank": 4},
-                "batch": {"examples": 2, "max_tokens": 64, "row_tokens": 64},
-            }
-        },
-    )
-    try:
-        until(lambda: len(steps(client, job.id)) >= 2 or ended(client, job.id), 150)
-        assert not ended(client, job.id), messages(client, job.id)
-        yield job.id
-    finally:
-        if not ended(client, job.id):
-            client.fine_tuning.jobs.cancel(job.id)
-            until(lambda: ended(client, job.id), 60)
 
 
 def until(what: Callable[[], Any], timeout_s: float) -> Any:
@@ -99,6 +70,17 @@ def steps(client: openai.OpenAI, job_id: str) -> list[int]:
     return [event.data["step"] for event in events(client, job_id) if event.type == "metrics"]
 
 
+def steps_of_attempt(client: openai.OpenAI, job_id: str, number: int) -> list[int]:
+    """The steps that an attempt took, once it has begun."""
+    told = events(client, job_id)
+    begun = [n for n, event in enumerate(told) if event.message.startswith(f"Attempt {number}:")]
+    return (
+        [event.data["step"] for event in told[begun[0] :] if event.type == "metrics"]
+        if begun
+        else []
+    )
+
+
 def messages(client: openai.OpenAI, job_id: str) -> list[str]:
     """The sentences that it told."""
     return [event.message for event in events(client, job_id) if event.type == "message"]
@@ -114,25 +96,33 @@ def driver(system: System, job_id: str) -> int:
     raise AssertionError(f"no process runs {job_id}")
 
 
-def test_a_killed_job_goes_on_from_its_last_checkpoint(
-    client: openai.OpenAI, system: System, data: str
-) -> None:
-    with running(client, data, checkpoint_every=3) as job_id:
-        kept = until(lambda: list(client.fine_tuning.jobs.checkpoints.list(job_id)), 60)
-        os.kill(driver(system, job_id), signal.SIGKILL)
-        until(lambda: ended(client, job_id), 240)
+@pytest.fixture(scope="module")
+def job_id(client: openai.OpenAI, data: str) -> Iterator[str]:
+    """One job of short steps for all that befalls it, after its second one: starts take longest.
 
-        said = messages(client, job_id)
-        assert ended(client, job_id) == "succeeded", said
-        job = client.fine_tuning.jobs.retrieve(job_id)
-        assert job.model_extra is not None
-        assert job.model_extra["attempts"] == 2
-        assert [message for message in said if "ended without a word" in message]
-        told = events(client, job_id)
-        second = [event.message[:10] for event in told].index("Attempt 2:")
-        again = next(event.data["step"] for event in told[second:] if event.type == "metrics")
-        assert again > min(checkpoint.step_number for checkpoint in kept)
-        assert steps(client, job_id)[-1] == STEPS
+    It makes no checkpoint but when it is told to stop.
+    """
+    job = client.fine_tuning.jobs.create(
+        model=MODEL,
+        training_file=data,
+        extra_body={
+            "training": {
+                "epochs": 20,
+                "max_steps": STEPS,
+                "checkpoint_every": 10 * STEPS,
+                "adapter": {"rank": 4},
+                "batch": {"examples": 2, "max_tokens": 64, "row_tokens": 64},
+            }
+        },
+    )
+    try:
+        until(lambda: len(steps(client, job.id)) >= 2 or ended(client, job.id), 150)
+        assert not ended(client, job.id), messages(client, job.id)
+        yield job.id
+    finally:
+        if not ended(client, job.id):
+            client.fine_tuning.jobs.cancel(job.id)
+            until(lambda: ended(client, job.id), 60)
 
 
 @dataclass(frozen=True)
@@ -147,16 +137,15 @@ class Resumed:
 
 
 @pytest.fixture(scope="module")
-def resumed(client: openai.OpenAI, data: str) -> Iterator[Resumed]:
-    """Started once for what is seen of it then, and for its end: a start takes half a minute."""
-    with running(client, data, checkpoint_every=10 * MANY, steps_most=MANY) as job_id:
-        answers = press(client, lambda: client.fine_tuning.jobs.retrieve(job_id).status)
-        said = messages(client, job_id)
-        assert "Serving needs the machine: stopping at a checkpoint for now." in said
-        (checkpoint,) = client.fine_tuning.jobs.checkpoints.list(job_id)
-        step = checkpoint.step_number
-        until(lambda: len(steps(client, job_id)) >= step + 2 or ended(client, job_id), 240)
-        yield Resumed(job_id, answers, step)
+def resumed(client: openai.OpenAI, job_id: str) -> Resumed:
+    """The job, pressed by serving and then left alone."""
+    answers = press(client, lambda: client.fine_tuning.jobs.retrieve(job_id).status)
+    said = messages(client, job_id)
+    assert "Serving needs the machine: stopping at a checkpoint for now." in said
+    (checkpoint,) = client.fine_tuning.jobs.checkpoints.list(job_id)
+    step = checkpoint.step_number
+    until(lambda: len(steps(client, job_id)) >= step + 2 or ended(client, job_id), 240)
+    return Resumed(job_id, answers, step)
 
 
 def press(client: openai.OpenAI, status: Callable[[], str]) -> list[int]:
@@ -197,6 +186,21 @@ def test_training_gives_way_to_serving_and_goes_on_afterwards(
     assert taken == list(range(1, len(taken) + 1))
 
 
+def test_a_killed_job_goes_on_from_its_last_checkpoint(
+    client: openai.OpenAI, system: System, resumed: Resumed
+) -> None:
+    job_id = resumed.job_id
+    os.kill(driver(system, job_id), signal.SIGKILL)
+    again = until(lambda: steps_of_attempt(client, job_id, 3) or ended(client, job_id), 240)
+    said = messages(client, job_id)
+    assert ended(client, job_id) is None, said
+    assert again[0] == resumed.yielded_at + 1
+    assert [message for message in said if "ended without a word" in message]
+    job = client.fine_tuning.jobs.retrieve(job_id)
+    assert job.model_extra is not None
+    assert job.model_extra["attempts"] == 3  # the second was the one that went on after serving
+
+
 def test_a_cancel_takes_seconds_and_leaves_an_adapter_that_answers(
     client: openai.OpenAI, resumed: Resumed
 ) -> None:
@@ -208,7 +212,7 @@ def test_a_cancel_takes_seconds_and_leaves_an_adapter_that_answers(
     said = messages(client, job_id)
     assert ended(client, job_id) == "cancelled"
     last, first = client.fine_tuning.jobs.checkpoints.list(job_id)
-    assert first.step_number == resumed.yielded_at < last.step_number < MANY
+    assert first.step_number == resumed.yielded_at < last.step_number < STEPS
     adapter = last.fine_tuned_model_checkpoint
     assert said[-1] == f"Cancelled at a checkpoint; its adapter is {adapter}."
     assert took < 30
