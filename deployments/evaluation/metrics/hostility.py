@@ -22,6 +22,7 @@ _ENDS: Final = ".!?\n"
 _WORD: Final = re.compile(r"[^\W_]+")
 _NAME: Final = re.compile(r"\{(\w+)\}")
 _MATCH_S: Final = 0.05
+_SEVERAL: Final = 2
 _LONGEST: Final = 600
 """Characters of a sentence that are read: longer ones are lists or code."""
 _DENIAL: Final = 60
@@ -58,6 +59,11 @@ class _Language:
     """Where a sentence has those of another language only, its frames are not tried."""
     denied: Any
     frames: tuple[_Frame, ...]
+    vile: frozenset[str]
+    """Several of them, said to somebody, are an insult, whatever the frame."""
+    address: frozenset[str]
+    things: frozenset[str]
+    """What else they may be said of."""
 
 
 def hostile_sentences(folded: str, languages: Collection[str]) -> Iterator[HostileSentence]:
@@ -85,6 +91,14 @@ def _in_sentence(
     found: set[str] = set()
     spoken = [one for one in languages if not one.signs.isdisjoint(words)]
     for language in spoken or languages:
+        vile = language.vile & words
+        if len(vile) >= _SEVERAL and language.address & words and not language.things & words:
+            start = min(sentence.index(word) for word in vile)
+            if _is_meant(sentence, start, language.denied):
+                found.add("insult")
+                yield HostileSentence(
+                    language.code, "insult", offset + start, offset + len(sentence)
+                )
         for frame in language.frames:
             if frame.category in found or (frame.when and frame.when.isdisjoint(words)):
                 continue
@@ -145,7 +159,9 @@ def _language(code: str, rules: Mapping[str, Any]) -> _Language:
         when = frozenset[str]().union(*(first[name] for name in frame.get("when", "").split()))
         frames.append(_Frame(frame["category"], regex.compile(written, **used), when))
     denied = regex.compile("|".join(rules["denied"]))
-    return _Language(code, frozenset(rules["signs"].split()), denied, tuple(frames))
+    signs = frozenset(rules["signs"].split())
+    counted = (frozenset(classes[name]) for name in ("vile", "address", "things"))
+    return _Language(code, signs, denied, tuple(frames), *counted)
 
 
 def _written(form: str, parts: Mapping[str, str], classes: Mapping[str, list[str]]) -> str:
