@@ -31,6 +31,15 @@ Kind = Literal[
     "IP_ADDRESS",
     "US_SSN",
     "URL_WITH_SECRET",
+    "NATIONAL_ID",
+    "PASSPORT",
+    "DRIVING_LICENCE",
+    "MEDICAL_ID",
+    "BANK_ACCOUNT",
+    "VEHICLE_PLATE",
+    "DATE_OF_BIRTH",
+    "STREET_ADDRESS",
+    "PERSON",
 ]
 
 
@@ -73,7 +82,7 @@ class JailbreakGuard(GuardSettings):
 
 
 class PersonalDataGuard(GuardSettings):
-    """Personal data that has a pattern. Off: the documents of a company are full of it."""
+    """Personal data that has a pattern or is introduced. Off: documents are full of it."""
 
     input: Masking = "off"
     passages: Passages = "off"

@@ -5,8 +5,10 @@ matched in part at the text's end.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any, Final
 
 from cluster.keys import KEY_PREFIX
@@ -22,59 +24,45 @@ def _words(text: str) -> frozenset[str]:
 _MATCH_S: Final = 0.05
 _LEAST_CLASSES: Final = 2
 """Of lower case, upper case, digits and signs, that a value has which is no word."""
-_NAMES: Final = (
-    r"(?:api[_-]?key|apikey|access[_-]?key|secret[_-]?key|private[_-]?key|client[_-]?secret|secret|"
-    r"access[_-]?token|auth[_-]?token|token|password|passwd|pwd|passphrase|passwort|kennwort|"
-    r"contraseña|mot de passe|bearer)"
+_LEAST_LETTERS: Final = 6
+"""Different characters that a key has at least: «sk-xxxxxxxx» is none."""
+_LONG: Final = 12
+"""Characters from which a value counts where words stand between it and what names it."""
+_FORMS: Final = Path(__file__).with_name("secrets.yaml")
+_VALUE: Final = r"[^\s\"'`<>{}\[\]()|,;]{6,256}"
+_STARTS_CODE: Final = re.compile(
+    r"[$%*…]|(?:os|process|env|self|config|settings)\.|\w+\.\w+\.|https?:"
 )
-_SCHEMES: Final = (
-    r"(?:https?|ftps?|sftp|ssh|git|postgres(?:ql)?|mysql|mariadb|mssql|mongodb|rediss?|amqps?|"
-    r"ldaps?|smtps?)(?:\+[a-z0-9]+)?"
+_PLACEHOLDER: Final = re.compile(
+    r"x{4}|\*{3}|\.{3}|…|your|example|placeholder|redacted|change_?me|dummy|insert|replace|todo"
+    r"|sample|here\b|<|\$\{|\{\{|%\(",
+    re.IGNORECASE,
 )
-_FORMS: Final = (
-    ("PRIVATE_KEY", r"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----[\s\S]*?"
-                    r"(?:-----END (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----|\Z)"),
-    ("API_KEY", rf"(?<![\w-]){KEY_PREFIX}[\w-]{{16,256}}"),
-    ("API_KEY", r"(?<![\w-])sk-(?:proj-|ant-|svcacct-|or-)?[A-Za-z0-9_-]{20,256}"),
-    ("API_KEY", r"(?<![A-Za-z0-9])(?:AKIA|ASIA|AROA|AIDA)[A-Z0-9]{16}(?![A-Za-z0-9])"),
-    ("API_KEY", r"(?<![A-Za-z0-9])AIza[\w-]{35}"),
-    ("API_KEY", r"(?<![A-Za-z0-9])(?:gh[pousr]_[A-Za-z0-9]{36,255}|github_pat_\w{22,255})"),
-    ("API_KEY", r"(?<![A-Za-z0-9])(?:glpat-[\w-]{20,64}|npm_[A-Za-z0-9]{36}|hf_[A-Za-z]{30,64}|"
-                r"pypi-[\w-]{50,255}|dop_v1_[a-f0-9]{64})"),
-    ("API_KEY", r"(?<![A-Za-z0-9])xox[abeoprs]-[A-Za-z0-9-]{10,255}"),
-    ("API_KEY", r"(?<![A-Za-z0-9])(?:sk|rk|pk)_(?:live|test)_[A-Za-z0-9]{16,255}"),
-    ("API_KEY", r"(?<![A-Za-z0-9])SG\.[\w-]{16,32}\.[\w-]{32,64}"),
-    ("JWT", r"(?<![\w-])eyJ[\w-]{10,4096}\.[\w-]{10,4096}\.[\w-]{10,4096}"),
-    ("PASSWORD", rf"(?<![\w-])(?i:{_SCHEMES})://[^\s/?#:@\"'<>]*:(?P<value>[^\s/?#@\"'<>]+)@"),
-    ("PASSWORD", rf"(?<![A-Za-z0-9])(?i:{_NAMES})[\"']?"
-                 r"(?:\s*[:=]|\s+(?:is|lautet|ist|es|est|was)\s*:?)"
-                 r"\s*[\"'`]?(?P<value>[^\s\"'`<>{}\[\]()|,;]{6,256})"),
-    ("PASSWORD", r"(?<![\w-])(?i:authorization)[\"']?\s*:\s*[\"']?(?i:bearer|basic) "
-                 r"(?P<value>[\w.=+/~-]{16,4096})"),
-)  # fmt: skip
-
-
-_SEEDS: Final = _words(
-    """
-    sk- sk_ rk_ pk_ akia asia aroa aida aiza ghp_ gho_ ghu_ ghs_ ghr_ github_pat glpat npm_ hf_
-    pypi- dop_v1 xox sg. eyj -----b :// key secret token passw pwd passphrase kennwort contrase
-    bearer authoriz mot
-    """
+_IS_ELSE: Final = re.compile(
+    r"\d{1,4}([-/.:])\d{1,2}\1\d{1,4}(?:T[\d:.Z+-]*)?|v?\d+(?:\.\d+)+\S*|[\d.,]+[%€$]|\S+@\S+\.\w+"
+    r"|[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|\d+-[a-z]+(?:-[a-z]+)*",
+    re.IGNORECASE,
 )
-"""Without one of these there is no secret: most texts are done with it."""
+"""Dates, versions, amounts, mail addresses, uuids, «12-character»."""
 _BEGINNINGS: Final = _words(
     """
-    sk- sk_ rk_ pk_ AKIA ASIA AROA AIDA AIza ghp_ gho_ ghu_ ghs_ ghr_ github_pat glpat- npm_ hf_
-    pypi- dop_v1 xox SG. eyJ -----BEGIN https:// ftp:// sftp:// ssh:// git:// postgresql://
-    mysql:// mariadb:// mssql:// mongodb:// redis:// amqps:// ldaps:// smtps:// api_key apikey
-    access_key access-key access_token secret private_key client_secret auth_token token
-    password passwd pwd passphrase passwort kennwort contraseña mot bearer authorization
+    sk- sk_ rk_ pk_ AKIA ASIA AROA AIDA LTAI AKID AIza GOCSPX- ya29. ghp_ gho_ ghu_ ghs_ ghr_
+    github_pat glpat- glrt- gldt- glcbt- glptt- glsoat- glft- glimt- npm_ hf_ pypi- rubygems_ dop_v1
+    doo_v1 dor_v1 dckr_ ATATT3 ATBB xox xapp- whsec_ sq0 shpat_ shpca_ shppa_ shpss_ SG. key- eyJ
+    -----BEGIN AGE-SECRET-KEY PuTTY-User-Key dapi hvs. hvb. hvr. NRAK- sntrys_ sntryu_ lin_api_ ntn_
+    figd_ PMAK- glsa_ glc_ HRKU- dp. pul- r8_ gsk_ xai- pplx- sbp_ pscale_ tskey- phc_ https:// ftp://
+    sftp:// ssh:// git:// postgresql:// mysql:// mariadb:// mssql:// mongodb:// redis:// amqps://
+    ldaps:// smtps:// imaps:// nats:// clickhouse:// cockroachdb:// oracle:// api_key apikey
+    access_key access-key access_token secret private_key client_secret auth_token token password
+    passwd pwd passphrase passwort kennwort contraseña mot bearer authorization
     """
 )
 _STARTED: Final = frozenset(
     word[:size].casefold() for word in _BEGINNINGS for size in range(1, len(word) + 1)
 )
-"""What the last letters of a text may be, where a seed is still to come."""
+"""What the last letters of a text may be, where what a form needs is still to come."""
+_GROWING: Final = re.compile(r"(?<![\w:])\d{1,10}:?A?\Z")
+"""A number that may become a bot's token: what its form needs comes behind it."""
 _LAST_WORD: Final = re.compile(r"[^\s\"'`(\[{=,;]{1,16}\Z")
 _PART: Final = re.compile(r"(?<![^\W_])(?=\w)|(?<!-)(?=-)")
 
@@ -89,36 +77,43 @@ class SecretsCheck:
     async def find(self, text: str, place: Place) -> Finding:
         """See Check. Raises TimeoutError."""
         del place
-        if not _has_seed(text):
-            return Finding()
         spans = tuple(_alone(list(_found(text))))
         kinds = dict.fromkeys(span.kind.lower() for span in spans)
         return Finding(float(bool(spans)), tuple(f"secrets/{kind}" for kind in kinds), spans)
 
     def undecided(self, text: str) -> int:
         """See Check: where a secret may have begun."""
-        if not _has_seed(text):
-            return _started(text)
         begun = (
             match.start()
-            for _, pattern in _patterns()
-            for match in pattern.finditer(text, partial=True, timeout=_MATCH_S)
+            for form in _held_by(text)
+            for match in form.pattern.finditer(text, partial=True, timeout=_MATCH_S)
             if match.end() == len(text) and match.start() < len(text)
         )
-        return min(begun, default=len(text))
+        return min((_started(text), *begun))
 
     async def warm_up(self) -> None:
         """See Check."""
-        _patterns()
+        _forms()
 
 
-def _has_seed(text: str) -> bool:
+@dataclass(frozen=True, slots=True)
+class _Form:
+    kind: str
+    needs: tuple[str, ...]
+    """Letters of which some are in every text that has it."""
+    pattern: Any
+
+
+def _held_by(text: str) -> list[_Form]:
+    """The forms that may be in a text: most texts have none."""
     folded = text.casefold()
-    return any(seed in folded for seed in _SEEDS)
+    return [form for form in _forms() if any(letters in folded for letters in form.needs)]
 
 
 def _started(text: str) -> int:
-    """Where the last word may become a seed; the text's length where it cannot."""
+    """Where the last word may become what a form needs; the text's length where it cannot."""
+    if number := _GROWING.search(text):
+        return number.start()
     word = _LAST_WORD.search(text)
     if word is not None:
         last = word.group().casefold()
@@ -129,27 +124,41 @@ def _started(text: str) -> int:
 
 
 def _found(text: str) -> Iterator[Span]:
-    for kind, pattern in _patterns():
-        for match in pattern.finditer(text, timeout=_MATCH_S):
-            if "value" not in pattern.groupindex:
-                yield Span(match.start(), match.end(), kind)
-            elif _is_no_word(match["value"]):
-                yield Span(match.start("value"), match.end("value"), kind)
+    for form in _held_by(text):
+        for match in form.pattern.finditer(text, timeout=_MATCH_S):
+            named = next((name for name, value in match.groupdict().items() if value), None)
+            if named is not None:
+                if _is_no_word(match[named], is_far=named == "far"):
+                    yield Span(match.start(named), match.end(named), form.kind)
+            elif form.kind == "PRIVATE_KEY" or not _is_placeholder(match.group()):
+                yield Span(match.start(), match.end(), form.kind)
 
 
-def _is_no_word(value: str) -> bool:
-    """Whether a value after «password:» is one, and not a word, a name or a piece of code."""
+def _is_no_word(value: str, *, is_far: bool) -> bool:
+    """Whether a value after «password:» is one, and not a word, a name or a piece of code.
+
+    `is_far`: other words stand between them, or only a word such as «key» names it.
+    """
     value = value.rstrip(".!?")
-    if len(value) < 6 or value.startswith(("$", "%", "os.", "…", "*", "xxx", "your")):
+    if len(value) < 6 or _STARTS_CODE.match(value) or _is_placeholder(value):
         return False
-    signs = any(not c.isalnum() and c not in "._-" for c in value)
+    signs = any(not c.isalnum() and c not in "._-/:" for c in value)
     classes = [
         any(map(str.islower, value)),
         any(map(str.isupper, value)),
         any(map(str.isdigit, value)),
         signs,
     ]
+    if is_far and not (classes[2] and (sum(classes) > _LEAST_CLASSES or len(value) >= _LONG)):
+        return False
+    if _IS_ELSE.fullmatch(value):
+        return False
     return (classes[2] or signs) and sum(classes) >= _LEAST_CLASSES
+
+
+def _is_placeholder(value: str) -> bool:
+    """Whether it stands for a secret: «sk-your-key-here», «AKIA…EXAMPLE», «xxxxxxxx»."""
+    return _PLACEHOLDER.search(value) is not None or len(set(value)) < _LEAST_LETTERS
 
 
 def _alone(spans: list[Span]) -> Iterator[Span]:
@@ -162,7 +171,28 @@ def _alone(spans: list[Span]) -> Iterator[Span]:
 
 
 @cache
-def _patterns() -> tuple[tuple[str, Any], ...]:
+def _forms() -> tuple[_Form, ...]:
     import regex
+    import yaml
 
-    return tuple((kind, regex.compile(form)) for kind, form in _FORMS)
+    loaded: Mapping[str, Any] = yaml.safe_load(_FORMS.read_text(encoding="utf-8"))
+    pieces = {
+        "{name}": f"(?:{'|'.join(loaded['names'])})",
+        "{scheme}": rf"(?:{'|'.join(loaded['schemes'])})(?:\+[a-z0-9]+)?",
+        "{token}": _VALUE,
+        "{key}": KEY_PREFIX,
+    }
+
+    def written(pattern: str) -> str:
+        for piece, form in pieces.items():
+            pattern = pattern.replace(piece, form)
+        return pattern
+
+    return tuple(
+        _Form(
+            one["kind"],
+            tuple(one["needs"].split()),
+            regex.compile("|".join(written(form) for form in one["is"])),
+        )
+        for one in loaded["forms"]
+    )
