@@ -16,6 +16,7 @@ def make_duties(parts: MonitorParts) -> list[Duty]:
     from deployments.drift.duty import DriftDuty
     from deployments.experiments.duty import ExperimentDuty
     from deployments.idempotency.retention import KeyRetentionDuty
+    from deployments.monitor.clock_jumps import ClockDuty
     from deployments.monitor.silent_actors import SilentActorDuty
     from deployments.tracing.retention import RetentionDuty
 
@@ -29,4 +30,5 @@ def make_duties(parts: MonitorParts) -> list[Duty]:
         DocumentDuty(parts, note),
         ProjectDuty(parts, note),
         SilentActorDuty(),
+        ClockDuty(),
     ]

@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 
 from cluster.milvus import KEEPER_NAME, NAMESPACE
 
-__all__ = ["WATCHED", "NamedActor", "SilentActorDuty", "Watched"]
+__all__ = ["CONTROLLER", "WATCHED", "NamedActor", "SilentActorDuty", "Watched"]
 
 _log = logging.getLogger(__name__)
 _ANSWER_S: Final = 10.0
@@ -63,10 +63,8 @@ class NamedActor:
         return await asyncio.to_thread(ray.get_actor, self.name, self.namespace)
 
 
-WATCHED: Final = (
-    NamedActor("SERVE_CONTROLLER_ACTOR", "serve", "check_alive"),
-    NamedActor(KEEPER_NAME, NAMESPACE, "state"),
-)
+CONTROLLER: Final = NamedActor("SERVE_CONTROLLER_ACTOR", "serve", "check_alive")
+WATCHED: Final = (CONTROLLER, NamedActor(KEEPER_NAME, NAMESPACE, "state"))
 
 
 class SilentActorDuty:

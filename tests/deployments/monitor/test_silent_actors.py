@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from deployments.monitor.silent_actors import WATCHED, NamedActor, SilentActorDuty
+from deployments.monitor.silent_actors import CONTROLLER, NamedActor, SilentActorDuty
 from tests.fixtures.ray_cluster import SharedRay
 
 
@@ -115,6 +115,5 @@ def test_the_names_are_those_of_ray_serve() -> None:
     from ray.serve._private.constants import SERVE_CONTROLLER_NAME, SERVE_NAMESPACE
     from ray.serve._private.controller import ServeController
 
-    controller = WATCHED[0]
-    assert (controller.name, controller.namespace) == (SERVE_CONTROLLER_NAME, SERVE_NAMESPACE)
-    assert hasattr(ServeController, controller.call)
+    assert (CONTROLLER.name, CONTROLLER.namespace) == (SERVE_CONTROLLER_NAME, SERVE_NAMESPACE)
+    assert hasattr(ServeController, CONTROLLER.call)
