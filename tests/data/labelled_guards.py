@@ -1,9 +1,13 @@
 """The labelled texts that guards are measured on: `guards/NAME.jsonl`, tuning and held-out parts.
 
+`guards/stranger/NAME.jsonl` was written by somebody who had seen neither the guards nor those
+texts; whoever works on the guards does not read it: it says what to expect of others' attacks.
+
 Secrets are written as forms, `{alnum:36}`, and filled by a seeded generator, so that no scanner of
-repositories takes them for real ones.
+repositories takes them for real ones; the stranger's are in Base64 for the same reason.
 """
 
+import base64
 import json
 import random
 import re
@@ -37,16 +41,32 @@ class Labelled:
     label: bool
     place: Literal["input", "passages", "output"]
     language: str
-    split: Literal["tuning", "held_out"]
+    split: Literal["tuning", "held_out", "stranger"]
 
 
 def labelled(guard: str, split: str | None = None) -> list[Labelled]:
-    """The texts of a guard, of one part or of both."""
+    """The texts of a guard, of one part or of all."""
     drawn = random.Random(f"guards/{guard}")
     lines = (_FOLDER / f"{guard}.jsonl").read_text(encoding="utf-8").splitlines()
     rows = [json.loads(line) for line in lines]
     found = [Labelled(**{**row, "text": _filled(row["text"], drawn)}) for row in rows]
+    found += _strangers(guard)
     return [row for row in found if split in (None, row.split)]
+
+
+def _strangers(guard: str) -> list[Labelled]:
+    lines = (_FOLDER / "stranger" / f"{guard}.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    return [
+        Labelled(
+            row["text"] if "text" in row else base64.b64decode(row["base64"]).decode(),
+            row["label"],
+            row["place"],
+            "",
+            "stranger",
+        )
+        for row in rows
+    ]
 
 
 def _filled(text: str, drawn: random.Random) -> str:
