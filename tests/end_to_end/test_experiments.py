@@ -1,6 +1,5 @@
 """An experiment on real traffic: sticky users, an arm that breaks, an arm that wins."""
 
-import io
 import itertools
 import time
 from collections import Counter
@@ -18,9 +17,17 @@ _TIMEOUT_S: Final = 240
 _ASKERS: Final = 4
 _PLACES: Final = ("harbour", "archive", "library", "school", "museum", "theatre", "bakery", "mill")
 SETTINGS: Final = {
-    # Fewer passages are fewer tokens: a difference that is there for certain.
-    "metric": {"name": "trace:tokens", "high": 1000, "wait_s": 5.0},
+    # More passages are more tokens: a difference that is there for certain. Answers of one passage
+    # and refusals count as `low`, so the arm that refuses neither wins nor loses by it.
+    "metric": {
+        "name": "trace:tokens",
+        "direction": "higher",
+        "low": 100,
+        "high": 260,
+        "wait_s": 5.0,
+    },
     "min_effect": 20,
+    "guardrail_alpha": 0.05,
 }
 
 
@@ -28,15 +35,26 @@ SETTINGS: Final = {
 def town(client: openai.OpenAI) -> str:
     """A store of what some places are open for."""
     store = client.vector_stores.create(name="town").id
-    for place in _PLACES:
-        text = f"The {place} is open from Monday to Thursday. The {place} closes at noon. " * 3
-        attached = client.vector_stores.files.upload_and_poll(
-            vector_store_id=store,
-            file=(f"{place}.txt", io.BytesIO(text.encode())),
-            poll_interval_ms=200,
-        )
-        assert attached.status == "completed", attached.last_error
+    texts = (
+        (place, f"The {place} is open from Monday to Thursday. The {place} closes at noon.")
+        for place in _PLACES
+    )
+    files = [
+        client.files.create(file=(f"{place}.txt", text.encode()), purpose="assistants").id
+        for place, text in texts
+    ]
+    batch = client.vector_stores.file_batches.create_and_poll(
+        store, file_ids=files, poll_interval_ms=200
+    )
+    assert batch.file_counts.completed == len(files), batch.file_counts
     client.post("/aliases", body={"name": ALIAS, "target": MODEL}, cast_to=object)
+    one = {
+        "target": MODEL,
+        "serving": {"retrieval": {"max_num_results": 1}},
+        "override": True,
+        "reason": "Then an arm can have more.",
+    }
+    client.post(f"/aliases/{ALIAS}/promote", body=one, cast_to=object)
     return store
 
 
@@ -61,7 +79,7 @@ def test_an_arm_that_refuses_is_stopped_and_the_other_wins(
 ) -> None:
     arms = [
         {"name": "control"},
-        {"name": "short", "retrieval": {"max_num_results": 1}},
+        {"name": "long", "retrieval": {"max_num_results": 4}},
         {"name": "blind", "retrieval": {"mode": "dense", "score_threshold": 1.0}},
     ]
     body = {"alias": ALIAS, "arms": arms, "settings": SETTINGS, "start": True}
@@ -87,14 +105,14 @@ def test_an_arm_that_refuses_is_stopped_and_the_other_wins(
     assert found["stopped_arms"]["blind"]["by"] == "guardrail"
     assert found["stopped_arms"]["blind"]["fault"] == "refused"
     assert asked["blind"] < 50
-    assert (found["decision"]["outcome"], found["decision"]["arm"]) == ("winner", "short")
+    assert (found["decision"]["outcome"], found["decision"]["arm"]) == ("winner", "long")
     told = [event["type"] for event in read(client, f"{path}/events?order=asc")["data"]]
     assert told[:2] == ["created", "started"]
     assert told.count("arm_stopped") == 1
 
     moved: Any = client.post(f"{path}/promote", body={}, cast_to=object)
-    assert moved["serving"]["retrieval"]["max_num_results"] == 1
+    assert moved["serving"]["retrieval"]["max_num_results"] == 4
     arm, trace = ask(client, town, "ann")
     assert arm is None
     passages = read(client, f"/traces/{trace}")["passages"]
-    assert len(passages) == 1
+    assert len(passages) > 1
