@@ -13,7 +13,7 @@ from tests.fixtures.system import System
 pytestmark = pytest.mark.end_to_end
 
 MODEL = "smollm2-135m-instruct"
-ITEMS = 40
+ITEMS = 24
 
 
 def test_a_run_killed_in_the_middle_ends_with_a_result_for_every_item(
