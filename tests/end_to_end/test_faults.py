@@ -9,12 +9,20 @@ from typing import Any
 
 import openai
 import pytest
+from sqlalchemy import select
 
+from cluster.database import Database
+from cluster.ids import DEFAULT_PROJECT
+from cluster.records import VectorStoreFile
+from cluster.settings import Settings, resolve_settings
+from ingestion.index import PassageIndex, collection_name
 from tests.end_to_end.test_documents import MODEL, QUESTION, lighthouse, upload
 from tests.fixtures.faults import kill, processes_of, until
 from tests.fixtures.system import System
 
 pytestmark = [pytest.mark.end_to_end]
+
+DOCUMENTS = 20
 
 
 def queue(client: openai.OpenAI, store: str, count: int) -> dict[str, str]:
@@ -31,26 +39,44 @@ def queue(client: openai.OpenAI, store: str, count: int) -> dict[str, str]:
     return facts
 
 
+def live(settings: Settings, store: str) -> dict[str, VectorStoreFile]:
+    """The records of a store's live documents, by file id."""
+    database = Database(settings.database_url, pool_size=1)
+    found = select(VectorStoreFile).where(VectorStoreFile.store_id == store, VectorStoreFile.live)
+    try:
+        with database.session(read_only=True) as session:
+            return {row.file_id: row for row in session.scalars(found)}
+    finally:
+        database.close()
+
+
 def all_completed(client: openai.OpenAI, store: str) -> bool:
     counts = client.vector_stores.retrieve(store).file_counts
     return counts.in_progress == 0 and counts.completed == counts.total
 
 
-@pytest.mark.parametrize(
-    "victim",
-    ["ServeReplica:everloop:Ingestor", "milvus", "ServeReplica:everloop:Embedder", "ParserWorker"],
-)
+@pytest.mark.parametrize("victim", ["ServeReplica:everloop:Ingestor", "milvus", "ParserWorker"])
 def test_a_part_of_the_document_path_is_killed_at_work(
     client: openai.OpenAI, system: System, store: str, victim: str
 ) -> None:
+    """The Embedder, which is on this path too, is what the drill of `test_drills.py` kills."""
+    settings, _ = resolve_settings(environ=system.environment)
     before = upload(client, store, "lighthouse.pdf", lighthouse("QX-4417"))
-    facts = queue(client, store, 30)
+    facts = queue(client, store, DOCUMENTS)
     until(lambda: client.vector_stores.retrieve(store).file_counts.completed >= 2, 60)
     kill(system.data_dir, victim)
+    done = live(settings, store)
+    assert len(done) <= DOCUMENTS, "it was killed after its work"
 
     until(lambda: all_completed(client, store), 180)
 
     assert client.vector_stores.retrieve(store).file_counts.completed == len(facts) + 1
+    rows = live(settings, store)
+    assert rows.keys() == {before.id, *facts}
+    assert {rows[file_id].attempts for file_id in done} == {1}, "what was done was done again"
+    place = collection_name(settings.embedding.id, 384)
+    index = PassageIndex(settings.milvus_uri, place, 384, token=settings.milvus.token)
+    assert index.count(DEFAULT_PROJECT, store) == sum(row.passages for row in rows.values())
     found = until(lambda: client.vector_stores.search(store, query=QUESTION).data, 60)
     assert found[0].file_id == before.id
     for file_id, word in list(facts.items())[::7]:
