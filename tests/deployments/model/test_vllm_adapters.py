@@ -3,7 +3,6 @@
 import asyncio
 import json
 import shutil
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,17 +13,15 @@ import pytest
 import pytest_asyncio
 
 from cluster.adapters import AdapterFiles, store_adapter
-from cluster.settings import ModelSettings
 from cluster.storage import ByteStore
 from deployments.errors import InvalidRequest, NotFound, Unprocessable
 from deployments.model.adapter_cache import AdapterCache
 from deployments.model.messages import ModelCall
 from deployments.model.replica_folder import ReplicaFolder
 from deployments.model.serving import ChatServing
-from tests.fixtures.ray_cluster import SharedRay
-from tests.fixtures.tiny_vllm import tiny_vllm, tiny_vllm_folder
+from tests.fixtures.tiny_vllm import TinyVllm
 
-pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
+pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="session")]
 
 MODEL: Final = "tiny"
 PLACES: Final = 2
@@ -97,41 +94,29 @@ def make_adapter(base: Path, folder: Path, seed: int) -> Path:
     return folder
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def served(
-    shared_ray: SharedRay, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Served]:
+@pytest.fixture(scope="module")
+def served(tiny_vllm: TinyVllm, tmp_path_factory: pytest.TempPathFactory) -> Served:
     from deployments.model.vllm_adapters import VllmAdapters
-    from deployments.model.vllm_engine import VllmChatEngine
 
+    engine, settings = tiny_vllm.engine, tiny_vllm.settings
     folder = tmp_path_factory.mktemp("adapters")
-    base = tiny_vllm_folder(folder / "base")
     store = ByteStore(f"file://{folder / 'store'}")
-    settings = ModelSettings(
-        id=MODEL,
-        kv_cache_gib=0.1,
-        max_context_tokens=256,
-        max_adapters=PLACES,
-        max_adapter_rank=8,
-        tool_call_parser=None,
-    )
     made: dict[str, AdapterFiles | None] = {"base": None}
     for seed, name in enumerate("abc"):
-        source = make_adapter(base, folder / name, seed)
+        source = make_adapter(tiny_vllm.base, folder / name, seed)
         made[name] = store_adapter(store, source, base=MODEL, suffix=name, project="proj_default")
-    async with tiny_vllm(shared_ray, settings, base) as engine:
-        cache = AdapterCache(
-            VllmAdapters(engine),
-            store,
-            ReplicaFolder(folder / "replicas"),
-            most=PLACES,
-            max_rank=settings.max_adapter_rank,
-        )
-        serving = ChatServing(VllmChatEngine(engine, 256, 8), 500, cache)
-        yield Served(engine._engine_client, cache, serving, store, folder, made)
+    cache = AdapterCache(
+        VllmAdapters(engine),
+        store,
+        ReplicaFolder(folder / "replicas"),
+        most=settings.max_adapters,
+        max_rank=settings.max_adapter_rank,
+    )
+    serving = ChatServing(tiny_vllm.chat, 500, cache)
+    return Served(engine._engine_client, cache, serving, store, folder, made)
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
 async def alone(served: Served) -> dict[tuple[str, str, bool], tuple[str, list[int]]]:
     """Each adapter's answers, asked one by one."""
     return {
@@ -257,8 +242,8 @@ async def test_one_that_failed_half_way_takes_no_place(
 
 
 async def test_a_prompt_that_is_too_long_is_counted_under_an_adapter_too(served: Served) -> None:
-    with pytest.raises(InvalidRequest, match="context is 256 tokens"):
-        await served.ask(served.named("a"), max_tokens=1000)
+    with pytest.raises(InvalidRequest, match="context is 2048 tokens"):
+        await served.ask(served.named("a"), max_tokens=3000)
 
 
 @pytest.mark.parametrize("kind", ["chat", "completion"])
