@@ -189,13 +189,13 @@ def improved(client: openai.OpenAI, taught: Taught) -> Improved:
         training_file=taught.training_file,
         suffix="sorts",
         seed=1,
-        method={"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 3}}},
+        method={"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 1}}},
         extra_body={
             "evaluation_file": upload(client, held_out, "evaluation.jsonl"),
             "alias": "assistant",
             "training": {
                 "optimizer": {"learning_rate": 1e-3},
-                "batch": {"examples": 8, "max_tokens": 128, "row_tokens": 512},
+                "batch": {"examples": 4, "max_tokens": 128, "row_tokens": 512},
             },
             "gate": {
                 "parity_items": 2,
