@@ -50,6 +50,6 @@ def test_a_body_is_refused_for_what_is_wrong_with_it(body: bytes, expected: str 
 
 @pytest.mark.parametrize("unit", [b"[],", b'"",', b'"\\"",', b"1e99,", b"{", b'"'])
 def test_no_body_of_megabytes_takes_long_to_refuse(unit: bytes) -> None:
-    start = time.perf_counter()
+    start = time.process_time()  # whatever else the machine does
     code(unit * (2 * 1024**2 // len(unit)))
-    assert time.perf_counter() - start < 2.0
+    assert time.process_time() - start < 2.0
