@@ -27,12 +27,12 @@ up: install ## Install, start everything, ingest the sample corpus, answer one q
 down: ## Stop everything that `make up` started
 	@if [ -x $(BIN)/everloop ]; then $(BIN)/everloop down; else echo "Nothing is installed."; fi
 
-test: install ## Run the tests: units on both cores, then what starts real parts (ARGS="-k name")
+test: install ## Run the tests: units beside what starts real parts, then end to end (ARGS="-k name")
 	@export DO_NOT_TRACK=1 RAY_USAGE_STATS_ENABLED=0; failed=0; \
 	run() { "$$@" || { code=$$?; [ $$code -eq 5 ] || failed=$$code; }; }; \
-	run env OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile \
-	  -m "not (slow or integration or end_to_end)" $(ARGS); \
-	run $(BIN)/python -m pytest -m "(integration or end_to_end) and not slow" $(ARGS); \
+	run env OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --no-loadscope-reorder \
+	  -m "not (slow or end_to_end)" $(ARGS); \
+	run $(BIN)/python -m pytest -m "end_to_end and not slow" $(ARGS); \
 	exit $$failed
 
 check: install ## Format, lint, types, documentation, known faults of packages
