@@ -164,7 +164,7 @@ async def test_more_traffic_is_let_in_as_planned(database: Database, tmp_path: P
     traffic.ask(40)
     await watched.look(traffic.at)
     assert watched.experiment(row).state["share"] == 0.2
-    traffic.ask(100)
+    traffic.ask(200)
     await watched.look(traffic.at + 2)
     stepped = watched.experiment(row)
     assert stepped.state["share"] == 0.5
