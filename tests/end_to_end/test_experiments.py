@@ -48,6 +48,13 @@ def town(client: openai.OpenAI) -> str:
     )
     assert batch.file_counts.completed == len(files), batch.file_counts
     client.post("/aliases", body={"name": ALIAS, "target": MODEL}, cast_to=object)
+    one = {
+        "target": MODEL,
+        "serving": {"retrieval": {"max_num_results": 1}},
+        "override": True,
+        "reason": "Then an arm can have more.",
+    }
+    client.post(f"/aliases/{ALIAS}/promote", body=one, cast_to=object)
     return store
 
 
@@ -71,7 +78,7 @@ def test_an_arm_that_refuses_is_stopped_and_the_other_wins(
     client: openai.OpenAI, town: str
 ) -> None:
     arms = [
-        {"name": "control", "retrieval": {"max_num_results": 1}},
+        {"name": "control"},
         {"name": "long", "retrieval": {"max_num_results": 4}},
         {"name": "blind", "retrieval": {"mode": "dense", "score_threshold": 1.0}},
     ]
