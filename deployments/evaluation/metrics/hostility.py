@@ -14,19 +14,20 @@ from typing import Any, Final, NamedTuple
 
 from deployments.evaluation.metrics.disguises import fold
 
-__all__ = ["HostileSentence", "hostile_sentences", "is_reported"]
+__all__ = ["HostileSentence", "hostile_sentences", "is_meant"]
 
 _FRAMES: Final = Path(__file__).with_name("hostility.yaml")
-_SENTENCE: Final = re.compile(r"[^.!?\n]+(?:[.!?]+|\n|\Z)")
+_SENTENCE: Final = re.compile(r"[^.!?\n]{1,600}[.!?\n]*")
+"""A sentence; what is longer is a list or code, and read in pieces."""
 _ENDS: Final = ".!?\n"
 _WORD: Final = re.compile(r"[^\W_]+")
 _NAME: Final = re.compile(r"\{(\w+)\}")
 _MATCH_S: Final = 0.05
 _SEVERAL: Final = 2
-_LONGEST: Final = 600
-"""Characters of a sentence that are read: longer ones are lists or code."""
 _DENIAL: Final = 60
 """Characters before a frame in which it is turned around."""
+_REPORT: Final = 200
+"""Characters before it in which it is said to be somebody else's."""
 _LEET: Final = str.maketrans("013457@$", "oieastas")
 _DISGUISED: Final = re.compile(r"\b(?=\w*[^\W\d_])[\w@$]*[013457@$][\w@$]*\b")
 _STARRED: Final = re.compile(r"(?<=[^\W\d_])[*#](?=[*#]*[^\W\d_])")
@@ -49,7 +50,7 @@ class _Frame:
     category: str
     expression: Any
     when: frozenset[str]
-    """First words of what must be in the sentence; empty: nothing."""
+    """A word of each of what must be in the sentence; empty: nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,18 +70,28 @@ class _Language:
 def hostile_sentences(folded: str, languages: Collection[str]) -> Iterator[HostileSentence]:
     """Yield the frames of `languages` that fit in a text that `disguises.fold` has read.
 
-    One find a sentence and category. Raises TimeoutError where an expression takes too long.
+    One find a sentence and category. Where an expression takes too long, it does not fit.
     """
     spoken = [language for language in _languages() if language.code in languages]
     for match in _SENTENCE.finditer(folded):
-        if match.end() - match.start() <= _LONGEST:
-            yield from _in_sentence(match.group(), match.start(), spoken)
+        yield from _in_sentence(match.group(), match.start(), spoken)
 
 
-def is_reported(folded: str, start: int) -> bool:
-    """Whether what stands at `start` is spoken of: «he called me …», «what does … mean»."""
-    begin = max(folded.rfind(end, 0, start) for end in _ENDS) + 1
-    return _reported().search(folded, begin, start, timeout=_MATCH_S) is not None
+def is_meant(folded: str, start: int, code: str) -> bool:
+    """Whether what stands at `start` is said, rather than reported, asked about or denied.
+
+    Denials are read in the languages that have frames.
+    """
+    begin = max(folded.rfind(end, max(0, start - _REPORT), start) for end in _ENDS) + 1
+    begin = max(begin, start - _REPORT, 0)
+    if _reported().search(folded, begin, start, timeout=_MATCH_S) is not None:
+        return False
+    begin = max(begin, start - _DENIAL)
+    return not any(
+        language.denied.search(folded, begin, start, timeout=_MATCH_S)
+        for language in _languages()
+        if language.code == code
+    )
 
 
 def _in_sentence(
@@ -94,7 +105,7 @@ def _in_sentence(
         vile = language.vile & words
         if len(vile) >= _SEVERAL and language.address & words and not language.things & words:
             start = min(sentence.index(word) for word in vile)
-            if _is_meant(sentence, start, language.denied):
+            if is_meant(sentence, start, language.code):
                 found.add("insult")
                 yield HostileSentence(
                     language.code, "insult", offset + start, offset + len(sentence)
@@ -102,19 +113,19 @@ def _in_sentence(
         for frame in language.frames:
             if frame.category in found or (frame.when and frame.when.isdisjoint(words)):
                 continue
-            for match in frame.expression.finditer(sentence, timeout=_MATCH_S):
-                if _is_meant(sentence, match.start(), language.denied):
-                    found.add(frame.category)
-                    span = offset + match.start(), offset + match.end()
-                    yield HostileSentence(language.code, frame.category, *span)
-                    break
+            fits = _fits(frame.expression, sentence)
+            match = next((m for m in fits if is_meant(sentence, m.start(), language.code)), None)
+            if match is not None:
+                found.add(frame.category)
+                span = offset + match.start(), offset + match.end()
+                yield HostileSentence(language.code, frame.category, *span)
 
 
-def _is_meant(sentence: str, start: int, denied: Any) -> bool:
-    """Whether what stands there is said, rather than reported, asked about or denied."""
-    if is_reported(sentence, start):
-        return False
-    return denied.search(sentence, max(0, start - _DENIAL), start, timeout=_MATCH_S) is None
+def _fits(expression: Any, sentence: str) -> Iterator[Any]:
+    try:
+        yield from expression.finditer(sentence, timeout=_MATCH_S)
+    except TimeoutError:
+        return
 
 
 def _undisguised(sentence: str) -> str:
@@ -151,17 +162,23 @@ def _language(code: str, rules: Mapping[str, Any]) -> _Language:
         name: sorted({fold(word.strip()) for word in words.split(",")})
         for name, words in rules["classes"].items()
     }
-    first = {name: {_WORD.findall(word)[0] for word in words} for name, words in classes.items()}
+    telling = {name: {_telling(word) for word in words} for name, words in classes.items()}
     frames = []
     for frame in rules["frames"]:
         written = _written("|".join(frame["is"]), rules["parts"], classes)
         used = {name: words for name, words in classes.items() if rf"\L<{name}>" in written}
-        when = frozenset[str]().union(*(first[name] for name in frame.get("when", "").split()))
+        when = frozenset[str]().union(*(telling[name] for name in frame.get("when", "").split()))
         frames.append(_Frame(frame["category"], regex.compile(written, **used), when))
     denied = regex.compile("|".join(rules["denied"]))
     signs = frozenset(rules["signs"].split())
     counted = (frozenset(classes[name]) for name in ("vile", "address", "things"))
     return _Language(code, signs, denied, tuple(frames), *counted)
+
+
+def _telling(words: str) -> str:
+    """The longest of several words: the rarest, mostly."""
+    found: list[str] = _WORD.findall(words)
+    return max(found, key=len)
 
 
 def _written(form: str, parts: Mapping[str, str], classes: Mapping[str, list[str]]) -> str:

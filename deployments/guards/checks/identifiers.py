@@ -27,28 +27,31 @@ _BEFORE: Final = 60
 """Characters before digits in which stands what else they are."""
 _SHORT: Final = 9
 """Digits that a telephone number has at least where nothing separates them."""
-_AS_DATE: Final = re.compile(r"\d{4}-\d{2}-\d{2}\b|\d{1,2}[./-]\d{1,2}[./-]\d{4}\b|\d{1,2}:\d{2}")
+_AS_DATE: Final = re.compile(
+    r"\d{4}-\d\d-\d\d\b|\d{1,2}[./-]\d{1,2}[./-]\d{4}\b|\d{1,2}:\d\d",
+)
 _DIGIT: Final = re.compile(r"\d")
 _INTRODUCED: Final = re.compile(
     r"nam|hei|appelle|nom est|patient|ll?amo|nombre|client|tenant|applica|employe|custom|claim"
-    r"|student|nurse|mitarb|kund|mieter|bewerb|locat|salari|pacien|emplead|inquil|alumn|\bat\b|arroba|arobase"
+    r"|student|nurse|mitarb|kund|mieter|bewerb|locat|salari|pacien|emplead|inquil|alumn"
+    r"|\bat\b|arroba|arobase"
 )
 """Without a digit and without one of these there is nothing: most texts are done with it."""
 _MATCH_S: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
+class _Form:
     kind: str
-    after: Any
-    """What must be in the folded text."""
-    whole: Any
+    pattern: Any
+    needs: tuple[str, ...] = ()
+    """Letters of which some are in every text that has it; empty: none."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Book:
-    told: tuple[_Told, ...]
-    plain: tuple[tuple[str, Any], ...]
+    told: tuple[_Form, ...]
+    plain: tuple[_Form, ...]
     streets: tuple[Any, ...]
     nobodys: Any
     somebodys: Any
@@ -64,7 +67,7 @@ def identifiers(text: str) -> list[Span]:
     if _DIGIT.search(text) is None and _INTRODUCED.search(folded) is None:
         return []
     book = _book()
-    return [*_told(book, text, folded), *_plain(book, text), *_streets(book, text)]
+    return [*_told(book, text), *_plain(book, text, folded), *_streets(book, text)]
 
 
 def is_no_telephone(text: str, start: int, end: int) -> bool:
@@ -75,22 +78,22 @@ def is_no_telephone(text: str, start: int, end: int) -> bool:
     return _book().others.search(before, timeout=_MATCH_S) is not None
 
 
-def _told(book: _Book, text: str, folded: str) -> Iterator[Span]:
-    for one in book.told:
-        if one.after.search(folded, timeout=_MATCH_S) is None:
-            continue
-        for match in one.whole.finditer(text, overlapped=True, timeout=_MATCH_S):
+def _told(book: _Book, text: str) -> Iterator[Span]:
+    for form in book.told:
+        for match in form.pattern.finditer(text, overlapped=True, timeout=_MATCH_S):
             start, end = match.span("value")
-            if one.kind != "PHONE_NUMBER" or _is_telephone(text, start, end):
-                yield Span(start, end, one.kind)
+            if form.kind != "PHONE_NUMBER" or _is_telephone(text, start, end):
+                yield Span(start, end, form.kind)
 
 
-def _plain(book: _Book, text: str) -> Iterator[Span]:
-    for kind, pattern in book.plain:
-        for match in pattern.finditer(text, timeout=_MATCH_S):
-            start, end = match.span("value" if "value" in pattern.groupindex else 0)
-            if kind != "PHONE_NUMBER" or _is_telephone(text, start, end):
-                yield Span(start, end, kind)
+def _plain(book: _Book, text: str, folded: str) -> Iterator[Span]:
+    for form in book.plain:
+        if form.needs and not any(letters in folded for letters in form.needs):
+            continue
+        for match in form.pattern.finditer(text, timeout=_MATCH_S):
+            start, end = match.span("value" if "value" in form.pattern.groupindex else 0)
+            if form.kind != "PHONE_NUMBER" or _is_telephone(text, start, end):
+                yield Span(start, end, form.kind)
 
 
 def _streets(book: _Book, text: str) -> Iterator[Span]:
@@ -134,13 +137,20 @@ def _book() -> _Book:
         if one["kind"] == "DATE_OF_BIRTH":  # the only value that has words
             value = f"(?i:{value})"
         whole = rf"(?i:(?<!\w)(?:{after})){_WORDS}(?P<value>{value})"
-        told.append(_Told(one["kind"], regex.compile(after), regex.compile(whole)))
+        told.append(_Form(one["kind"], regex.compile(whole)))
     said = {
         name: rf"\b(?:{written(loaded[name])})\b" for name in ("nobodys", "somebodys", "others")
     }
     return _Book(
         tuple(told),
-        tuple((one["kind"], regex.compile(written(one["is"]))) for one in loaded["plain"]),
+        tuple(
+            _Form(
+                one["kind"],
+                regex.compile(written(one["is"])),
+                tuple(one.get("needs", "").split()),
+            )
+            for one in loaded["plain"]
+        ),
         tuple(regex.compile(written(form)) for form in loaded["streets"]),
         regex.compile(said["nobodys"], regex.IGNORECASE),
         regex.compile(said["somebodys"], regex.IGNORECASE),

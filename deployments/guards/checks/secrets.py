@@ -1,5 +1,7 @@
 """Secrets: keys and tokens by their form, private keys, and passwords by what stands before them.
 
+The forms are in `secrets.yaml`; placeholders, dates, versions and uuids are none.
+
 Where a text still grows, what may become a secret is told apart from what cannot: patterns are
 matched in part at the text's end.
 """
@@ -7,7 +9,7 @@ matched in part at the text's end.
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -84,7 +86,7 @@ class SecretsCheck:
     def undecided(self, text: str) -> int:
         """See Check: where a secret may have begun."""
         begun = (
-            match.start()
+            int(match.start())
             for form in _held_by(text)
             for match in form.pattern.finditer(text, partial=True, timeout=_MATCH_S)
             if match.end() == len(text) and match.start() < len(text)
@@ -99,15 +101,17 @@ class SecretsCheck:
 @dataclass(frozen=True, slots=True)
 class _Form:
     kind: str
-    needs: tuple[str, ...]
+    needs: frozenset[str]
     """Letters of which some are in every text that has it."""
     pattern: Any
 
 
-def _held_by(text: str) -> list[_Form]:
+@lru_cache(4)  # a piece of a stream is asked about twice
+def _held_by(text: str) -> tuple[_Form, ...]:
     """The forms that may be in a text: most texts have none."""
     folded = text.casefold()
-    return [form for form in _forms() if any(letters in folded for letters in form.needs)]
+    held = {letters for letters in _needed() if letters in folded}
+    return tuple(form for form in _forms() if held & form.needs) if held else ()
 
 
 def _started(text: str) -> int:
@@ -171,6 +175,11 @@ def _alone(spans: list[Span]) -> Iterator[Span]:
 
 
 @cache
+def _needed() -> tuple[str, ...]:
+    return tuple(frozenset[str]().union(*(form.needs for form in _forms())))
+
+
+@cache
 def _forms() -> tuple[_Form, ...]:
     import regex
     import yaml
@@ -191,7 +200,7 @@ def _forms() -> tuple[_Form, ...]:
     return tuple(
         _Form(
             one["kind"],
-            tuple(one["needs"].split()),
+            frozenset(one["needs"].split()),
             regex.compile("|".join(written(form) for form in one["is"])),
         )
         for one in loaded["forms"]

@@ -7,7 +7,9 @@ from tests.data.labelled_guards import GUARDS, labelled
 from tests.fakes.parts import FakeEmbedder
 
 
-@pytest.mark.parametrize("guard", ["injection", "jailbreak", "secrets", "toxicity"])
+@pytest.mark.parametrize(
+    "guard", ["injection", "jailbreak", "personal_data", "secrets", "toxicity"]
+)
 async def test_rules_find_what_they_were_written_for(guard: str) -> None:
     rows = labelled(guard, "tuning")
     guards = measured_guards(guard, FakeEmbedder(), similarity=False)
