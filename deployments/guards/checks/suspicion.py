@@ -23,8 +23,9 @@ _REMEMBERED: Final = 2048
 """Texts whose score is remembered."""
 _SURE: Final = 0.9
 """Score of what a comparison or a judge found."""
-_SUSPECT: Final = 0.15
-"""Score from which a sentence is worth a comparison: one ordinary passage of twenty has one."""
+_SUSPECT: Final = 0.25
+"""Score from which a sentence is worth a comparison: one ordinary passage of twelve, and one
+ordinary question of a hundred, has one."""
 _AGREE: Final = 0.4
 """Score from which what both rules and the recogniser suspect adds up."""
 
