@@ -28,8 +28,9 @@ _READ: Final = 4_000
 _BEFORE, _AFTER = 500, 1_500
 """Characters around a suspicion that it reads, where the text is longer."""
 _LEFT_OUT: Final = "\n[…]\n"
-_SUSPECT: Final = 0.15
-"""Score from which a sentence is worth a comparison: one ordinary passage of twenty has one."""
+_SUSPECT: Final = 0.25
+"""Score from which a sentence is worth a comparison: one ordinary passage of twelve, and one
+ordinary question of a hundred, has one."""
 _AGREE: Final = 0.4
 """Score from which what both rules and the recogniser suspect adds up."""
 

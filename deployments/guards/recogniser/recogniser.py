@@ -24,6 +24,8 @@ __all__ = ["Recogniser", "Suspect", "load_recogniser", "parts_of"]
 
 _ALARM: Final = 0.6
 """Score of what is as suspicious as the weights allow an ordinary text to be."""
+_FEWEST: Final = 3
+"""Words and signs that mean something, below which a part says too little: a greeting."""
 _LONGEST_TEXT: Final = 40_000
 """Characters that are read; what follows is left to rules."""
 
@@ -49,7 +51,10 @@ class Recogniser:
         weights = self.by_place["input" if place == "input" else "passages"]
         found = []
         for start, end, parts in parts_of(text[:_LONGEST_TEXT], self.lexicon):
-            logit = max((weights.logit(traits(part)) for part in parts), default=-math.inf)
+            logit = max(
+                (weights.logit(traits(part)) for part in parts if _says_enough(part)),
+                default=-math.inf,
+            )
             score = _score(logit)
             if score > above:
                 found.append(Suspect(start, end, score))
@@ -73,6 +78,10 @@ def parts_of(text: str, lexicon: Lexicon) -> Iterator[tuple[int, int, list[Seque
             for part in windows(meanings(reading[start:end], lexicon))
         ]
         yield 0, len(text), inner
+
+
+def _says_enough(part: Sequence[Meaning]) -> bool:
+    return sum(meaning[0] != 0 for meaning in part) >= _FEWEST
 
 
 def _score(logit: float) -> float:
