@@ -31,8 +31,8 @@ async def test_the_recogniser_finds_what_rules_miss_and_hardly_more(guard: str) 
 
 
 STRANGERS = {  # a little less than was measured once, without looking at the texts
-    "injection": (0.9, 0.45),
-    "jailbreak": (0.85, 0.7),
+    "injection": (0.9, 0.55),
+    "jailbreak": (0.85, 0.75),
     "personal_data": (0.85, 0.8),
     "toxicity": (0.95, 0.5),
     "secrets": (0.9, 0.9),
