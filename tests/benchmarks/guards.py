@@ -156,7 +156,10 @@ async def _rows(similarity: bool) -> list[tuple[Any, ...]]:
     await default.warm_up()
     for name, cost in (
         ("all, on a question", await _timed(default, "input", [_QUESTION])),
-        ("all, on four passages", await _timed(default, "passages", [_PASSAGE] * 4)),
+        (
+            "all, on four passages",
+            await _timed(default, "passages", [f"{_PASSAGE} {part}" for part in "abcd"]),
+        ),
         ("all, on a streamed answer", await _streamed(default)),
     ):
         table.append((name, "", "", "", "", "", *cost))

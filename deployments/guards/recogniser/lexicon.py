@@ -13,6 +13,7 @@ __all__ = ["MARKS", "Lexicon", "Meaning", "load_lexicon"]
 
 Meaning = tuple[int, ...]
 """The concepts of a word."""
+Words = tuple[str, ...]
 
 MARKS: Final = (
     "other",
@@ -57,8 +58,8 @@ class Lexicon:
     names: tuple[str, ...]
     words: dict[str, Meaning]
     stems: dict[str, Meaning]
-    phrases: dict[str, tuple[tuple[tuple[str, ...], Meaning], ...]]
-    """By first word: the rest, and what it all means; longest first."""
+    phrases: dict[str, dict[str, tuple[tuple[Words, Meaning], ...]]]
+    """By first and second word: the rest, and what it all means; longest first."""
     wide: Any
     """Finds the words of scripts that do not part them."""
     wide_words: dict[str, Meaning]
@@ -91,11 +92,12 @@ class Lexicon:
         return tuple(found) if known >= _KNOWN_OF_RUN * len(run) else ()
 
     def phrase(self, tokens: Sequence[tuple[str, str]], at: int) -> tuple[int, Meaning]:
-        """How many tokens from `at` on are one term, and its concepts; 0 where none is."""
-        for rest, concepts in self.phrases.get(tokens[at][1], ()):
-            size = len(rest)
-            if tuple(word for _, word in tokens[at + 1 : at + 1 + size]) == rest:
-                return 1 + size, concepts
+        """How many tokens from `at` on, where a term begins, are one; and its concepts."""
+        after = tokens[at + 1][1] if at + 1 < len(tokens) else ""
+        for rest, concepts in self.phrases[tokens[at][1]].get(after, ()):
+            end = at + 2 + len(rest)
+            if not rest or tuple(word for _, word in tokens[at + 2 : end]) == rest:
+                return end - at, concepts
         return 0, ()
 
     def _read(self, word: str) -> tuple[Meaning, ...]:
@@ -184,9 +186,10 @@ def _terms(written: str) -> Iterable[str]:
 
 
 def _by_first(
-    phrases: dict[tuple[str, ...], Meaning],
-) -> dict[str, tuple[tuple[tuple[str, ...], Meaning], ...]]:
-    found: dict[str, list[tuple[tuple[str, ...], Meaning]]] = {}
+    phrases: dict[Words, Meaning],
+) -> dict[str, dict[str, tuple[tuple[Words, Meaning], ...]]]:
+    found: dict[str, dict[str, tuple[tuple[Words, Meaning], ...]]] = {}
     for words, concepts in sorted(phrases.items(), key=lambda one: -len(one[0])):
-        found.setdefault(words[0], []).append((words[1:], concepts))
-    return {first: tuple(rest) for first, rest in found.items()}
+        seconds = found.setdefault(words[0], {})
+        seconds[words[1]] = (*seconds.get(words[1], ()), (words[2:], concepts))
+    return found
