@@ -28,8 +28,10 @@ def main() -> None:
     _die_with(int(sys.argv[1]))
     from milvus_lite.cmdline import main as milvus_lite
 
-    from cluster import milvus_rows, milvus_scoring
+    from cluster import milvus_rows, milvus_scoring, milvus_writes
 
+    if not milvus_writes.install():
+        sys.exit("This Milvus Lite is built in another way than 3.2: writes could get lost.")
     if not (milvus_scoring.install() and milvus_rows.install()):
         print("This Milvus Lite is built in another way than 3.2; searches are slower.")
     sys.exit(milvus_lite(["server", *sys.argv[2:]]))
