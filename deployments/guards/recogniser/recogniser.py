@@ -49,35 +49,57 @@ class Recogniser:
     def suspects(self, text: str, place: Place, above: float = 0.0) -> list[Suspect]:
         """Sentences by how they look, in order: those that score `above`."""
         weights = self.by_place["input" if place == "input" else "passages"]
+        read = list(_sentences(text[:_LONGEST_TEXT], self.lexicon))
+        alone = [_most(weights, one.parts) for one in read]
         found = []
-        for start, end, parts in parts_of(text[:_LONGEST_TEXT], self.lexicon):
-            logit = max(
-                (weights.logit(traits(part)) for part in parts if _says_enough(part)),
-                default=-math.inf,
-            )
+        for number, one in enumerate(read):
+            logit = alone[number]
+            # What the next sentence says by itself is not held against the one before it.
+            if one.with_next and alone[number + 1] < 0:
+                logit = max(logit, _most(weights, [one.with_next]))
             score = _score(logit)
             if score > above:
-                found.append(Suspect(start, end, score))
+                found.append(Suspect(one.start, one.end, score))
         return found
 
 
 def parts_of(text: str, lexicon: Lexicon) -> Iterator[tuple[int, int, list[Sequence[Meaning]]]]:
     """Sentences as `(start, end, parts)`: what is weighed of each, alone and with the next one."""
+    for one in _sentences(text, lexicon):
+        together = [one.with_next] if one.with_next else []
+        yield one.start, one.end, [*one.parts, *together]
+
+
+@dataclass(frozen=True, slots=True)
+class _Sentence:
+    """`text[start:end]` in parts that are weighed, and with the sentence after it."""
+
+    start: int
+    end: int
+    parts: list[Sequence[Meaning]]
+    with_next: Sequence[Meaning] = ()
+
+
+def _sentences(text: str, lexicon: Lexicon) -> Iterator[_Sentence]:
     spans = sentence_spans(text)
     read = [meanings(text[start:end], lexicon) for start, end in spans]
     for number, (start, end) in enumerate(spans):
-        parts = list(windows(read[number]))
         after = read[number + 1] if number + 1 < len(read) else []
-        if after and len(read[number]) + len(after) <= LONGEST_PART:
-            parts.append([*read[number], *after])
-        yield start, end, parts
+        short = after and len(read[number]) + len(after) <= LONGEST_PART
+        together = [*read[number], *after] if short else []
+        yield _Sentence(start, end, list(windows(read[number])), together)
     for reading in unmasked(text):
         inner = [
             part
             for start, end in sentence_spans(reading)
             for part in windows(meanings(reading[start:end], lexicon))
         ]
-        yield 0, len(text), inner
+        yield _Sentence(0, len(text), inner)
+
+
+def _most(weights: Weights, parts: Sequence[Sequence[Meaning]]) -> float:
+    logits = (weights.logit(traits(part)) for part in parts if _says_enough(part))
+    return max(logits, default=-math.inf)
 
 
 def _says_enough(part: Sequence[Meaning]) -> bool:

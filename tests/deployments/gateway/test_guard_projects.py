@@ -10,13 +10,13 @@ import pytest
 
 from cluster.database import Database
 from cluster.ids import DEFAULT_PROJECT
-from cluster.sections.guards import GuardsSettings
 from cluster.settings import AccessSettings, Settings
 from deployments.gateway.app import create_app
 from deployments.gateway.services import Services
 from tests.deployments.gateway.prompted import MODEL, over_stage
 from tests.deployments.grounding.conftest import Stage, counter, stage
 from tests.fakes.chat import ScriptedModel
+from tests.fakes.patient_guards import patient_guards
 from tests.fixtures.keys import add_key, add_project
 
 __all__ = ["counter", "stage"]
@@ -38,7 +38,7 @@ def settings(settings: Settings) -> Settings:
     return settings.model_copy(
         update={
             "access": AccessSettings(keys="required"),
-            "guards": GuardsSettings.model_validate(POLICY),
+            "guards": patient_guards(POLICY),
         }
     )
 

@@ -12,12 +12,12 @@ import pytest
 
 from cluster.adapters import AdapterFiles
 from cluster.records import Trace
-from cluster.sections.guards import GuardsSettings
 from deployments.errors import Unavailable
 from deployments.gateway.app import create_app
 from deployments.gateway.services import Services
 from deployments.model.messages import ModelCall, ModelLoad, Part, Usage
 from tests.fakes.parts import FakeEmbedder
+from tests.fakes.patient_guards import patient_guards
 
 MODEL = "smollm2-135m-instruct"
 KEY = "sk-el-abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"
@@ -81,7 +81,7 @@ class Served:
         self.book = parts.guards
 
     def client(self, **guards: Any) -> openai.AsyncOpenAI:
-        policy = GuardsSettings.model_validate(guards)
+        policy = patient_guards(guards)
         settings = self._parts.settings.model_copy(update={"guards": policy})
         parts = dataclasses.replace(self._parts, settings=settings, models={MODEL: self.model})
         self.ready, self.book = parts.guards.warm_up, parts.guards

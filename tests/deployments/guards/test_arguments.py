@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from cluster.sections.guards import GuardsSettings
 from deployments.guards.arguments import ArgumentsScreen
 from deployments.guards.book import GuardBook
 from tests.fakes.parts import FakeEmbedder
+from tests.fakes.patient_guards import patient_guards
 
 KEY = "sk-el-abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"
 PRIVATE = "-----BEGIN RSA PRIVATE KEY-----\n" + "Qk1vN3p4\n" * 60 + "-----END RSA PRIVATE KEY-----"
@@ -16,7 +16,7 @@ CARD = 4111111111111111
 
 
 async def screen(**policy: Any) -> ArgumentsScreen:
-    settings = GuardsSettings.model_validate(policy)
+    settings = patient_guards(policy)
     guards = GuardBook(settings, embedder=FakeEmbedder(), models={}).of("")
     await guards.warm_up()
     return ArgumentsScreen(guards)

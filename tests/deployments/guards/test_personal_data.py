@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from cluster.sections.guards import GuardsSettings, PersonalDataGuard
+from cluster.sections.guards import PersonalDataGuard
 from deployments.guards.book import GuardBook
 from deployments.guards.checks.identifiers import identifiers
 from deployments.guards.checks.personal import PersonalDataCheck
@@ -12,6 +12,7 @@ from deployments.guards.masking import masked_text
 from deployments.guards.stream import OutputScreen
 from deployments.guards.verdict import Finding
 from tests.fakes.parts import FakeEmbedder
+from tests.fakes.patient_guards import patient_guards
 
 SETTINGS = PersonalDataGuard()
 CHECK = PersonalDataCheck(SETTINGS.phone_regions, SETTINGS.threshold)
@@ -84,7 +85,7 @@ def test_most_texts_are_not_looked_at() -> None:
     ],
 )
 async def test_a_stream_shows_nothing_that_the_whole_would_mask(text: str, size: int) -> None:
-    settings = GuardsSettings.model_validate({"personal_data": {"output": "mask"}})
+    settings = patient_guards({"personal_data": {"output": "mask"}})
     screen = OutputScreen(GuardBook(settings, embedder=FakeEmbedder(), models={}).of(""))
     await screen.guards.warm_up()
     pieces = [await screen.feed(text[n : n + size]) for n in range(0, len(text), size)]

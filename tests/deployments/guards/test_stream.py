@@ -2,17 +2,17 @@
 
 import pytest
 
-from cluster.sections.guards import GuardsSettings
 from deployments.guards.book import GuardBook
 from deployments.guards.stream import OutputScreen
 from tests.fakes.parts import FakeEmbedder
+from tests.fakes.patient_guards import patient_guards
 
 KEY = "sk-el-abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"
 PRIVATE = "-----BEGIN RSA PRIVATE KEY-----\n" + "Qk1vN3p4\n" * 60 + "-----END RSA PRIVATE KEY-----"
 
 
 def screen(**policy: object) -> OutputScreen:
-    settings = GuardsSettings.model_validate(policy)
+    settings = patient_guards(policy)
     return OutputScreen(GuardBook(settings, embedder=FakeEmbedder(), models={}).of(""))
 
 
