@@ -36,7 +36,9 @@ def test_what_is_found_comes_first(gateway: Gateway) -> None:
     lines = result.output.splitlines()
     assert lines[0] == "Flagged: prompt_injection."
     assert lines[1].split() == ["category", "score", "flagged"]
-    assert lines[2].split() == ["prompt_injection", "0.800", "yes"]
+    category, score, flagged = lines[2].split()
+    assert (category, flagged) == ("prompt_injection", "yes")
+    assert 0.6 <= float(score) <= 1
     assert lines[-1].startswith("Not judged: ")
     assert "sexual" in lines[-1]
 
