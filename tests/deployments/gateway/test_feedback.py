@@ -86,6 +86,8 @@ async def test_feedback_waits_for_a_trace_that_another_replica_holds(
     post: Post, parts: Services
 ) -> None:
     made = draft()
+    tracing = parts.settings.tracing.model_copy(update={"flush_interval_s": 0.4})
+    vars(parts)["settings"] = parts.settings.model_copy(update={"tracing": tracing})
 
     async def written_later() -> None:
         await asyncio.sleep(0.005)
