@@ -32,6 +32,8 @@ _LONGEST_PAUSE_S: Final = 5.0
 _STEADY_S: Final = 30.0  # after this long, a death is a new one and not a crash loop
 _STOP_S: Final = 15.0
 _LOOK_S: Final = 3.0
+_PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
+"""How a client of HTTP/2 begins: its preface and settings, which are the default ones."""
 _PORT_S: Final = 3.0
 _LOG_TAIL_BYTES: Final = 600
 
@@ -176,45 +178,34 @@ class MilvusLiteServer:
 
     def _watch(self, process: subprocess.Popen[bytes]) -> None:
         """Return when it has ended. A busy one still takes connections; a stopped one does not."""
-        import grpc  # type: ignore[import-untyped]
-
         heard = time.monotonic()
         look_s = min(_LOOK_S, self._stall_timeout_s)
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(look_s)
                 return
-            with _channel(self._port) as channel:
-                try:
-                    grpc.channel_ready_future(channel).result(timeout=look_s)
-                    heard = time.monotonic()
-                except grpc.FutureTimeoutError:
-                    if time.monotonic() - heard > self._stall_timeout_s:
-                        _log.error(
-                            "Milvus Lite (pid %d) took no connection for %.0f s; it is killed.",
-                            process.pid,
-                            self._stall_timeout_s,
-                        )
-                        process.kill()
+            if _greets(self._port, look_s):
+                heard = time.monotonic()
+            elif time.monotonic() - heard > self._stall_timeout_s:
+                _log.error(
+                    "Milvus Lite (pid %d) took no connection for %.0f s; it is killed.",
+                    process.pid,
+                    self._stall_timeout_s,
+                )
+                process.kill()
 
     def _await_answer(self, process: subprocess.Popen[bytes]) -> None:
-        import grpc
-
         deadline = time.monotonic() + self._start_timeout_s
-        with _channel(self._port) as channel:
-            answered = grpc.channel_ready_future(channel)
-            while time.monotonic() < deadline and not self._stopping.is_set():
-                if process.poll() is not None:
-                    raise VectorDatabaseError(
-                        f"Milvus Lite on {self._data_dir} ended with status {process.returncode}: "
-                        f"{self._last_words()}",
-                        fix=f"See {self._log_file}.",
-                    )
-                try:
-                    answered.result(timeout=0.2)
-                except grpc.FutureTimeoutError:
-                    continue
+        while time.monotonic() < deadline and not self._stopping.is_set():
+            if process.poll() is not None:
+                raise VectorDatabaseError(
+                    f"Milvus Lite on {self._data_dir} ended with status {process.returncode}: "
+                    f"{self._last_words()}",
+                    fix=f"See {self._log_file}.",
+                )
+            if _greets(self._port, 1.0):
                 return
+            time.sleep(0.2)
         process.kill()
         raise VectorDatabaseError(
             f"Milvus Lite on port {self._port} did not answer in {self._start_timeout_s:.0f} s.",
@@ -226,12 +217,15 @@ class MilvusLiteServer:
         return text.splitlines()[-1] if text else "it wrote nothing"
 
 
-def _channel(port: int) -> Any:
-    """A gRPC channel that connects anew, whatever others of this process have open."""
-    import grpc
+def _greets(port: int, timeout_s: float) -> bool:
+    """Whether a gRPC server greets who connects, as HTTP/2 wants it.
 
-    own = [("grpc.use_local_subchannel_pool", 1)]
-    return grpc.insecure_channel(f"{_HOST}:{port}", options=own)
+    By a plain socket: gRPC's own waits go by the time of day, and hang where it was set back.
+    """
+    with contextlib.suppress(OSError), socket.create_connection((_HOST, port), timeout_s) as client:
+        client.sendall(_PREFACE)
+        return bool(client.recv(1))
+    return False
 
 
 def _is_free(port: int) -> bool:
