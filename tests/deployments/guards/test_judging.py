@@ -70,7 +70,13 @@ class JudgeModel:
 
 def judged(model: JudgeModel, *, budget_ms: float = 5_000.0, **injection: Any) -> Guards:
     """The injection guard alone, with a judge."""
-    given = {"similarity": False, "input": "block", "passages": "drop", **injection}
+    given = {
+        "recogniser": False,
+        "similarity": False,
+        "input": "block",
+        "passages": "drop",
+        **injection,
+    }
     off: dict[str, Any] = {"input": "off"}
     settings = GuardsSettings.model_validate(
         {
@@ -200,7 +206,7 @@ async def test_a_model_outside_judges_in_its_own_shape() -> None:
         settings = GuardsSettings.model_validate(
             {
                 "judge": {"model": "elsewhere", "unsure_from": 0.1, "budget_ms": 10_000},
-                "injection": {"similarity": False, "input": "block"},
+                "injection": {"recogniser": False, "similarity": False, "input": "block"},
             }
         )
         outside = OutsideModelSettings(id="elsewhere", model="big-judge", base_url=api.url)
