@@ -1,9 +1,11 @@
 """From settings to guards, a project at a time."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from cluster.errors import SettingsError
+from cluster.ids import new_id
 from cluster.sections.guards import GuardJudge, GuardPolicy, GuardSettings, GuardsSettings
 from cluster.sections.judgment import OutsideModelSettings
 from deployments.guards.check import Check
@@ -16,7 +18,7 @@ from deployments.guards.checks.schema import SchemaCheck
 from deployments.guards.checks.secrets import SecretsCheck
 from deployments.guards.checks.suspicion import Arbiter, SuspicionCheck
 from deployments.guards.checks.toxicity import ToxicityCheck
-from deployments.guards.judging import GuardJudgement, RecentVerdicts, ServedCaller, outside_caller
+from deployments.guards.judging import GuardJudgement, RecentVerdicts, outside_caller
 from deployments.guards.pipeline import ArmedCheck, Guards
 from deployments.guards.recogniser.recogniser import load_recogniser
 from deployments.guards.verdict import Action, Place
@@ -147,6 +149,7 @@ class GuardBook:
 
     def _judgement(self, settings: GuardJudge) -> Arbiter:
         from deployments.evaluation.judges.judge import Judge, JudgeSettings
+        from deployments.evaluation.judges.served import ServedCaller
 
         budget_s = settings.budget_ms / 1000
         cache = RecentVerdicts(settings.max_remembered)
@@ -154,7 +157,7 @@ class GuardBook:
         caller: ChatCaller
         if settings.model in self._models:
             name, shape = settings.model, "choice"
-            caller = ServedCaller(self._models[settings.model], budget_s)
+            caller = ServedCaller(self._models[settings.model], budget_s, partial(new_id, "guard"))
         elif outside is not None:
             name, shape = outside.model, "json_schema"
             caller = outside_caller(outside, budget_s)

@@ -1,7 +1,6 @@
 """A judge for what the rules are not sure of, by the judges that also grade answers."""
 
 import asyncio
-import json
 import logging
 import secrets
 from collections import OrderedDict
@@ -9,21 +8,16 @@ from collections.abc import Mapping
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Final
 
-from cluster.errors import ApiError, EverloopError
-from cluster.ids import new_id
+from cluster.errors import EverloopError
 from cluster.sections.judgment import OutsideModelSettings
-from deployments.errors import RequestError
-from deployments.gateway.closing import close_parts
 from deployments.gateway.token_estimate import estimate_tokens, told_tokens
 from deployments.limits.lease import setting_aside
-from deployments.model.messages import ModelCall
-from deployments.ports import ChatModel
 
 if TYPE_CHECKING:
     from deployments.evaluation.judges.judge import Judge
     from deployments.evaluation.toolbox import ChatCaller
 
-__all__ = ["GuardJudgement", "MeteredCaller", "RecentVerdicts", "ServedCaller", "outside_caller"]
+__all__ = ["GuardJudgement", "MeteredCaller", "RecentVerdicts", "outside_caller"]
 
 _log = logging.getLogger(__name__)
 _PROMPT: Final = "guard/2"
@@ -96,30 +90,6 @@ class RecentVerdicts:
         self._kept.move_to_end(key)
         if len(self._kept) > self._most:
             self._kept.popitem(last=False)
-
-
-class ServedCaller:
-    """A served model as a ChatCaller, without the gateway, whose guards would ask again."""
-
-    def __init__(self, model: ChatModel, timeout_s: float) -> None:
-        self._model: Final = model
-        self._timeout_s: Final = timeout_s
-
-    async def chat(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
-        """See ChatCaller."""
-        call = ModelCall("chat", dict(body), new_id("guard"), self._timeout_s)
-        parts = self._model.generate(call)
-        try:
-            answer = json.loads(b"".join([part.data async for part in parts]))
-        except RequestError as error:
-            raise ApiError(error.message, status=error.status) from error
-        except ValueError as error:
-            raise ApiError(f"The judge's answer is no JSON: {error}.", status=502) from error
-        finally:
-            await close_parts(parts)
-        if not isinstance(answer, Mapping):
-            raise ApiError("The judge's answer is no JSON object.", status=502)
-        return answer
 
 
 class MeteredCaller:

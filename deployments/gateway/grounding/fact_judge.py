@@ -1,20 +1,18 @@
 """The last tier of the fact check: a model is asked about sentences whose words leave doubt."""
 
 import asyncio
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import count
 from typing import Any, Final
 
-from cluster.errors import ApiError, EverloopError
-from deployments.errors import RequestError
+from cluster.errors import EverloopError
 from deployments.evaluation.judges.choices import Choices
 from deployments.evaluation.judges.judge import Judge, JudgeSettings, Question
 from deployments.evaluation.judges.prompts import JUDGE_PROMPTS
-from deployments.gateway.closing import close_parts
+from deployments.evaluation.judges.served import ServedCaller
 from deployments.gateway.grounding.attribution import SentenceSupport
-from deployments.model.messages import ModelCall
 from deployments.ports import ChatModel
 
 __all__ = ["FactJudge"]
@@ -38,7 +36,8 @@ class FactJudge:
         most: int,
     ) -> None:
         """`passages` are the texts that supports count in; `most` sentences are asked about."""
-        caller = _ModelCaller(model, request_id, timeout_s)
+        numbers = count(1)
+        caller = ServedCaller(model, timeout_s, lambda: f"{request_id}-fact-{next(numbers)}")
         self._judge: Final = Judge(
             model_id,
             caller,
@@ -77,30 +76,6 @@ class FactJudge:
         if verdict.label == "contradicted":
             return replace(found, contradicted_by=places[0], doubtful=(), reason=said)
         return replace(found, doubtful=())
-
-
-class _ModelCaller:
-    """A ChatModel as the ChatCaller of judges."""
-
-    def __init__(self, model: ChatModel, request_id: str, deadline_s: float) -> None:
-        self._model: Final = model
-        self._request_id: Final = request_id
-        self._deadline_s: Final = deadline_s
-        self._calls = 0
-
-    async def chat(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
-        self._calls += 1
-        name = f"{self._request_id}-fact-{self._calls}"
-        parts = self._model.generate(ModelCall("chat", dict(body), name, self._deadline_s))
-        try:
-            answer: dict[str, Any] = json.loads(b"".join([part.data async for part in parts]))
-        except RequestError as error:
-            raise ApiError(error.message, status=error.status) from error
-        except ValueError as error:
-            raise ApiError(f"The judge's answer is no JSON: {error}", status=502) from error
-        finally:
-            await close_parts(parts)
-        return answer
 
 
 class _Nothing:
