@@ -1,5 +1,6 @@
 """The embedded Milvus: it starts, heals, refuses, and goes with its owner."""
 
+import itertools
 import os
 import signal
 import socket
@@ -84,6 +85,24 @@ def test_a_server_that_hangs_is_replaced(tmp_path: Path) -> None:
         eventually(lambda: server.pid not in (hung, None), 40)
         assert not is_alive(hung)
         assert index.search_bm25("wing", "proj_default", ["vs_a"], 5)[0].text == "kept wing"
+    finally:
+        server.stop()
+
+
+def test_a_server_that_hangs_while_the_clock_runs_back_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = MilvusLiteServer(
+        tmp_path / "data", free_port(), log_file=tmp_path / "milvus.log", stall_timeout_s=0.5
+    )
+    server.start()
+    try:
+        hung = server.pid
+        assert hung is not None
+        with monkeypatch.context() as patch:
+            patch.setattr(time, "time", itertools.count(time.time(), -60).__next__)
+            os.kill(hung, signal.SIGSTOP)
+            eventually(lambda: not is_alive(hung), 20)
     finally:
         server.stop()
 
