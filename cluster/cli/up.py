@@ -54,7 +54,7 @@ def run_up(*, sample: bool, wait: bool) -> int:
     """Bring everything up; with `sample`, ingest the sample corpus and ask it a question.
 
     With `wait`, stay until SIGTERM or Ctrl-C and then stop everything. Raises LaunchError where
-    Ray ends before that.
+    Ray ends before that, or a part of it hangs.
     """
     settings = load_settings()
     console = Console()
@@ -65,13 +65,13 @@ def run_up(*, sample: bool, wait: bool) -> int:
             _bring_up(settings, console, sample=sample)
             disconnect()
             console.print("Running until Ctrl-C or SIGTERM.")
-            await_end(settings)
+            ended = await_end(settings)
         except KeyboardInterrupt:
             return 0
         finally:
             disconnect()
             run_down()
-    raise LaunchError("Ray ended by itself.", fix="Its logs say why; start Everloop again.")
+    raise LaunchError(ended, fix="Its logs say why; start Everloop again.")
 
 
 def _bring_up(settings: Settings, console: Console, *, sample: bool) -> int:
