@@ -17,6 +17,8 @@ SERVE_ENVIRONMENT: Final[dict[str, str]] = {
     "RAY_SERVE_FORCE_STOP_UNHEALTHY_REPLICAS": "1",
     # After three checks without an answer a proxy is replaced: in seconds, not half a minute.
     "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "2",
+    # The proxy's own errors are put as the API puts its: else they show stacks, and 404 at a start.
+    "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "deployments.proxy_errors.middlewares",
     # Our deployments never block their loop: one loop a replica saves two thread switches a token.
     "RAY_SERVE_RUN_USER_CODE_IN_SEPARATE_THREAD": "0",
     "RAY_SERVE_RUN_ROUTER_IN_SEPARATE_LOOP": "0",
