@@ -41,7 +41,7 @@ def build_app(settings: Settings) -> "Application":
     reranker = settings.retrieval.reranker
     reranker_path = None if reranker == "late-interaction" else folder(reranker)
 
-    embedder = build_embedder(settings.embedding, embedding_path)
+    embedder = build_embedder(settings.embedding, embedding_path, settings.data_dir / "embedder")
     retriever = build_retriever(
         settings.retrieval,
         settings.embedding,

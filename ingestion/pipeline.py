@@ -13,11 +13,12 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from cluster.errors import DatabaseError, EverloopError, StorageError, VectorDatabaseError
 from cluster.ids import content_id, new_id
 from cluster.storage import ByteStore
+from ingestion.bulk_embedder import BulkEmbedder, PatientEmbedder
 from ingestion.chunking import chunk_document, parse_strategy
 from ingestion.errors import DocumentError
 from ingestion.gathering import Gatherer
@@ -41,10 +42,8 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 __all__ = [
-    "BulkEmbedder",
     "Chunker",
     "DocumentPipeline",
-    "EmbeddedTexts",
     "PassageWriter",
     "check_chunks",
     "passage_of",
@@ -65,25 +64,6 @@ _WINDOWS: Final = 4
 """Windows of one file under way at once: bounds its memory."""
 _MAX_PASSAGE_BYTES: Final = 65_535
 """Milvus's largest VARCHAR."""
-
-
-class EmbeddedTexts(Protocol):
-    """What a BulkEmbedder answers."""
-
-    @property
-    def vectors(self) -> list[list[float]]:
-        """Unit-length vectors, one per text."""
-        ...
-
-
-class BulkEmbedder(Protocol):
-    """The Embedder, as far as documents go."""
-
-    async def embed(
-        self, texts: Sequence[str], *, priority: Literal["query", "bulk"] = "query"
-    ) -> EmbeddedTexts:
-        """Embed `texts`."""
-        ...
 
 
 class PassageWriter(Protocol):
@@ -261,7 +241,8 @@ class DocumentPipeline:
             lambda: self._parser.parse(claim.storage_key, claim.filename),
         )
         await self._enter(run, "chunking", language=document.language, pages=document.pages)
-        chunks = await self._chunker.chunk(document, claim.chunking, self._embedder)
+        embedder = PatientEmbedder(self._embedder, self._vectors)
+        chunks = await self._chunker.chunk(document, claim.chunking, embedder)
         check_chunks(chunks, claim.filename)
         key = text_key(claim.project_id, claim.number)
         await self._bytes.call(f"Writing {key}", lambda: self._store_text(key, document))
@@ -337,10 +318,8 @@ class DocumentPipeline:
     async def _embed(self, chunks: list[Chunk]) -> list[list[float]]:
         # Sorted by length, the Embedder's batches need little padding.
         order = sorted(range(len(chunks)), key=lambda i: -chunks[i].tokens)
-        answer = await self._vectors.call(
-            f"Embedding {len(chunks)} passages",
-            lambda: self._embedder.embed([chunks[i].text for i in order], priority="bulk"),
-        )
+        embedder = PatientEmbedder(self._embedder, self._vectors)
+        answer = await embedder.embed([chunks[i].text for i in order], priority="bulk")
         vectors: list[list[float]] = [[] for _ in chunks]
         for position, vector in zip(order, answer.vectors, strict=True):
             vectors[position] = vector

@@ -49,7 +49,8 @@ class GuardSettings(Section):
     threshold: float = Field(default=0.5, ge=0, le=1)
     """Score from which the guard acts."""
     budget_ms: float = Field(default=50.0, gt=0)
-    """Longest time it may take for one question, one search or one piece of an answer."""
+    """Longest time it may take for one question, one search or one piece of an answer. For texts of
+    more than 4,000 characters in proportion, at most ten times it."""
     on_failure: Literal["open", "closed"] = "open"
     """What an unfinished check means: `open` lets the text pass, `closed` blocks or drops it. Where
     a judge is asked, its silence is one too."""

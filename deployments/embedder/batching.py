@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Generic, TypeVar, cast
 
-from deployments.errors import Overloaded, Unavailable, Unprocessable
+from deployments.errors import Overloaded, RequestError, Unavailable, Unprocessable
 
 __all__ = ["Batcher"]
 
@@ -68,7 +68,8 @@ class Batcher(Generic[T, R]):
         """Return one result per item, in order.
 
         Raises Overloaded when more than `max_queued` would wait; an empty queue takes any call.
-        Raises Unavailable when `run` fails, and Unprocessable when it fails at an item of these.
+        Raises Unavailable when `run` fails, Unprocessable when it fails at an item of these, and a
+        RequestError of `run` as it is.
         """
         if not items:
             return []
@@ -112,7 +113,7 @@ class Batcher(Generic[T, R]):
         works = len(failed) < len(batch)
         for (_, _, job), why in failed:
             if not job.future.done():
-                job.future.set_exception(_at_fault(why) if works else _failure(why))
+                job.future.set_exception(_told(why, works))
 
     async def _tried(self, batch: "list[tuple[T, int, _Job[R]]]") -> Exception | None:
         """Run a batch; returns what went wrong."""
@@ -150,6 +151,13 @@ class Batcher(Generic[T, R]):
                 break
             chosen.add(i)
         return chosen
+
+
+def _told(why: Exception, works: bool) -> RequestError:
+    """What a caller hears; `works`: the model does, with other items."""
+    if isinstance(why, RequestError):
+        return why
+    return _at_fault(why) if works else _failure(why)
 
 
 def _at_fault(error: Exception) -> Unprocessable:

@@ -1,5 +1,6 @@
 """The Embedder's Serve shell."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -11,13 +12,17 @@ from deployments.ports import EMBED_TIMEOUT_S, EmbeddedTexts
 if TYPE_CHECKING:
     from ray.serve import Application
 
+    from deployments.embedder.journal import Journal
+
 __all__ = ["EmbedderReplica", "build_embedder"]
+
+_log = logging.getLogger(__name__)
 
 
 class EmbedderReplica:
     """One replica: loads the model and hands every call to `Embedder`."""
 
-    def __init__(self, settings: EmbeddingSettings, path: str) -> None:
+    def __init__(self, settings: EmbeddingSettings, path: str, journal: str) -> None:
         from deployments.embedder.embedder import Embedder
         from ingestion.embedding import EmbeddingModel
 
@@ -26,6 +31,7 @@ class EmbedderReplica:
             self._model,
             batch_tokens=settings.batch_tokens,
             max_queued_texts=settings.max_queued_texts,
+            journal=_opened(Path(journal)),
         )
         self._model.encode(["warm up"])
 
@@ -48,8 +54,22 @@ class EmbedderReplica:
         return self._model.dimension
 
 
-def build_embedder(settings: EmbeddingSettings, path: Path) -> "Application":
-    """Bind the Embedder over the sentence-transformers folder `path`."""
+def _opened(folder: Path) -> "Journal | None":
+    """The journal of this process; None where it cannot be written, which is no reason to stop."""
+    from deployments.embedder.journal import Journal
+
+    try:
+        return Journal(folder)
+    except OSError as error:
+        _log.warning("A text that kills the Embedder will not be found: %s", error)
+        return None
+
+
+def build_embedder(settings: EmbeddingSettings, path: Path, journal: Path) -> "Application":
+    """Bind the Embedder over the sentence-transformers folder `path`.
+
+    `journal`: a folder of the machine it runs on; see `deployments.embedder.journal`.
+    """
     from ray import serve
 
     options: dict[str, float] = {"num_cpus": settings.cpus_per_replica}
@@ -63,4 +83,4 @@ def build_embedder(settings: EmbeddingSettings, path: Path) -> "Application":
         max_queued_requests=1024,
         ray_actor_options=options,
         **lifetime(EMBED_TIMEOUT_S, surge=True),
-    ).bind(settings, str(path))
+    ).bind(settings, str(path), str(journal))

@@ -4,9 +4,12 @@ import asyncio
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from deployments.embedder.batching import Batcher
+from deployments.embedder.journal import Journal
+from deployments.embedder.suspects import Passes
 from deployments.errors import InvalidRequest
 from deployments.ports import EmbeddedTexts
 
@@ -58,10 +61,20 @@ class Embedder:
     Short queries have a lane and a thread of their own: they never wait behind a bulk batch.
     Everything else shares a lane of as many threads as the model has workers, where reranking and
     long queries overtake bulk work.
+
+    Texts that the process died of before, as `journal` has it, run alone or no more: see `Passes`.
     """
 
-    def __init__(self, model: WindowModel, *, batch_tokens: int, max_queued_texts: int) -> None:
+    def __init__(
+        self,
+        model: WindowModel,
+        *,
+        batch_tokens: int,
+        max_queued_texts: int,
+        journal: Journal | None = None,
+    ) -> None:
         self._model = model
+        self._passes = Passes(journal)
         self._tokenizing = ThreadPoolExecutor(2, thread_name_prefix="tokenize")
         self._quick: Batcher[_Item, Vectors] = Batcher(
             self._run,
@@ -87,7 +100,10 @@ class Embedder:
     async def embed(
         self, texts: Sequence[str], *, priority: Literal["query", "bulk"] = "query"
     ) -> EmbeddedTexts:
-        """Return unit vectors and token counts. Raises Overloaded when too many texts wait."""
+        """Return unit vectors and token counts. Raises Overloaded when too many texts wait.
+
+        Raises Unprocessable for a text that the model fails at, or its process died of.
+        """
         from ingestion.embedding import joined
 
         split = await self._windows(texts)
@@ -110,7 +126,7 @@ class Embedder:
 
         split = await self._windows([query, *documents])
         asked = await asyncio.get_running_loop().run_in_executor(
-            self._tokenizing, lambda: self._model.forward(split[0], token_vectors=True)
+            self._tokenizing, self._forward, split[0], True
         )
         tokens = np.concatenate([encoded.token_vectors for encoded in asked])
         items = [_Item(window, tokens) for windows in split[1:] for window in windows]
@@ -140,11 +156,15 @@ class Embedder:
             self._tokenizing, self._model.windows, list(texts)
         )
 
+    def _forward(self, windows: "Sequence[Window]", token_vectors: bool) -> "list[Encoded]":
+        forward = partial(self._model.forward, token_vectors=token_vectors)
+        return self._passes.run(windows, forward)
+
     def _run(self, items: Sequence[_Item]) -> "list[Vectors]":
         from ingestion.embedding import max_similarities
 
         asked = any(item.query is not None for item in items)
-        encoded = self._model.forward([item.window for item in items], token_vectors=asked)
+        encoded = self._forward([item.window for item in items], asked)
         return [
             one.vector if item.query is None else max_similarities(item.query, one.token_vectors)
             for item, one in zip(items, encoded, strict=True)

@@ -1,6 +1,7 @@
 """From settings to guards, a project at a time."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["GuardBook"]
 
+_JUDGING_S: Final = 10.0
+"""Budget where nothing but a judgement is asked for: no answer waits for it."""
 _PLACES: Final[tuple[Place, ...]] = ("input", "passages", "output")
 
 
@@ -62,7 +65,7 @@ class GuardBook:
     def judging(self, project_id: str) -> Guards:
         """All guards that have something to look for, at each place that they can be set for.
 
-        Whether or not they are on. They flag, and change nothing.
+        Whether or not they are on. They flag, change nothing, and have ten seconds each.
         """
         return self._for(project_id, judging=True)
 
@@ -85,7 +88,8 @@ class GuardBook:
         for settings, check in self._checks(policy):
             actions = _flags(settings) if judging else _actions(settings)
             if actions:
-                armed.append(self._armed(settings, check, actions))
+                made = self._armed(settings, check, actions)
+                armed.append(replace(made, budget_s=_JUDGING_S) if judging else made)
         return Guards(armed, self._settings.look_ahead)
 
     def _armed(

@@ -19,6 +19,12 @@ _log = logging.getLogger(__name__)
 _STRICTNESS: Final[tuple[Action, ...]] = ("pass", "flag", "mask", "drop", "block")
 _CLOSED: Final[Mapping[Place, Action]] = {"input": "block", "passages": "drop", "output": "block"}
 _REWRITING: Final = frozenset({"mask", "block"})
+_USUAL: Final = 4_000
+"""Characters of a text that a guard's budget is meant for."""
+_PATIENCE: Final = 10.0
+"""So many times its budget a guard has for a long text at most."""
+_LONGEST: Final = 1_000_000
+"""Characters of a text that is looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +34,7 @@ class ArmedCheck:
     check: Check
     threshold: float
     budget_s: float
+    """For texts of up to 4,000 characters; for longer ones in proportion, at most ten times it."""
     actions: Mapping[Place, Action]
     """By place; at the places that are missing it is off."""
     fails_closed: bool = False
@@ -88,7 +95,8 @@ class Guards:
         places: tuple[Place, ...] = ("input", "passages", "output")
         self._at: Final = {place: tuple(a for a in armed if a.acts(place)) for place in places}
         self.look_ahead: Final = look_ahead
-        self._is_warm = is_warm
+        self.is_warm = is_warm
+        """Whether what the guards need is loaded."""
 
     def at(self, place: Place) -> tuple[ArmedCheck, ...]:
         """Those that are on at a place."""
@@ -112,17 +120,19 @@ class Guards:
 
     async def warm_up(self) -> None:
         """Load what the guards need, before the first request is timed."""
+        if self.is_warm:
+            return
         for armed in self._armed:
             await armed.check.warm_up()
-        self._is_warm = True
+        self.is_warm = True
 
     async def screen(self, place: Place, texts: Sequence[GuardText]) -> Screened:
         """Run all that are on at `place`, each within its budget; those that wait, together.
 
+        Of a text of more than a million characters they say nothing: a check that failed.
         What is not loaded yet is loaded first; no budget counts that.
         """
-        if not self._is_warm:
-            await self.warm_up()
+        await self.warm_up()
         on = self.at(place)
         read = [replace(t, text=json_view(t.text)) if t.is_json else t for t in texts]
         if len(on) == 1:  # as for each piece of a stream
@@ -143,7 +153,7 @@ class Guards:
         )
 
     def _with(self, armed: Sequence[ArmedCheck]) -> "Guards":
-        return Guards(armed, self.look_ahead, is_warm=self._is_warm)
+        return Guards(armed, self.look_ahead, is_warm=self.is_warm)
 
     async def _judge(
         self, armed: ArmedCheck, place: Place, texts: Sequence[GuardText]
@@ -158,7 +168,7 @@ class Guards:
 
         started = time.perf_counter()
         try:
-            async with asyncio.timeout(armed.budget_s):
+            async with asyncio.timeout(_allowed_s(armed, [texts[n] for n in read])):
                 if len(read) == 1:
                     await look(read[0])
                 elif read:
@@ -170,7 +180,14 @@ class Guards:
         return armed, _verdict(armed, place, found, ms)
 
 
+def _allowed_s(armed: ArmedCheck, texts: Sequence[GuardText]) -> float:
+    longest = max((len(text.text) for text in texts), default=0)
+    return armed.budget_s * min(_PATIENCE, max(1.0, longest / _USUAL))
+
+
 async def _found(check: Check, text: GuardText, place: Place) -> Finding:
+    if len(text.text) > _LONGEST:
+        return Finding(failure="text_too_long")
     try:
         if text.before and isinstance(check, FollowUpCheck):
             return await check.find_after(text.before, text.text, place)

@@ -23,7 +23,7 @@ def built(name: str) -> Any:
     from deployments.trainer.deployment import build_trainer_deployment
 
     settings, folder = Settings(), Path("/model")
-    embedder = build_embedder(settings.embedding, folder)
+    embedder = build_embedder(settings.embedding, folder, folder)
     made = {
         "Embedder": embedder,
         "Ingestor": build_ingestor(settings, folder, embedder),

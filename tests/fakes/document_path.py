@@ -137,6 +137,7 @@ class DocumentPath:
         self, store_id: str, text: str | bytes, filename: str = "a.txt", **values: Any
     ) -> int:
         """Upload and queue a document; returns its number."""
+        sentences = {"type": "sentence", "sentence": {"max_chunk_size_tokens": 32}}
         data = text.encode() if isinstance(text, str) else text
         file_id = new_id("file")
         self.storage.put(f"files/{file_id}", [data])
@@ -156,8 +157,7 @@ class DocumentPath:
                 file_id=file_id,
                 document_key=filename,
                 filename=filename,
-                chunking={"type": "sentence", "sentence": {"max_chunk_size_tokens": 32}},
-                **values,
+                **({"chunking": sentences} | values),
             )
             session.add(row)
             session.flush()

@@ -141,6 +141,7 @@ async def planted_world(folder: Path, number: int) -> AsyncIterator[World]:
         sample_rate=0.0,
     )
     services = dataclasses.replace(base, models={BASE: model}, answerer=answerer)
+    await services.guards.judging("").warm_up()  # as on a system that has run for a minute
     await stored_drift(database)
     add_adapter(database, services.storage)
     try:

@@ -282,3 +282,11 @@ async def test_a_bad_neighbour_in_a_shared_call_fails_alone(
     await path.ingestor.drain()
     stages = [path.row(number).stage for number in numbers]
     assert stages == ["failed" if n == 5 else "completed" for n in range(8)]
+
+
+async def test_sentences_wait_for_an_embedder_that_restarts(path: DocumentPath) -> None:
+    strategy = {"type": "semantic", "semantic": {"max_chunk_size_tokens": 40}}
+    number = path.attach(path.store(), long_text(12), chunking=strategy)
+    path.embedder.down = 2
+    await path.ingestor.drain()
+    assert path.row(number).stage == "completed"

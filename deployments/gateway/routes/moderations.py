@@ -1,5 +1,6 @@
 """`/v1/moderations`: what the guards think of a text."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
@@ -20,6 +21,11 @@ __all__ = ["router"]
 router = APIRouter(prefix="/v1/moderations", tags=["Moderations"])
 
 MODEL: Final = "everloop-guards"
+_MOST_CHARACTERS: Final = 100_000
+"""Of all texts of a request together."""
+_ALLOWED_S: Final = 15.0
+"""A request's time, whatever its texts are and however busy the machine is."""
+_RETRY_AFTER_S: Final = 5
 _SEVERITIES: Final[Mapping[str, tuple[str, ...]]] = {
     "threat": ("harassment", "harassment/threatening", "violence"),
     "slur": ("hate",),
@@ -71,7 +77,7 @@ class ModerationCreate(Body):
         | Annotated[list[Text], Field(min_length=1, max_length=256)]
         | Annotated[list[TextPart], Field(min_length=1, max_length=256)]
     )
-    """A text, several texts, or the parts of one."""
+    """A text, several texts, or the parts of one: 100,000 characters together."""
     model: Annotated[Text, Field(max_length=256)] | None = None
     """Read and not acted upon, as `omni-moderation-latest`: the guards judge."""
     place: Place = "input"
@@ -89,6 +95,17 @@ class ModerationCreate(Body):
                 )
         return given
 
+    @field_validator("input", mode="after")
+    @classmethod
+    def _is_bounded(cls, given: Any) -> Any:
+        size = sum(map(len, _texts(given)))
+        if size > _MOST_CHARACTERS:
+            raise ValueError(
+                f"{size:,} characters; the texts of a request may have {_MOST_CHARACTERS:,} "
+                "together: send them in several"
+            )
+        return given
+
 
 @router.post("", summary="Create a moderation")
 async def create_moderation(
@@ -103,12 +120,28 @@ async def create_moderation(
     of toxicity; ours are `prompt_injection`, `jailbreak`, `pii`, `secrets`, `blocked_terms` and
     `off_topic`. Nothing judges the other categories of OpenAI: they are false, and
     `category_applied_input_types` is empty for them, as for guards without terms or a topic and for
-    those that do not look at `place`. 503 where a guard came to no end.
+    those that do not look at `place`. 503 where a guard came to no end within 15 seconds; at first
+    because what it needs is still being loaded.
     """
     current_trace(request).model = MODEL
     guards = services.guards.judging(acting_project())
-    results = [await _result(guards, text, body.place) for text in _texts(body.input)]
+    try:
+        async with asyncio.timeout(_ALLOWED_S) as clock:
+            await guards.warm_up()
+            results = [await _result(guards, text, body.place) for text in _texts(body.input)]
+    except TimeoutError as error:
+        if not clock.expired():
+            raise
+        raise _unfinished(guards) from error
     return {"id": new_id("modr"), "model": MODEL, "results": results}
+
+
+def _unfinished(guards: Guards) -> Unavailable:
+    if guards.is_warm:
+        said, code = "The guards came to no end in time: send fewer texts.", "guards_unfinished"
+    else:
+        said, code = "The guards are still being loaded.", "guards_loading"
+    return Unavailable(said, code=code, retry_after_s=_RETRY_AFTER_S)
 
 
 def _texts(given: str | list[str] | list[TextPart]) -> list[str]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from deployments.evaluation.metrics.disguises import WORD, fold, origins, written_words
+from deployments.guards.aside import aside, still_wanted
 from deployments.guards.verdict import Finding, Place, Source, Span
 
 __all__ = ["BlockedTermsCheck"]
@@ -32,17 +33,21 @@ class BlockedTermsCheck:
     async def find(self, text: str, place: Place) -> Finding:
         """See Check."""
         del place
+        spans = await aside(self._spans, text)
+        return Finding(1.0, (self.name,), spans) if spans else Finding()
+
+    def _spans(self, text: str) -> tuple[Span, ...]:
         folded = fold(text)
         places = sorted(self._places(folded))
         if not places:
-            return Finding()
+            return ()
         begins = origins(text, folded)
         spans: list[Span] = []
         for start, end in places:
             span = Span(begins[start], begins[end], _KIND)
             if not spans or span.start >= spans[-1].end:
                 spans.append(span)
-        return Finding(1.0, (self.name,), tuple(spans))
+        return tuple(spans)
 
     def undecided(self, text: str) -> int:
         """See Check: the last words, as many as the longest term has."""
@@ -60,6 +65,7 @@ class BlockedTermsCheck:
     def _places(self, folded: str) -> Iterator[tuple[int, int]]:
         words = list(written_words(folded))
         for position, word in enumerate(words):
+            still_wanted()
             for form in word.forms:
                 for term in self._terms.get(form, ()):
                     following = words[position : position + len(term)]

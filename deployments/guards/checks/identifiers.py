@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from deployments.guards.aside import still_wanted
 from deployments.guards.verdict import Span
 
 __all__ = ["identifiers", "is_no_telephone"]
@@ -25,6 +26,8 @@ _NAMED: Final = re.compile(r"\{([a-z_]+)\}")
 _SENTENCE_END: Final = re.compile(r"[.!?](?=\s+\S)|\n")
 _BEFORE: Final = 60
 """Characters before digits in which stands what else they are."""
+_SENTENCE: Final = 1_000
+"""Characters before a street in which its sentence is looked for."""
 _SHORT: Final = 9
 """Digits that a telephone number has at least where nothing separates them."""
 _AS_DATE: Final = re.compile(
@@ -61,7 +64,7 @@ class _Book:
 def identifiers(text: str) -> list[Span]:
     """What the words around it tell to be personal data; spans may overlap.
 
-    Raises TimeoutError where a pattern takes too long.
+    Raises TimeoutError where a pattern takes too long, or nobody waits.
     """
     folded = text.casefold()
     if _DIGIT.search(text) is None and _INTRODUCED.search(folded) is None:
@@ -80,6 +83,7 @@ def is_no_telephone(text: str, start: int, end: int) -> bool:
 
 def _told(book: _Book, text: str) -> Iterator[Span]:
     for form in book.told:
+        still_wanted()
         for match in form.pattern.finditer(text, overlapped=True, timeout=_MATCH_S):
             start, end = match.span("value")
             if form.kind != "PHONE_NUMBER" or _is_telephone(text, start, end):
@@ -90,6 +94,7 @@ def _plain(book: _Book, text: str, folded: str) -> Iterator[Span]:
     for form in book.plain:
         if form.needs and not any(letters in folded for letters in form.needs):
             continue
+        still_wanted()
         for match in form.pattern.finditer(text, timeout=_MATCH_S):
             start, end = match.span("value" if "value" in form.pattern.groupindex else 0)
             if form.kind != "PHONE_NUMBER" or _is_telephone(text, start, end):
@@ -98,6 +103,7 @@ def _plain(book: _Book, text: str, folded: str) -> Iterator[Span]:
 
 def _streets(book: _Book, text: str) -> Iterator[Span]:
     for pattern in book.streets:
+        still_wanted()
         for match in pattern.finditer(text, timeout=_MATCH_S):
             sentence = _sentence(text, match.start(), match.end())
             if not book.nobodys.search(sentence) or book.somebodys.search(sentence):
@@ -112,9 +118,10 @@ def _is_telephone(text: str, start: int, end: int) -> bool:
 
 
 def _sentence(text: str, start: int, end: int) -> str:
-    before = [match.end() for match in _SENTENCE_END.finditer(text, 0, start)]
-    after = _SENTENCE_END.search(text, end)
-    return text[before[-1] if before else 0 : after.start() if after else len(text)]
+    first, last = max(0, start - _SENTENCE), min(len(text), end + _SENTENCE)
+    before = [match.end() for match in _SENTENCE_END.finditer(text, first, start)]
+    after = _SENTENCE_END.search(text, end, last)
+    return text[before[-1] if before else first : after.start() if after else last]
 
 
 @cache

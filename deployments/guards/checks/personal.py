@@ -11,11 +11,13 @@ from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
+from deployments.guards.aside import aside, still_wanted
 from deployments.guards.checks.identifiers import identifiers, is_no_telephone
 from deployments.guards.verdict import Finding, Place, Source, Span
 
 if TYPE_CHECKING:
     from training.data.curation.personal_data import PersonalData
+    from training.data.curation.personal_data import Span as Recognised
 
 __all__ = ["PersonalDataCheck"]
 
@@ -71,10 +73,9 @@ class PersonalDataCheck:
         self._thread: Final = ThreadPoolExecutor(1, thread_name_prefix="personal-data")
 
     async def find(self, text: str, place: Place) -> Finding:
-        """See Check."""
+        """See Check. Raises TimeoutError."""
         del place
-        loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(self._thread, self._spans, text)
+        found = await aside(self._spans, text, at_once=0, threads=self._thread)
         kinds = dict.fromkeys(span.kind.lower() for span in found)
         score = float(bool(found))
         return Finding(score, tuple(f"pii/{kind}" for kind in kinds), found)
@@ -101,9 +102,18 @@ class PersonalDataCheck:
     def _spans(self, text: str) -> tuple[Span, ...]:
         told = identifiers(text)
         known = {span.start for span in told}
-        found = [Span(one.start, one.end, one.entity) for one in self._load().spans(text)]
+        found = [Span(one.start, one.end, one.entity) for one in self._recognised(text)]
         kept = [span for span in (*told, *found) if _is_somebodys(text, span, known)]
         return tuple(_alone(kept))
+
+    def _recognised(self, text: str) -> "list[Recognised]":
+        from training.data.curation.personal_data import merged
+
+        found: list[Recognised] = []
+        for piece in self._load().pieces(text):
+            still_wanted()  # a megabyte of digits would keep this thread for minutes
+            found += piece
+        return merged(found)
 
     def _load(self) -> "PersonalData":
         if self._finder is None:
@@ -120,7 +130,9 @@ def _is_somebodys(text: str, span: Span, known: Collection[int]) -> bool:
     """Whether it is a person's; `known`: where something starts that is told to be."""
     written = text[span.start : span.end]
     if span.kind == "IP_ADDRESS":
-        return _is_public(written) and not _VERSION.search(text[: span.start][-20:])
+        return _is_public(written) and not _VERSION.search(
+            text[max(0, span.start - 20) : span.start]
+        )
     if span.kind == "EMAIL_ADDRESS":
         return _NOBODYS_MAIL.match(written) is None
     if span.kind == "PHONE_NUMBER":

@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from deployments.guards.aside import still_wanted
 from deployments.guards.verdict import Place
 
 __all__ = ["Match", "Rules", "load_rules"]
@@ -55,7 +56,7 @@ class Rules:
     harmless: tuple[str, ...]
 
     def matches(self, folded: str, place: Place) -> list[Match]:
-        """What is found. Raises TimeoutError where a pattern takes too long."""
+        """What is found. Raises TimeoutError where a pattern takes too long, or nobody waits."""
         found = []
         held: dict[int, bool] = {}
         for pattern in self.patterns:
@@ -68,6 +69,7 @@ class Rules:
                     held[id(word)] = word.search(folded, timeout=_MATCH_S) is not None
                 if not held[id(word)]:
                     continue
+            still_wanted()
             match = pattern.expression.search(folded, timeout=_MATCH_S)
             if match is not None:
                 quoted = _is_quoted(folded, match.start(), match.end())

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cluster.keys import KEY_PREFIX
+from deployments.guards.aside import aside
 from deployments.guards.verdict import Finding, Place, Source, Span
 
 __all__ = ["SecretsCheck"]
@@ -79,7 +80,7 @@ class SecretsCheck:
     async def find(self, text: str, place: Place) -> Finding:
         """See Check. Raises TimeoutError."""
         del place
-        spans = tuple(_alone(list(_found(text))))
+        spans = await aside(_spans, text)
         kinds = dict.fromkeys(span.kind.lower() for span in spans)
         return Finding(float(bool(spans)), tuple(f"secrets/{kind}" for kind in kinds), spans)
 
@@ -125,6 +126,10 @@ def _started(text: str) -> int:
             if last[part.start() :] in _STARTED:
                 return word.start() + part.start()
     return len(text)
+
+
+def _spans(text: str) -> tuple[Span, ...]:
+    return tuple(_alone(list(_found(text))))
 
 
 def _found(text: str) -> Iterator[Span]:

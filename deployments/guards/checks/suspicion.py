@@ -6,10 +6,11 @@ are compared with known attacks, and only where that leaves it open is a judge a
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final, NamedTuple, Protocol
 
 from deployments.evaluation.metrics.disguises import fold
+from deployments.guards.aside import aside, still_wanted
 from deployments.guards.checks.rules import Rules
 from deployments.guards.recogniser.recogniser import Recogniser, Suspect
 from deployments.guards.verdict import Finding, Place, Source, Span
@@ -78,7 +79,7 @@ class SuspicionCheck:
     """Score from which the arbiter is asked."""
     sources: frozenset[Source] = frozenset({Source.ASKED, Source.SAID})
     needs_whole: bool = False
-    _look: Callable[[str, Place], _Looked] = field(init=False, repr=False)
+    _look: Callable[..., _Looked] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         # The same passages are found again and again.
@@ -86,11 +87,12 @@ class SuspicionCheck:
 
     async def find(self, text: str, place: Place) -> Finding:
         """See Check. Raises TimeoutError."""
-        score, suspects = self._look(text, place)
+        score, suspects = await aside(partial(self._look, place=place), text)
         if score < self.threshold and self.likeness is not None:
             score = max(score, await self._likeness(self.likeness, text, suspects))
         if self.arbiter is not None and self.unsure_from <= score < self.threshold:
-            read = self._suspected(text, place, suspects)
+            look = partial(self._suspected, place=place, suspects=suspects)
+            read = await aside(look, text)
             said = await self.arbiter.is_attack(self.name, read)
             if said is None:
                 return Finding(score, (self.category,), failure="judge_unanswered")
@@ -98,7 +100,9 @@ class SuspicionCheck:
                 score = max(_SURE, self.threshold)
         if not score:
             return Finding()
-        spans = self._spans(text, place, suspects) if score >= self.threshold else ()
+        if score < self.threshold:
+            return Finding(score, (self.category,))
+        spans = await aside(partial(self._spans, place=place, suspects=suspects), text)
         return Finding(score, (self.category,), spans)
 
     def undecided(self, text: str) -> int:
@@ -124,8 +128,7 @@ class SuspicionCheck:
     async def _likeness(self, likeness: Likeness, text: str, suspects: Sequence[Suspect]) -> float:
         """The score that its sentences' likeness to known attacks gives."""
         if self.recogniser is None:
-            cues = self.rules.cues
-            spans = [(a, b) for a, b in sentence_spans(text) if cues.search(fold(text[a:b]))]
+            spans = await aside(self._cued, text)
         else:
             spans = [(one.start, one.end) for one in suspects]
         sentences = [text[start:end] for start, end in spans[:_SENTENCES]]
@@ -137,6 +140,17 @@ class SuspicionCheck:
                 return max(_SURE, self.threshold)
             if attack > harmless:
                 found = max(found, min(attack, self.threshold - 0.01))
+        return found
+
+    def _cued(self, text: str) -> list[tuple[int, int]]:
+        """Sentences that hold what is worth a closer look: as many as are compared."""
+        cues, found = self.rules.cues, []
+        for start, end in sentence_spans(text):
+            still_wanted()
+            if cues.search(fold(text[start:end])):
+                found.append((start, end))
+            if len(found) == _SENTENCES:
+                break
         return found
 
     def _suspected(self, text: str, place: Place, suspects: Sequence[Suspect]) -> str:

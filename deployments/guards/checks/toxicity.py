@@ -1,16 +1,15 @@
 """Toxicity, by the rules of the metric of that name."""
 
-import asyncio
-from functools import partial
 from typing import Final
 
 from deployments.evaluation.metrics.toxicity import find_toxic
+from deployments.guards.aside import aside
 from deployments.guards.verdict import Finding, Place, Source
 
 __all__ = ["ToxicityCheck"]
 
 _AT_ONCE: Final = 1_000
-"""Characters that are read on the event loop, about 4 ms; longer texts go to a thread."""
+"""Characters that are read on the event loop, about 4 ms."""
 _ENDS: Final = ".!?\n"
 
 
@@ -24,8 +23,7 @@ class ToxicityCheck:
     async def find(self, text: str, place: Place) -> Finding:
         """See Check."""
         del place
-        read = partial(find_toxic, text)
-        finds = read() if len(text) <= _AT_ONCE else await asyncio.to_thread(read)
+        finds = await aside(find_toxic, text, at_once=_AT_ONCE)
         categories = dict.fromkeys(f"toxicity/{find.category}" for find in finds)
         return Finding(max((f.severity for f in finds), default=0.0), tuple(categories))
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
+from deployments.guards.aside import still_wanted
 from deployments.guards.recogniser.lexicon import Lexicon, Meaning, load_lexicon
 from deployments.guards.recogniser.reading import meanings
 from deployments.guards.recogniser.traits import LONGEST_PART, traits, windows
@@ -47,7 +48,10 @@ class Recogniser:
     by_place: dict[str, Weights]
 
     def suspects(self, text: str, place: Place, above: float = 0.0) -> list[Suspect]:
-        """Sentences by how they look, in order: those that score `above`."""
+        """Sentences by how they look, in order: those that score `above`.
+
+        Raises TimeoutError where nobody waits for it.
+        """
         weights = self.by_place["input" if place == "input" else "passages"]
         read = list(_sentences(text[:_LONGEST_TEXT], self.lexicon))
         alone = [_most(weights, one.parts) for one in read]
@@ -84,6 +88,7 @@ def _sentences(text: str, lexicon: Lexicon) -> Iterator[_Sentence]:
     spans = sentence_spans(text)
     read = [meanings(text[start:end], lexicon) for start, end in spans]
     for number, (start, end) in enumerate(spans):
+        still_wanted()
         after = read[number + 1] if number + 1 < len(read) else []
         short = after and len(read[number]) + len(after) <= LONGEST_PART
         together = [*read[number], *after] if short else []

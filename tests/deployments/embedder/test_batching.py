@@ -178,3 +178,21 @@ async def test_several_workers_run_batches_side_by_side() -> None:
         run, size=lambda _: 1, batch_size=1, max_queued=10, name="test", workers=2
     )
     assert await under_test.submit([1, 2]) == [1, 2]
+
+
+async def test_a_refusal_is_told_as_it_is_and_to_its_caller_only() -> None:
+    def run(items: Sequence[int]) -> list[int]:
+        if 3 in items:
+            raise Unprocessable("Not 3.", code="no_three")
+        return list(items)
+
+    under_test: Batcher[int, int] = Batcher(
+        run, size=lambda item: 1, batch_size=10, max_queued=10, name="test"
+    )
+    with pytest.raises(Unprocessable) as alone:
+        await under_test.submit([3])  # not Unavailable, which callers try again
+    bad, good = await asyncio.gather(
+        under_test.submit([1, 3]), under_test.submit([2]), return_exceptions=True
+    )
+    assert isinstance(bad, Unprocessable)
+    assert (alone.value.code, bad.code, good) == ("no_three", "no_three", [2])

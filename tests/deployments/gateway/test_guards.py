@@ -1,5 +1,6 @@
 """Guards on the answer path, and `/v1/moderations`, by the official client."""
 
+import asyncio
 import dataclasses
 import json
 from collections.abc import AsyncIterator, Sequence
@@ -14,7 +15,10 @@ from cluster.adapters import AdapterFiles
 from cluster.records import Trace
 from deployments.errors import Unavailable
 from deployments.gateway.app import create_app
+from deployments.gateway.routes import moderations
 from deployments.gateway.services import Services
+from deployments.guards.checks.personal import PersonalDataCheck
+from deployments.guards.checks.toxicity import ToxicityCheck
 from deployments.model.messages import ModelCall, ModelLoad, Part, Usage
 from tests.fakes.parts import FakeEmbedder
 from tests.fakes.patient_guards import patient_guards
@@ -280,4 +284,52 @@ async def test_moderations_say_that_a_guard_came_to_no_end(served: Served) -> No
     served.fail_embedder()
     with pytest.raises(openai.InternalServerError, match="off_topic") as told:
         await away.moderations.create(input="How are you?")
+    assert (told.value.status_code, told.value.code) == (503, "guards_unfinished")
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [["a" * 51] * 20, "a" * 1001, [{"type": "text", "text": "a" * 501}] * 2],
+)
+async def test_moderations_take_so_many_characters_together(
+    served: Served, texts: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moderations, "_MOST_CHARACTERS", 1000)
+    with pytest.raises(openai.BadRequestError, match="may have 1,000 together") as told:
+        await served.client().moderations.create(input=texts)
+    assert told.value.param == "input"
+
+
+async def test_moderations_do_not_wait_for_guards_that_are_loaded_for_long(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = served.client()
+    loads, loaded = [], asyncio.Event()
+
+    async def load(check: PersonalDataCheck) -> None:
+        loads.append(check)
+        await loaded.wait()
+
+    monkeypatch.setattr(PersonalDataCheck, "warm_up", load)
+    monkeypatch.setattr(moderations, "_ALLOWED_S", 0.05)
+    with pytest.raises(openai.InternalServerError) as told:
+        await client.moderations.create(input="How are you?")
+    assert (told.value.status_code, told.value.code) == (503, "guards_loading")
+    assert told.value.response.headers["retry-after"] == "5"
+    assert loads
+
+
+async def test_moderations_end_in_time_whatever_the_texts(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = served.client()
+    await served.book.judging("").warm_up()
+
+    async def find(check: ToxicityCheck, text: str, place: str) -> Any:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(ToxicityCheck, "find", find)
+    monkeypatch.setattr(moderations, "_ALLOWED_S", 0.05)
+    with pytest.raises(openai.InternalServerError, match="fewer texts") as told:
+        await client.moderations.create(input=["How are you?"] * 256)
     assert (told.value.status_code, told.value.code) == (503, "guards_unfinished")

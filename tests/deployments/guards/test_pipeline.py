@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from deployments.guards.masking import masked_text
-from deployments.guards.pipeline import ArmedCheck, Guards
+from deployments.guards.pipeline import ArmedCheck, Guards, _allowed_s
 from deployments.guards.verdict import Action, Finding, GuardText, Place, Source, Span
 
 
@@ -113,3 +113,19 @@ async def test_a_check_without_an_end_lets_pass_or_closes_as_it_is_told(
 def test_spans_that_overlap_become_one_mask() -> None:
     spans = [Span(2, 6, "ONE"), Span(4, 9, "TWO")]
     assert masked_text("0123456789", spans) == "01<ONE>9"
+
+
+async def test_a_long_text_has_more_of_the_budget_but_not_without_bound() -> None:
+    (short,) = (await guards({"input": "flag"}, Words(waits=True)).screen("input", TEXTS)).verdicts
+    texts = [GuardText("a" * 12_000), GuardText("b")]
+    (long,) = (await guards({"input": "flag"}, Words(waits=True)).screen("input", texts)).verdicts
+    assert (short.failure, long.failure) == ("over_budget", "over_budget")
+    assert long.ms >= 150  # three times 50
+    assert _allowed_s(ArmedCheck(Words(), 0.5, 0.05, {}), [GuardText("a" * 900_000)]) == 0.5
+
+
+@pytest.mark.parametrize(("closed", "blocked"), [(False, ()), (True, ("words",))])
+async def test_of_an_endless_text_nothing_is_said(closed: bool, blocked: tuple[str, ...]) -> None:
+    texts = [GuardText("bad " * 250_001)]
+    screened = await guards({"input": "flag"}, closed=closed).screen("input", texts)
+    assert (screened.verdicts[0].failure, screened.blocked) == ("text_too_long", blocked)

@@ -7,7 +7,7 @@ the definitions of tools are left. Nothing here goes out to a network.
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -62,11 +62,13 @@ class PersonalData:
 
     def spans(self, text: str) -> list[Span]:
         """What is personal in `text`, in order, without overlaps."""
-        found: list[Span] = []
+        return merged([span for piece in self.pieces(text) for span in piece])
+
+    def pieces(self, text: str) -> Iterator[list[Span]]:
+        """The same before what overlaps is merged, as it is found: each takes a moment."""
         for start in range(0, len(text), _PIECE):
             first = max(0, start - _OVERLAP)
-            found += self._analysed(text[first : start + _PIECE], first)
-        return merged(found)
+            yield self._analysed(text[first : start + _PIECE], first)
 
     def _analysed(self, text: str, first: int) -> list[Span]:
         """Find in a piece that begins at character `first` of its text."""
