@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import logging
 import re
+from collections import Counter
 from typing import Final
 from urllib.parse import quote
 
@@ -22,6 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cluster.errors import DatabaseError
 from cluster.fencing import fenced_by
+from cluster.tenancy import acting_project
 from deployments.errors import (
     Conflict,
     DeadlineExceeded,
@@ -44,7 +46,9 @@ _KEY: Final = re.compile(r"[\x20-\x7e]{1,255}")
 _FIRST_PAUSE_S: Final = 0.02
 _LONGEST_PAUSE_S: Final = 0.5
 _WAITING: Final = 64
-"""Requests of one gateway that wait for earlier ones of their keys."""
+"""Requests of one gateway that wait for earlier ones of their keys. A project may have as many as
+are still free: one alone gets half of them, two a third each, and there is room for the next (A. K.
+Choudhury, E. L. Hahne, «Dynamic Queue Length Thresholds», IEEE/ACM ToN 6(2), 1998)."""
 
 
 class Idempotency:
@@ -56,7 +60,7 @@ class Idempotency:
         self._claims = claims
         self._wait_s = wait_s
         self._longest_s = longest_s
-        self._waiting = 0
+        self._waiting: Counter[str] = Counter()
         self._running: set[asyncio.Task[Answer]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -93,9 +97,10 @@ class Idempotency:
         found = await self._claims.claim(key, route)
         if isinstance(found, Claim) or found.settled:
             return found
-        if self._waiting >= _WAITING:
+        project = acting_project()
+        if self._waiting[project] >= _WAITING - self._waiting.total():
             raise _in_use()
-        self._waiting += 1
+        self._waiting[project] += 1
         try:
             while clock() < deadline:
                 await asyncio.sleep(pause)
@@ -107,7 +112,8 @@ class Idempotency:
                 if isinstance(found, Claim) or found.settled:
                     return found
         finally:
-            self._waiting -= 1
+            self._waiting[project] -= 1
+            self._waiting += Counter()  # forgets projects of which none waits
         raise _in_use()
 
     async def _carry_out(self, claim: Claim, scope: Scope, receive: Receive, send: Send) -> None:
