@@ -14,7 +14,6 @@ import asyncio
 import contextlib
 import logging
 import re
-from collections import Counter
 from typing import Final
 from urllib.parse import quote
 
@@ -37,6 +36,7 @@ from deployments.idempotency.answer import Answer
 from deployments.idempotency.body_digest import BodyDigest
 from deployments.idempotency.claims import Claim, Claims, Known
 from deployments.idempotency.covered import is_covered, shows_secret
+from deployments.limits.fair_places import FairPlaces
 
 __all__ = ["Idempotency"]
 
@@ -46,9 +46,7 @@ _KEY: Final = re.compile(r"[\x20-\x7e]{1,255}")
 _FIRST_PAUSE_S: Final = 0.02
 _LONGEST_PAUSE_S: Final = 0.5
 _WAITING: Final = 64
-"""Requests of one gateway that wait for earlier ones of their keys. A project may have as many as
-are still free: one alone gets half of them, two a third each, and there is room for the next (A. K.
-Choudhury, E. L. Hahne, «Dynamic Queue Length Thresholds», IEEE/ACM ToN 6(2), 1998)."""
+"""Places of one gateway for requests that wait for earlier ones of their keys."""
 
 
 class Idempotency:
@@ -60,7 +58,7 @@ class Idempotency:
         self._claims = claims
         self._wait_s = wait_s
         self._longest_s = longest_s
-        self._waiting: Counter[str] = Counter()
+        self._places: Final = FairPlaces(_WAITING)
         self._running: set[asyncio.Task[Answer]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -98,9 +96,8 @@ class Idempotency:
         if isinstance(found, Claim) or found.settled:
             return found
         project = acting_project()
-        if self._waiting[project] >= _WAITING - self._waiting.total():
+        if not self._places.take(project):
             raise _in_use()
-        self._waiting[project] += 1
         try:
             while clock() < deadline:
                 await asyncio.sleep(pause)
@@ -112,8 +109,7 @@ class Idempotency:
                 if isinstance(found, Claim) or found.settled:
                     return found
         finally:
-            self._waiting[project] -= 1
-            self._waiting += Counter()  # forgets projects of which none waits
+            self._places.leave(project)
         raise _in_use()
 
     async def _carry_out(self, claim: Claim, scope: Scope, receive: Receive, send: Send) -> None:

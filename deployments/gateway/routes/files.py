@@ -26,7 +26,7 @@ from deployments.gateway.objects import DocumentDeleted, FileObject
 from deployments.gateway.pages import Page, PageQuery, PageQueryDependency, take_page
 from deployments.gateway.purging import delete_bytes, purge_soon
 from deployments.gateway.services import Services, services
-from deployments.gateway.training_files import PURPOSE, check_training_file, columns_of
+from deployments.gateway.training_files import PURPOSE, columns_of
 from deployments.lineage.edges import add_edges, edges_of_sources
 from deployments.lineage.row_sources import RowSources, read_eval_sources
 from training.data.columns import Columns
@@ -65,7 +65,7 @@ async def create_file(
         )
     identity = identity_of(request)
     async with parts.limiter.storing(identity.project_id, identity.key_id, file.size or 0) as room:
-        meta, sources = await _read(file.file, filename, purpose, columns)
+        meta, sources = await _read(parts, file.file, filename, purpose, columns)
         file_id = new_id("file")
         key = f"{acting_project()}/{file_id}"
         stored = await asyncio.to_thread(parts.storage.put, key, _pieces(file.file))
@@ -169,13 +169,13 @@ async def delete_file(
 
 
 async def _read(
-    file: BinaryIO, filename: str, purpose: str, columns: Columns | None
+    parts: Services, file: BinaryIO, filename: str, purpose: str, columns: Columns | None
 ) -> tuple[dict[str, Any], RowSources]:
-    """What the record's `meta` holds, and whence the rows are. Raises InvalidDataset."""
+    """What the record's `meta` holds, and whence the rows are; see `TrainingFiles.check`."""
     meta: dict[str, Any] = {}
     sources = RowSources()
     if purpose == PURPOSE:
-        meta = await asyncio.to_thread(check_training_file, file, filename, columns, sources)
+        meta = await parts.training_files.check(file, filename, columns, sources)
     elif purpose == "evals":
         await asyncio.to_thread(read_eval_sources, file, sources)
     if sources.more:
