@@ -7,7 +7,6 @@ as many bytes as its `bytes` says. The document comes in as bytes, so there is n
 
 import json
 import os
-import resource
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -23,7 +22,6 @@ _WARM_UP_FILES: Final = (
     ("warm.md", b"# Title\n\nA sentence. And another one.\n"),
     ("warm.html", b"<h1>Title</h1><p>A sentence. And another one.</p>"),
 )
-_MIB: Final = 1024**2
 
 
 def write_frame(stream: IO[bytes], head: dict[str, Any], data: bytes = b"") -> None:
@@ -49,14 +47,14 @@ def main() -> None:
     Arguments: a folder of its own, MiB of memory, the loader, and the limits as JSON.
     """
     folder, memory_mib, loader = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-    from cluster.confinement import confine, isolate
+    from cluster.confinement import confine, isolate, limit_memory
     from cluster.confinement.installation import installation
     from ingestion.loaders.limits import DocumentLimits
 
     namespaces = isolate()
     requests, answers = _private_streams()
     load = _loader(loader, DocumentLimits(**json.loads(sys.argv[4])))
-    _limit_memory(memory_mib)
+    limit_memory(memory_mib)
     layers = confine(namespaces, installation("cluster", "ingestion"), folder)
     write_frame(answers, {"layers": asdict(layers)})
     while (frame := read_frame(requests)) is not None:
@@ -104,20 +102,6 @@ def _answer(
         return {"error": error.message, "code": error.code, "fix": error.fix}, b""
     except Exception as error:  # noqa: BLE001 - the edge of the process; the parent says the rest
         return {"error": f"{filename!r} cannot be read: {type(error).__name__}.", "fix": ""}, b""
-
-
-def _limit_memory(mib: int) -> None:
-    """Let this process allocate `mib` more than it has (RLIMIT_DATA: heap and private maps)."""
-    status = Path("/proc/self/status")
-    if not status.is_file():  # not Linux: the time limit alone protects
-        return
-    fields = dict(line.split(":", 1) for line in status.read_text().splitlines() if ":" in line)
-    used = int(fields["VmData"].split()[0]) * 1024
-    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    limit = used + mib * _MIB
-    if hard != resource.RLIM_INFINITY:
-        limit = min(limit, hard)
-    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 
 
 if __name__ == "__main__":

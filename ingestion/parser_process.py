@@ -7,7 +7,6 @@ its own. `cluster.confinement` says what else it can do, which is nearly nothing
 import contextlib
 import json
 import logging
-import os
 import shutil
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any, Final
 
-from cluster.confinement import Layers
+from cluster.confinement import Layers, bare_environment
 from ingestion.errors import DocumentError, IngestionError
 from ingestion.loaders.limits import DocumentLimits
 from ingestion.parser_child import read_frame, write_frame
@@ -27,15 +26,6 @@ __all__ = ["LOADER", "ParserDiedError", "ParserProcess"]
 _log = logging.getLogger(__name__)
 _LIMITS: Final = DocumentLimits()
 LOADER: Final = "ingestion.loaders:load_document"
-_ENVIRONMENT: Final = {
-    "DO_NOT_TRACK": "1",
-    "LANG": "C.UTF-8",
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "PYTHONDONTWRITEBYTECODE": "1",
-    "UNSTRUCTURED_DISABLE_NOTICE": "1",
-}
-"""All that it inherits, but for the paths; threads would escape the limits set later."""
 
 
 class ParserDiedError(IngestionError):
@@ -85,7 +75,7 @@ class ParserProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             cwd=self._folder,
-            env=_environment(self._folder),
+            env=bare_environment(self._folder) | {"UNSTRUCTURED_DISABLE_NOTICE": "1"},
             start_new_session=True,
         )
         frame = self._read()
@@ -181,13 +171,3 @@ class ParserProcess:
 def _close(stream: IO[bytes]) -> None:
     with contextlib.suppress(BrokenPipeError):
         stream.close()
-
-
-def _environment(folder: Path) -> dict[str, str]:
-    paths = (os.fspath(path) for path in sys.path if path)
-    return {
-        **_ENVIRONMENT,
-        "HOME": str(folder),
-        "TMPDIR": str(folder),
-        "PYTHONPATH": os.pathsep.join(paths),
-    }

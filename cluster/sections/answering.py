@@ -96,7 +96,7 @@ class IngestionSettings(Section):
     file_timeout_s: float = Field(default=300.0, gt=0)
     """Time limit for parsing one file."""
     parsers: int = Field(default=1, ge=1)
-    """Parser processes."""
+    """Parser processes; so many read Parquet to train on at once in each gateway."""
     parser_memory_mib: int = Field(default=2048, ge=128)
     """Memory that a parser process may take beyond what it has when idle."""
     sandbox: Literal["available", "required"] = "available"

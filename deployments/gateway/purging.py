@@ -1,17 +1,32 @@
-"""Telling the Ingestor and backups that rows changed. The records are right already."""
+"""What follows from changed rows: bytes go, the Ingestor and backups are told.
+
+The records are right already.
+"""
 
 import asyncio
 import logging
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from cluster.errors import StorageError
 from deployments.deletion.notes import DeletionNotes
 from deployments.errors import RequestError
 from deployments.ports import DocumentQueue
 
-__all__ = ["purge_soon", "tell_backups", "wake"]
+if TYPE_CHECKING:
+    from cluster.storage import ByteStore
+
+__all__ = ["delete_bytes", "purge_soon", "tell_backups", "wake"]
 
 _log = logging.getLogger(__name__)
+
+
+def delete_bytes(storage: "ByteStore", key: str) -> None:
+    """Delete the bytes of a record that is gone or was never made. Blocking; fails nobody."""
+    try:
+        storage.delete(key)
+    except StorageError as error:
+        _log.error("Bytes without a record are left in the store: %s", error)
 
 
 async def purge_soon(ingestor: DocumentQueue, numbers: Sequence[int]) -> bool:

@@ -19,6 +19,7 @@ from deployments.gateway.directory import ModelDirectory
 from deployments.gateway.guarding import RequestGuards
 from deployments.gateway.queued_model import queues_of
 from deployments.gateway.shadows import Shadows
+from deployments.gateway.training_files import TrainingFiles
 from deployments.guards.book import GuardBook
 from deployments.limits.kept_answers import KeptAnswers
 from deployments.limits.limiter import Limiter
@@ -99,6 +100,11 @@ class Services:
             replicas=settings.http.replicas,
             last_known_s=settings.access.last_known_s,
         )
+
+    @cached_property
+    def training_files(self) -> TrainingFiles:
+        """Checks uploads to train on."""
+        return TrainingFiles(self.settings.ingestion)
 
     @cached_property
     def relief(self) -> Relief:

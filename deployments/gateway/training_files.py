@@ -1,22 +1,33 @@
 """Files to train on: checked whole when they are uploaded, so that no job finds the fault."""
 
+import asyncio
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any, BinaryIO, Final
 
 from pydantic import ValidationError
 
-from deployments.errors import InvalidDataset, InvalidRequest
+from cluster.sections.answering import IngestionSettings
+from cluster.tenancy import acting_project
+from deployments.errors import InvalidDataset, InvalidRequest, Overloaded, Unavailable
+from deployments.gateway.parquet_process import ParquetProcess
+from deployments.gateway.parquet_reading import Asked, Reading
+from deployments.limits.fair_places import FairPlaces
 from deployments.lineage.row_sources import RowSources
 from training.data.columns import Columns
+from training.data.parquet import MAGIC
 from training.data.reading import ReadDataset, read_dataset
 
-__all__ = ["PURPOSE", "check_training_file", "columns_of"]
+__all__ = ["PURPOSE", "TrainingFiles", "check_training_file", "columns_of"]
 
+_log = logging.getLogger(__name__)
 PURPOSE: Final = "fine-tune"
 _TOLD: Final = 3
 _FIELD: Final = "columns"
+_PLACES: Final = 32
+"""Parquet files that are read or wait for it."""
 
 
 def columns_of(form: Mapping[str, Any], purpose: str) -> Columns | None:
@@ -58,6 +69,65 @@ def check_training_file(
         on_row=lambda row: seen.see(row.metadata),
     )
     file.seek(0)
+    return _meta(read, columns)
+
+
+class TrainingFiles:
+    """Checks what is uploaded. One gateway's; used on one event loop.
+
+    A Parquet file is read in a process with the bounds of `ingestion`, `ingestion.parsers` of them
+    at once.
+    """
+
+    def __init__(self, settings: IngestionSettings) -> None:
+        self._settings: Final = settings
+        self._turns: Final = asyncio.Semaphore(settings.parsers)
+        self._places: Final = FairPlaces(_PLACES)
+
+    async def check(
+        self, file: BinaryIO, name: str, columns: Columns | None, sources: RowSources
+    ) -> dict[str, Any]:
+        """As `check_training_file`. Raises Overloaded too, and Unavailable without a sandbox."""
+        head = file.read(len(MAGIC))
+        file.seek(0)
+        if head != MAGIC:
+            return await asyncio.to_thread(check_training_file, file, name, columns, sources)
+        project = acting_project()
+        if not self._places.take(project):
+            raise Overloaded(
+                "Too many Parquet files wait to be read. Try again in 5 s.",
+                param="file",
+                code="overloaded",
+                retry_after_s=5,
+            )
+        try:
+            async with self._turns:
+                reading = await self._read(file, name, columns)
+        finally:
+            self._places.leave(project)
+        read = ReadDataset(name, (), reading.problems, reading.more_problems, reading.summary)
+        return _meta(read, columns)
+
+    async def _read(self, file: BinaryIO, name: str, columns: Columns | None) -> Reading:
+        settings = self._settings
+        required = settings.sandbox == "required"
+        process = ParquetProcess(
+            memory_mib=settings.parser_memory_mib, timeout_s=settings.file_timeout_s
+        )
+        asked = Asked(name=name, columns=columns, required=required)
+        try:
+            reading = await asyncio.to_thread(process.read, file, asked)
+        except asyncio.CancelledError:
+            process.end()
+            raise
+        if reading.missing is not None:
+            _log.error("Parquet is not read: the sandbox lacks %s", reading.missing)
+            raise Unavailable("Parquet files cannot be read here.", code="part_unavailable")
+        return reading
+
+
+def _meta(read: ReadDataset, columns: Columns | None) -> dict[str, Any]:
+    """What the record says. Raises InvalidDataset."""
     if read.problems:
         raise _refusal(read)
     meta: dict[str, Any] = {"dataset": asdict(read.summary)}

@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cluster.errors import DatabaseError
 from cluster.fencing import fenced_by
+from cluster.tenancy import acting_project
 from deployments.errors import (
     Conflict,
     DeadlineExceeded,
@@ -35,6 +36,7 @@ from deployments.idempotency.answer import Answer
 from deployments.idempotency.body_digest import BodyDigest
 from deployments.idempotency.claims import Claim, Claims, Known
 from deployments.idempotency.covered import is_covered, shows_secret
+from deployments.limits.fair_places import FairPlaces
 
 __all__ = ["Idempotency"]
 
@@ -44,7 +46,7 @@ _KEY: Final = re.compile(r"[\x20-\x7e]{1,255}")
 _FIRST_PAUSE_S: Final = 0.02
 _LONGEST_PAUSE_S: Final = 0.5
 _WAITING: Final = 64
-"""Requests of one gateway that wait for earlier ones of their keys."""
+"""Places of one gateway for requests that wait for earlier ones of their keys."""
 
 
 class Idempotency:
@@ -56,7 +58,7 @@ class Idempotency:
         self._claims = claims
         self._wait_s = wait_s
         self._longest_s = longest_s
-        self._waiting = 0
+        self._places: Final = FairPlaces(_WAITING)
         self._running: set[asyncio.Task[Answer]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -93,9 +95,9 @@ class Idempotency:
         found = await self._claims.claim(key, route)
         if isinstance(found, Claim) or found.settled:
             return found
-        if self._waiting >= _WAITING:
+        project = acting_project()
+        if not self._places.take(project):
             raise _in_use()
-        self._waiting += 1
         try:
             while clock() < deadline:
                 await asyncio.sleep(pause)
@@ -107,7 +109,7 @@ class Idempotency:
                 if isinstance(found, Claim) or found.settled:
                     return found
         finally:
-            self._waiting -= 1
+            self._places.leave(project)
         raise _in_use()
 
     async def _carry_out(self, claim: Claim, scope: Scope, receive: Receive, send: Send) -> None:

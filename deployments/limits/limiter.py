@@ -3,24 +3,23 @@
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import func, select
-
 from cluster.errors import DatabaseError
-from cluster.records import ApiKey, Project, StoredFile
+from cluster.records import ApiKey, Project
 from cluster.sections.limits import Bounds, LimitsSettings
 from cluster.tenancy import acting_in
-from deployments.errors import QuotaExceeded
 from deployments.last_known import LastKnown
 from deployments.limits.account import Account
 from deployments.limits.bounds import held_bounds
 from deployments.limits.budgets import Holder
 from deployments.limits.lease import Lease
 from deployments.limits.month import seconds_left
+from deployments.limits.stored_bytes import Room, StoredBytes
 from deployments.limits.usage_ledger import UsageLedger
 from deployments.limits.used import Used
 from deployments.tracing.prices import Prices
@@ -66,6 +65,7 @@ class Limiter:
     ) -> None:
         """`rates`: whether to hold to more than budgets."""
         self.ledger: Final = UsageLedger(database, settings, wall_clock)
+        self._stored: Final = StoredBytes(database)
         self._database: Final = database
         self._settings: Final = settings
         self._prices: Final = prices
@@ -120,25 +120,19 @@ class Limiter:
         """See `Meter.count`."""
         self.ledger.add(lease.project_id, lease.key_id, used, model=model)
 
-    async def check_storage(self, project_id: str, key_id: str, more: int) -> None:
-        """Raise QuotaExceeded unless the project may store `more` bytes."""
+    @asynccontextmanager
+    async def storing(self, project_id: str, key_id: str, more: int) -> AsyncIterator[Room]:
+        """Hold room for `more` bytes of a file until the block ends.
+
+        Raises QuotaExceeded and Overloaded; see `StoredBytes.setting_aside`.
+        """
         held = await self._bounds(project_id, key_id)
         limits = [held.project.stored_bytes]
         if key_id not in _INTERNAL:
             limits.append(held.key.stored_bytes)
         limit = min((one for one in limits if one is not None), default=None)
-        if limit is None:
-            return
-        stored = await self._database.run(
-            lambda session: _stored(session, project_id), read_only=True
-        )
-        if stored + more > limit:
-            raise QuotaExceeded(
-                f"The project stores {stored} bytes in files; with these {more} it would be more "
-                f"than the {limit} allowed. Delete files, or have the limit raised.",
-                param="file",
-                code="insufficient_quota",
-            )
+        async with self._stored.setting_aside(project_id, more, limit) as room:
+            yield room
 
     async def _bounds(self, project_id: str, key_id: str) -> _Held:
         try:
@@ -189,8 +183,3 @@ class Limiter:
 def _budget_of(bounds: Bounds) -> Bounds:
     month, cost = bounds.tokens_per_month, bounds.cost_per_month
     return Bounds(tokens_per_month=month, cost_per_month=cost)
-
-
-def _stored(session: "Session", project_id: str) -> int:
-    total = select(func.coalesce(func.sum(StoredFile.bytes), 0))
-    return int(session.scalar(total.where(StoredFile.project_id == project_id)) or 0)

@@ -18,7 +18,13 @@ if TYPE_CHECKING:
     from pyarrow import Array, RecordBatch
     from pyarrow.parquet import ParquetFile
 
-__all__ = ["parquet_rows"]
+__all__ = ["MAGIC", "TOO_LARGE", "parquet_rows"]
+
+MAGIC: Final = b"PAR1"
+"""How a file begins."""
+TOO_LARGE: Final = Problem(
+    WHOLE_FILE, "", "takes more memory to read than it may; write smaller row groups and pages."
+)
 
 _BATCH_ROWS: Final = 512
 _BATCH_BYTES: Final = 64 * 1024**2
@@ -37,6 +43,7 @@ def parquet_rows(stream: BinaryIO, columns: Columns | None) -> Iterator[Record |
     from pyarrow import ArrowException
     from pyarrow.parquet import ParquetFile
 
+    spent = False
     try:
         table = ParquetFile(stream)
         names = table.schema_arrow.names
@@ -55,8 +62,12 @@ def parquet_rows(stream: BinaryIO, columns: Columns | None) -> Iterator[Record |
         stream.seek(0)
         table = ParquetFile(stream, read_dictionary=texts)
         yield from _rows(table, chosen)
+    except MemoryError:
+        spent = True
     except (ArrowException, OSError) as error:
         yield Problem(WHOLE_FILE, "", f"is damaged Parquet: {error}.")
+    if spent:
+        yield TOO_LARGE
 
 
 def _rows(table: "ParquetFile", columns: Columns) -> Iterator[Record | Problem]:

@@ -14,7 +14,7 @@ from training.data.columns import Columns
 from training.data.forms import check_form, form_of
 from training.data.forms.metadata import METADATA
 from training.data.lines import Record, json_lines
-from training.data.parquet import parquet_rows
+from training.data.parquet import MAGIC, parquet_rows
 from training.data.problems import WHOLE_FILE, Problem, ProblemList, refusal
 from training.data.records import example_of
 from training.data.rows import Kind, Row
@@ -31,7 +31,6 @@ Format = Literal["chat", "preference", "completion", "csv", "parquet"]
 PROBLEMS_KEPT: Final = 1_000
 _SHOWN: Final = 20
 _HEAD_BYTES: Final = 4_096
-_PARQUET: Final = b"PAR1"
 _FOREIGN: Final = {
     b"\x1f\x8b": "is compressed with gzip; give the file in it.",
     b"PK\x03\x04": "is a ZIP archive or an Office document; give JSON Lines, CSV or Parquet.",
@@ -183,7 +182,7 @@ class _Forms:
 
 def _table_format(head: bytes, name: str, columns: Columns | None) -> Format | None:
     """`parquet` or `csv`; None where it looks like JSON Lines, or like nothing known."""
-    if head.startswith(_PARQUET):
+    if head.startswith(MAGIC):
         return "parquet"
     text = head.decode(errors="replace").lstrip("\ufeff \t\r\n")
     if text[:1] in ("{", "["):

@@ -2,13 +2,15 @@
 
 import asyncio
 import io
+from collections.abc import Iterable
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from cluster.audit import record
+from cluster.errors import DatabaseError
 from cluster.ids import new_id
 from cluster.records import (
     DriftMonitor,
@@ -22,7 +24,8 @@ from cluster.tenancy import acting_project
 from deployments.drift.dataset import TopicRows, json_lines, topic_rows
 from deployments.drift.plan import MonitorPlan
 from deployments.drift.report import LookReport, TopicReport
-from deployments.errors import InvalidRequest, NotFound
+from deployments.errors import InvalidRequest, NotFound, RequestError
+from deployments.gateway.access.identity import identity_of
 from deployments.gateway.drift_objects import (
     DatasetCreate,
     DatasetMade,
@@ -34,9 +37,11 @@ from deployments.gateway.drift_objects import (
 from deployments.gateway.objects import Deleted, FileObject
 from deployments.gateway.pages import Page, PageQuery, PageQueryDependency, take_page
 from deployments.gateway.parameters import known_parameters
+from deployments.gateway.purging import delete_bytes
 from deployments.gateway.report_pages import ReportPage
 from deployments.gateway.services import Services, services
 from deployments.gateway.training_files import check_training_file
+from deployments.limits.stored_bytes import Room
 from deployments.lineage.edges import Edge, add_edges, edges_of_sources
 
 __all__ = ["router"]
@@ -203,7 +208,9 @@ async def read_page(report_id: str, parts: Parts) -> ReportPage:
 
 
 @router.post("/reports/{report_id}/dataset", summary="Make a data set of a topic", status_code=201)
-async def make_dataset(report_id: str, body: DatasetCreate, parts: Parts) -> DatasetMade:
+async def make_dataset(
+    request: Request, report_id: str, body: DatasetCreate, parts: Parts
+) -> DatasetMade:
     """Store a topic's requests as a file to evaluate with or to train on.
 
     An eval set has every question once, with a person's answer where one was accepted and else the
@@ -229,7 +236,9 @@ async def make_dataset(report_id: str, body: DatasetCreate, parts: Parts) -> Dat
             param="drafts",
             code="no_rows",
         )
-    file = await _stored(parts, report_id, body, topic, made)
+    identity, content = identity_of(request), json_lines(made.rows)
+    async with parts.limiter.storing(identity.project_id, identity.key_id, len(content)) as room:
+        file = await _stored(parts, report_id, body, topic, content, made.sources, room)
     return DatasetMade(
         file=file, rows=len(made.rows), drafts=made.drafts, topic=topic.number, kind=body.kind
     )
@@ -247,9 +256,14 @@ def _requests(
 
 
 async def _stored(
-    parts: Services, report_id: str, body: DatasetCreate, topic: TopicReport, made: TopicRows
+    parts: Services,
+    report_id: str,
+    body: DatasetCreate,
+    topic: TopicReport,
+    content: bytes,
+    sources: Iterable[str],
+    room: Room,
 ) -> FileObject:
-    content = json_lines(made.rows)
     filename = body.filename or f"drift-topic-{topic.number}-{body.kind}.jsonl"
     meta: dict[str, Any] = {}
     if body.kind == "fine-tune":
@@ -259,6 +273,7 @@ async def _stored(
     stored = await asyncio.to_thread(parts.storage.put, key, [content])
 
     def write(session: Session) -> FileObject:
+        room(session)
         row = StoredFile(
             id=file_id,
             filename=filename,
@@ -272,10 +287,14 @@ async def _stored(
         session.add(row)
         session.flush()
         topic = Edge(report_id, file_id, "topic")
-        add_edges(session, [*edges_of_sources(file_id, made.sources), topic])
+        add_edges(session, [*edges_of_sources(file_id, sources), topic])
         return FileObject.of(row)
 
-    return await parts.database.run(write)
+    try:
+        return await parts.database.run(write)
+    except (DatabaseError, RequestError):
+        await asyncio.to_thread(delete_bytes, parts.storage, key)
+        raise
 
 
 def _due(row: DriftMonitor) -> None:

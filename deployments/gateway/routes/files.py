@@ -1,7 +1,6 @@
 """`/v1/files`: bytes go to the store as they arrive, the record follows once they are whole."""
 
 import asyncio
-import logging
 from collections.abc import Iterator
 from typing import Annotated, Any, BinaryIO, Final, get_args
 
@@ -12,12 +11,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cluster.audit import record
-from cluster.errors import DatabaseError, StorageError
+from cluster.errors import DatabaseError
 from cluster.ids import new_id
 from cluster.records import StoredFile, VectorStoreFile, now
 from cluster.storage import CHUNK_BYTES
 from cluster.tenancy import acting_project
-from deployments.errors import InvalidRequest, PayloadTooLarge
+from deployments.errors import InvalidRequest, PayloadTooLarge, RequestError
 from deployments.gateway.access.identity import identity_of
 from deployments.gateway.attachments import Detached, detach, find_file, unexpired
 from deployments.gateway.bodies import storable
@@ -25,15 +24,15 @@ from deployments.gateway.bounded_forms import BoundedForms
 from deployments.gateway.downloads import send_stored
 from deployments.gateway.objects import DocumentDeleted, FileObject
 from deployments.gateway.pages import Page, PageQuery, PageQueryDependency, take_page
-from deployments.gateway.purging import purge_soon
+from deployments.gateway.purging import delete_bytes, purge_soon
 from deployments.gateway.services import Services, services
-from deployments.gateway.training_files import PURPOSE, check_training_file, columns_of
+from deployments.gateway.training_files import PURPOSE, columns_of
 from deployments.lineage.edges import add_edges, edges_of_sources
 from deployments.lineage.row_sources import RowSources, read_eval_sources
+from training.data.columns import Columns
 
 __all__ = ["router"]
 
-_log = logging.getLogger(__name__)
 _PURPOSES: Final = tuple(get_args(FilePurpose))
 _MAX_LIST: Final = 10_000
 _EXPIRY_S: Final = (3600, 2_592_000)
@@ -65,44 +64,37 @@ async def create_file(
             code="file_too_large",
         )
     identity = identity_of(request)
-    await parts.limiter.check_storage(identity.project_id, identity.key_id, file.size or 0)
-    meta: dict[str, Any] = {}
-    sources = RowSources()
-    if purpose == PURPOSE:
-        meta = await asyncio.to_thread(check_training_file, file.file, filename, columns, sources)
-    elif purpose == "evals":
-        await asyncio.to_thread(read_eval_sources, file.file, sources)
-    if sources.more:
-        meta["sources_left_out"] = sources.more
-    file_id = new_id("file")
-    key = f"{acting_project()}/{file_id}"
-    stored = await asyncio.to_thread(parts.storage.put, key, _pieces(file.file))
-    created_at = now()
-    row = StoredFile(
-        id=file_id,
-        filename=filename,
-        purpose=purpose,
-        bytes=stored.size,
-        sha256=stored.sha256,
-        storage_key=key,
-        created_at=created_at,
-        expires_at=created_at + expires_in if expires_in is not None else None,
-        meta=meta,
-    )
-    made = FileObject.of(row)
-
-    def keep(session: Session) -> None:
-        session.add(row)
-        add_edges(session, edges_of_sources(file_id, sources.ids))
-        record(
-            session, "file.created", file_id, filename=filename, purpose=purpose, sha256=row.sha256
+    async with parts.limiter.storing(identity.project_id, identity.key_id, file.size or 0) as room:
+        meta, sources = await _read(parts, file.file, filename, purpose, columns)
+        file_id = new_id("file")
+        key = f"{acting_project()}/{file_id}"
+        stored = await asyncio.to_thread(parts.storage.put, key, _pieces(file.file))
+        created_at = now()
+        row = StoredFile(
+            id=file_id,
+            filename=filename,
+            purpose=purpose,
+            bytes=stored.size,
+            sha256=stored.sha256,
+            storage_key=key,
+            created_at=created_at,
+            expires_at=created_at + expires_in if expires_in is not None else None,
+            meta=meta,
         )
+        made = FileObject.of(row)
 
-    try:
-        await parts.database.run(keep)
-    except DatabaseError:
-        await asyncio.to_thread(_delete_bytes, parts, key)
-        raise
+        def keep(session: Session) -> None:
+            room(session)
+            session.add(row)
+            add_edges(session, edges_of_sources(file_id, sources.ids))
+            said = {"filename": filename, "purpose": purpose, "sha256": row.sha256}
+            record(session, "file.created", file_id, **said)
+
+        try:
+            await parts.database.run(keep)
+        except (DatabaseError, RequestError):
+            await asyncio.to_thread(delete_bytes, parts.storage, key)
+            raise
     return made
 
 
@@ -169,23 +161,31 @@ async def delete_file(
 
     key, size, detached = await parts.database.run(remove)
     purged = await purge_soon(parts.ingestor, detached.numbers)
-    await asyncio.to_thread(_delete_bytes, parts, key)
+    await asyncio.to_thread(delete_bytes, parts.storage, key)
     if parts.note_deletion is not None:
         await asyncio.to_thread(parts.note_deletion, "file", [file_id])
     report = detached.report(purged=purged, size=size)
     return DocumentDeleted(id=file_id, object="file", report=report)
 
 
+async def _read(
+    parts: Services, file: BinaryIO, filename: str, purpose: str, columns: Columns | None
+) -> tuple[dict[str, Any], RowSources]:
+    """What the record's `meta` holds, and whence the rows are; see `TrainingFiles.check`."""
+    meta: dict[str, Any] = {}
+    sources = RowSources()
+    if purpose == PURPOSE:
+        meta = await parts.training_files.check(file, filename, columns, sources)
+    elif purpose == "evals":
+        await asyncio.to_thread(read_eval_sources, file, sources)
+    if sources.more:
+        meta["sources_left_out"] = sources.more
+    return meta, sources
+
+
 def _pieces(file: BinaryIO) -> Iterator[bytes]:
     while piece := file.read(CHUNK_BYTES):
         yield piece
-
-
-def _delete_bytes(parts: Services, key: str) -> None:
-    try:
-        parts.storage.delete(key)
-    except StorageError as error:
-        _log.error("Bytes without a record are left in the store: %s", error)
 
 
 def _check_purpose(purpose: str) -> None:

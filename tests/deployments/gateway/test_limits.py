@@ -1,6 +1,7 @@
 """Bounds over the whole application: what is refused, what headers tell, what is counted."""
 
 import asyncio
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, cast
@@ -10,11 +11,13 @@ import openai
 import pytest
 
 from cluster.database import Database
+from cluster.errors import StorageError
 from cluster.ids import DEFAULT_PROJECT
 from cluster.records import Project, Usage
 from cluster.sections.limits import Bounds, LimitsSettings
 from cluster.sections.tracing import PriceSettings
 from cluster.settings import Settings
+from cluster.storage import StoredBytes
 from deployments.errors import Overloaded
 from deployments.gateway.app import create_app
 from deployments.gateway.queued_model import QueuedModel
@@ -23,6 +26,7 @@ from deployments.limits.limiter import Limiter
 from deployments.limits.model_queue import Capacity, ModelQueue
 from deployments.model.messages import ModelCall
 from deployments.tracing.prices import Prices
+from tests.deployments.gateway.test_files import stored_files
 from tests.fakes.parts import FakeModel
 from tests.fixtures.gateway import fake_services
 
@@ -232,20 +236,69 @@ async def test_usage_is_told_by_month_and_key(limited: Limited) -> None:
 
 async def test_files_beyond_the_allowed_bytes_are_refused(limited: Limited) -> None:
     async with over(limited(project=Bounds(stored_bytes=10))) as http:
-
-        async def upload(size: int) -> httpx2.Response:
-            return await http.post(
-                "/v1/files",
-                data={"purpose": "user_data"},
-                files={"file": ("notes.txt", b"x" * size)},
-            )
-
-        assert (await upload(6)).status_code == 200
-        refused = await upload(5)
+        assert (await _upload(http, 6)).status_code == 200
+        refused = await _upload(http, 5)
         assert refused.status_code == 429
         assert refused.json()["error"]["code"] == "insufficient_quota"
         assert "retry-after" not in refused.headers
-        assert (await upload(4)).status_code == 200
+        assert (await _upload(http, 4)).status_code == 200
+
+
+async def _upload(http: httpx2.AsyncClient, size: int) -> httpx2.Response:
+    files = {"file": ("notes.txt", b"x" * size)}
+    return await http.post("/v1/files", data={"purpose": "user_data"}, files=files)
+
+
+async def test_uploads_under_way_do_not_exceed_the_allowed_bytes_together(
+    limited: Limited, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = limited(project=Bounds(stored_bytes=10))
+    put, began, go = parts.storage.put, threading.Event(), threading.Event()
+
+    def failing(key: str, chunks: Any) -> StoredBytes:
+        began.set()
+        assert go.wait(20)
+        raise StorageError("The disk broke.")
+
+    async with over(parts) as http:
+        monkeypatch.setattr(parts.storage, "put", failing)
+        first = asyncio.create_task(_upload(http, 6))
+        await asyncio.to_thread(began.wait, 20)
+        second = await _upload(http, 5)
+        go.set()
+        assert (await first).status_code == 503
+        monkeypatch.setattr(parts.storage, "put", put)
+        assert (await _upload(http, 10)).status_code == 200, "what failed holds no room"
+    assert second.status_code == 429
+    assert second.json()["error"]["code"] == "rate_limit_exceeded"
+    assert second.headers["retry-after"] == "1"
+
+
+async def test_uploads_through_several_gateways_do_not_exceed_them_either(
+    limited: Limited, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gateways = [limited(project=Bounds(stored_bytes=10)) for _ in range(3)]
+    all_put = threading.Barrier(len(gateways))
+
+    def together(put: Callable[..., StoredBytes]) -> Callable[..., StoredBytes]:
+        def wait(key: str, chunks: Any) -> StoredBytes:
+            stored = put(key, chunks)
+            all_put.wait(20)
+            return stored
+
+        return wait
+
+    async def upload(parts: Services) -> httpx2.Response:
+        async with over(parts) as http:
+            return await _upload(http, 5)
+
+    for parts in gateways:
+        monkeypatch.setattr(parts.storage, "put", together(parts.storage.put))
+    answers = await asyncio.gather(*map(upload, gateways))
+    assert sorted(answer.status_code for answer in answers) == [200, 200, 429]
+    (refused,) = [answer.json()["error"] for answer in answers if answer.status_code == 429]
+    assert refused["code"] == "insufficient_quota"
+    assert len(stored_files(gateways[0])) == 2, "the bytes of the third are gone"
 
 
 class FullQueue(ModelQueue):

@@ -9,6 +9,7 @@ import openai
 import pytest
 
 from deployments.errors import InvalidDataset
+from deployments.gateway import parquet_process, training_files
 from deployments.gateway.services import Services
 from tests.deployments.gateway.test_files import stored_files
 from tests.training.data.samples import chat, jsonl, preference, said
@@ -111,6 +112,34 @@ async def test_a_parquet_table_is_read_too(client: openai.AsyncOpenAI) -> None:
         client, data.getvalue(), "t.parquet", columns={"prompt": "a", "completion": "q"}
     )
     assert (made.dataset["rows"], made.dataset["form"]) == (3, "completion")
+
+
+def table() -> bytes:
+    """A sound Parquet file."""
+    import pyarrow as pa
+    from pyarrow.parquet import write_table
+
+    data = BytesIO()
+    write_table(pa.table({"prompt": ["Where?"], "completion": ["Here."]}), data)
+    return data.getvalue()
+
+
+async def test_parquet_is_read_outside_the_gateway(
+    client: openai.AsyncOpenAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parquet_process, "_CHILD", ("-c", "import os; os.abort()"))
+    with pytest.raises(openai.BadRequestError, match=r"t\.parquet has 1 problem.*reader failed"):
+        await train_on(client, table(), "t.parquet")
+
+
+async def test_parquet_beyond_those_that_may_wait_is_refused(
+    client: openai.AsyncOpenAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training_files, "_PLACES", 0)
+    with pytest.raises(openai.RateLimitError) as caught:
+        await train_on(client.with_options(max_retries=0), table(), "t.parquet")
+    assert caught.value.code == "overloaded"
+    assert caught.value.response.headers["retry-after"] == "5"
 
 
 async def test_a_table_without_the_named_columns_is_refused_with_those_it_has(

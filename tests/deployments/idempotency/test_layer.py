@@ -1,6 +1,7 @@
 """A request that names itself is carried out once: retried, at the same time, or after a death."""
 
 import asyncio
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -12,12 +13,13 @@ from fastapi.routing import APIRoute
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 from starlette.responses import JSONResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from cluster.database import Database
 from cluster.fencing import fenced_by
 from cluster.records import FineTuningJob, IdempotencyKey, StoredFile, VectorStore
 from cluster.settings import IdempotencySettings, Settings
+from cluster.tenancy import acting_in, acting_project
 from deployments.errors import Conflict
 from deployments.gateway.services import Services
 from deployments.idempotency.body_digest import BodyDigest
@@ -274,19 +276,63 @@ def test_every_creating_route_is_covered(app: FastAPI) -> None:
     assert {"/v1/files", "/v1/responses", "/v1/fine_tuning/jobs"} <= posts - left_out
 
 
-async def test_an_answer_that_shows_a_key_is_not_kept(database: Database) -> None:
-    async def make_key(_scope: Scope, _receive: Receive, send: Send) -> None:
-        await database.run(lambda session: session.add(VectorStore(id="key_1")))
-        await JSONResponse({"id": "key_1", "key": "secret-text"})(_scope, _receive, send)
-
-    layer = Idempotency(make_key, Claims(database, 60), wait_s=1, longest_s=10)
+def _around(app: ASGIApp, database: Database, *, wait_s: float) -> httpx2.AsyncClient:
+    """A client of the layer alone around `app`."""
+    layer = Idempotency(app, Claims(database, 60), wait_s=wait_s, longest_s=60)
 
     async def traced(scope: Scope, receive: Receive, send: Send) -> None:
         scope["state"] = {"trace": TraceDraft(request_id="r")}
         await layer(scope, receive, send)
 
     transport = httpx2.ASGITransport(app=traced)
-    async with httpx2.AsyncClient(transport=transport, base_url="http://everloop") as http:
+    return httpx2.AsyncClient(transport=transport, base_url="http://everloop")
+
+
+async def test_a_project_with_many_in_waiting_leaves_places_for_others(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deployments.idempotency.layer._WAITING", 8)
+    made = JSONResponse({"id": "vs_1"})
+    claims, look, waits = Claims(database, 60), Claims.look, asyncio.Event()
+
+    async def seen(of: Claims, key: str) -> Known | None:
+        if acting_project() == "proj_other":
+            waits.set()
+        return await look(of, key)
+
+    monkeypatch.setattr(Claims, "look", seen)
+
+    async def claimed(project: str) -> Claim:
+        with acting_in(project):
+            claim = await claims.claim(KEY["Idempotency-Key"], "POST /v1/vector_stores")
+        assert isinstance(claim, Claim)
+        return claim
+
+    async with _around(made, database, wait_s=10) as http:
+
+        def sent(project: str) -> asyncio.Task[httpx2.Response]:
+            with acting_in(project):
+                asked = http.post("/v1/vector_stores", json={}, headers=KEY)
+                return asyncio.create_task(asked)
+
+        noisy, other = await claimed("proj_noisy"), await claimed("proj_other")
+        many = [sent("proj_noisy") for _ in range(20)]
+        refused = [await answer for answer in itertools.islice(asyncio.as_completed(many), 16)]
+        assert {answer.json()["error"]["code"] for answer in refused} == {"idempotency_key_in_use"}
+        one = sent("proj_other")
+        await asyncio.wait_for(waits.wait(), 10)
+        await other.release()
+        assert (await one).status_code == 200
+        await noisy.release()
+        assert [answer.status_code for answer in await asyncio.gather(*many)].count(200) == 4
+
+
+async def test_an_answer_that_shows_a_key_is_not_kept(database: Database) -> None:
+    async def make_key(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await database.run(lambda session: session.add(VectorStore(id="key_1")))
+        await JSONResponse({"id": "key_1", "key": "secret-text"})(_scope, _receive, send)
+
+    async with _around(make_key, database, wait_s=1) as http:
         first = await http.post("/v1/keys", json={}, headers=KEY)
         again = await http.post("/v1/keys", json={}, headers=KEY)
     assert first.json()["key"] == "secret-text"
