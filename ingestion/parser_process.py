@@ -8,25 +8,26 @@ import contextlib
 import json
 import logging
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any, Final
 
 from cluster.confinement import Layers
+from cluster.scratch_folder import ScratchFolder
 from ingestion.errors import DocumentError, IngestionError
 from ingestion.loaders.limits import DocumentLimits
 from ingestion.parser_child import read_frame, write_frame
 
-__all__ = ["LOADER", "ParserDiedError", "ParserProcess"]
+__all__ = ["FOLDERS", "LOADER", "ParserDiedError", "ParserProcess"]
 
 _log = logging.getLogger(__name__)
 _LIMITS: Final = DocumentLimits()
 LOADER: Final = "ingestion.loaders:load_document"
+FOLDERS: Final = "everloop-parsing-"
+"""What the names of the processes' folders begin with."""
 _ENVIRONMENT: Final = {
     "DO_NOT_TRACK": "1",
     "LANG": "C.UTF-8",
@@ -61,7 +62,7 @@ class ParserProcess:
         self._limits = json.dumps(asdict(limits))
         self._required = required
         self._loader = loader
-        self._folder: Path | None = None
+        self._folder: ScratchFolder | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self.layers: Layers | None = None
         """What confines it, once it has started."""
@@ -76,16 +77,16 @@ class ParserProcess:
         if self._process is not None and self._process.poll() is None:
             return
         self.close()
-        self._folder = Path(tempfile.mkdtemp(prefix="everloop-parser-"))
-        self._folder.chmod(0o777)  # it may become another user
+        self._folder = ScratchFolder(FOLDERS)
+        folder = self._folder.path
         command = [sys.executable, "-P", "-m", "ingestion.parser_child"]
         self._process = subprocess.Popen(
-            [*command, str(self._folder), str(self._memory_mib), self._loader, self._limits],
+            [*command, str(folder), str(self._memory_mib), self._loader, self._limits],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            cwd=self._folder,
-            env=_environment(self._folder),
+            cwd=folder,
+            env=_environment(folder),
             start_new_session=True,
         )
         frame = self._read()
@@ -158,7 +159,7 @@ class ParserProcess:
                 if stream is not None:
                     _close(stream)
         if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.close()
             self._folder = None
 
     @property
