@@ -232,10 +232,11 @@ SettingsSource = dict[str, str]
 """Dotted key → where its value came from; a key that is absent has its default."""
 
 
-def is_loopback(host: str) -> bool:
+def is_loopback(host: str, *, mapped: bool = True) -> bool:
     """Whether an address is reached from this machine only: 127.0.0.0/8, ::1, or localhost.
 
-    IPv4 in IPv6 (`::ffff:127.0.0.1`, RFC 4291) is what it is in IPv4.
+    IPv4 in IPv6 (`::ffff:127.0.0.1`, RFC 4291) is what it is in IPv4: the system names sockets so
+    that take both. Without `mapped` it is none.
     """
     if host.lower() == "localhost":
         return True
@@ -243,7 +244,8 @@ def is_loopback(host: str) -> bool:
         address = ip_address(host)
     except ValueError:
         return False
-    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+    inner = getattr(address, "ipv4_mapped", None)
+    return address.is_loopback if inner is None else mapped and inner.is_loopback
 
 
 def _read_yaml(path: Path, what: str) -> dict[str, Any]:
