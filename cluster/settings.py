@@ -10,7 +10,6 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
-import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
@@ -47,6 +46,7 @@ from cluster.sections.trust import AccessSettings
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
+from cluster.yaml_file import read_mapping
 
 __all__ = [
     "AccessSettings",
@@ -232,10 +232,11 @@ SettingsSource = dict[str, str]
 """Dotted key → where its value came from; a key that is absent has its default."""
 
 
-def is_loopback(host: str) -> bool:
+def is_loopback(host: str, *, mapped: bool = True) -> bool:
     """Whether an address is reached from this machine only: 127.0.0.0/8, ::1, or localhost.
 
-    IPv4 in IPv6 (`::ffff:127.0.0.1`, RFC 4291) is what it is in IPv4.
+    IPv4 in IPv6 (`::ffff:127.0.0.1`, RFC 4291) is what it is in IPv4: the system names sockets so
+    that take both. Without `mapped` it is none.
     """
     if host.lower() == "localhost":
         return True
@@ -243,19 +244,8 @@ def is_loopback(host: str) -> bool:
         address = ip_address(host)
     except ValueError:
         return False
-    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
-
-
-def _read_yaml(path: Path, what: str) -> dict[str, Any]:
-    try:
-        loaded = yaml.safe_load(path.read_text()) or {}
-    except OSError as error:
-        raise SettingsError(f"{what} {path} cannot be read: {error.strerror}.") from error
-    except yaml.YAMLError as error:
-        raise SettingsError(f"{what} {path} is not YAML: {error}.") from error
-    if not isinstance(loaded, dict):
-        raise SettingsError(f"{what} {path} holds a {type(loaded).__name__}, not a mapping.")
-    return loaded
+    inner = getattr(address, "ipv4_mapped", None)
+    return address.is_loopback if inner is None else mapped and inner.is_loopback
 
 
 def _leaves(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -307,10 +297,12 @@ def resolve_settings(
             f"EVERLOOP_PROFILE={profile!r} is no profile.", fix=f"Allowed: {known}."
         )
     layers: list[tuple[str, dict[str, Any]]] = [
-        (f"profile {profile}", _read_yaml(profile_file, "Profile"))
+        (f"profile {profile}", read_mapping(profile_file, "Profile", SettingsError))
     ]
     if config := env.get("EVERLOOP_CONFIG"):
-        layers.append((config, _read_yaml(Path(config).expanduser(), "EVERLOOP_CONFIG")))
+        layers.append(
+            (config, read_mapping(Path(config).expanduser(), "EVERLOOP_CONFIG", SettingsError))
+        )
     problems = _unknown_variables(env)
     layers.append(("environment", _environment_layer(env)))
     layers.append(("argument", overrides or {}))

@@ -9,7 +9,8 @@ from typing import Any
 
 from cluster.errors import DatabaseError, VectorDatabaseError
 from ingestion.bulk_stages import PassageRow, chunk_of
-from ingestion.ledger import Change, Claim, Completed, Failed, Ledger, Outcome, Progress
+from ingestion.changes import Change, Claim, Completed, Failed, Outcome, Progress
+from ingestion.ledger import Ledger
 from ingestion.outages import Patience
 from ingestion.passages import EmbeddedPassage
 from ingestion.pipeline import PassageWriter, passage_of, usage_of

@@ -36,8 +36,9 @@ from cluster.tenancy import acting_in
 from cluster.tls import node_environment
 from ingestion.bulk_stages import CutFile, EmbedPassages, PassageRow, StageSettings
 from ingestion.bulk_writing import BulkWriter, Failure
+from ingestion.changes import Claim
 from ingestion.errors import IngestionError
-from ingestion.ledger import BULK_LEASE_S, Claim, Ledger
+from ingestion.ledger import BULK_LEASE_S, Ledger
 from ingestion.parsing import limits_of
 from ingestion.registration import Found, Registrar, find_files
 from ingestion.sweeping import Sweeper

@@ -14,93 +14,20 @@ death that was its own.
 
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import ColumnElement, Select, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from cluster.database import Database
 from cluster.leases import has_lapsed, lapsed
-from cluster.records import FileBatch, StoredFile, VectorStore, VectorStoreFile
-from ingestion.errors import ErrorCode
+from cluster.records import StoredFile, VectorStore, VectorStoreFile
+from ingestion.changes import WORKING_STAGES, Change, Claim, Outcome, carry_out, fail
 
-__all__ = [
-    "BULK_LEASE_S",
-    "WORKING_STAGES",
-    "Change",
-    "Claim",
-    "Completed",
-    "Failed",
-    "Ledger",
-    "Located",
-    "Outcome",
-    "Progress",
-    "Returned",
-]
+__all__ = ["BULK_LEASE_S", "Ledger", "Located"]
 
-Stage = Literal["queued", "parsing", "chunking", "embedding", "indexing"]
-WORKING_STAGES: Final = ("parsing", "chunking", "embedding", "indexing")
 BULK_LEASE_S: Final = 60
 """Of a bulk job, which says less often that it lives than the Ingestor; none is longer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A document version that the holder may work on, and the token that proves it."""
-
-    number: int
-    attempt: int
-    project_id: str
-    store_id: str
-    file_id: str
-    filename: str
-    storage_key: str
-    sha256: str
-    alone: bool
-    """No other may be in work beside it: it may be what killed its owners."""
-    chunking: dict[str, Any] = field(hash=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """The row is at `stage`; `values` are further columns."""
-
-    claim: Claim
-    stage: Stage
-    values: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Completed:
-    """Every passage is in Milvus: make this version the one that is found."""
-
-    claim: Claim
-    values: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Failed:
-    """A version that will never be whole. `message` is what the client reads."""
-
-    claim: Claim
-    stage: Stage
-    code: ErrorCode
-    message: str
-    values: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Returned:
-    """The file's own parser died, by chance perhaps: queue it, or fail it after `max_attempts`."""
-
-    claim: Claim
-    stage: Stage
-    message: str
-    max_attempts: int
-
-
-Change = Progress | Completed | Failed | Returned
 
 
 class Located(NamedTuple):
@@ -111,21 +38,10 @@ class Located(NamedTuple):
     number: int
 
 
-class Outcome(NamedTuple):
-    """What a change did. Not `held`: the claim is void, the row was left as it is."""
-
-    held: bool
-    status: str
-    """The row's stage now; `lost` where the claim is void."""
-    replaced: tuple[int, ...] = ()
-    """Versions that are found no longer, to be purged."""
-
-
 _GIVEN_UP: Final = 0
 """The lease of a row whose owner gave it up: nothing died."""
 _SUSPECTS: Final = 8
 """Rows that must be alone that one look at the queue tries for: other Ingestors may have some."""
-_LOST: Final = Outcome(held=False, status="lost")
 
 
 class Ledger:
@@ -202,7 +118,7 @@ class Ledger:
 
     async def apply(self, changes: Sequence[Change]) -> list[Outcome]:
         """Carry out `changes` in order, in one transaction."""
-        return await self._database.run(lambda session: self._apply(session, changes))
+        return await self._database.run(lambda session: carry_out(session, changes, self._now()))
 
     async def unpurge(self, claim: Claim) -> None:
         """Have a void claim's passages purged again: it may have written some after the purge."""
@@ -354,83 +270,10 @@ class Ledger:
             row.deaths += 1
             if alone and row.deaths >= max_attempts:
                 reason = f"Its worker died, {row.deaths} times, the last with no other file in work"
-                _fail(row, row.stage, "server_error", f"{reason}, while {row.stage}.")
+                fail(row, row.stage, "server_error", f"{reason}, while {row.stage}.")
             else:
                 row.stage, row.lease_until = "queued", None
         return len(rows)
-
-    def _apply(self, session: Session, changes: Sequence[Change]) -> list[Outcome]:
-        completing = {c.claim.store_id for c in changes if isinstance(c, Completed)}
-        stores = {
-            # Locked in one order: two completions in a store must see each other's result.
-            store.id: store
-            for store in session.scalars(
-                select(VectorStore)
-                .where(VectorStore.id.in_(completing))
-                .order_by(VectorStore.id)
-                .with_for_update()
-            )
-        }
-        return [self._carry_out(session, change, stores) for change in changes]
-
-    def _carry_out(
-        self, session: Session, change: Change, stores: Mapping[str, VectorStore]
-    ) -> Outcome:
-        row = session.scalar(
-            select(VectorStoreFile)
-            .where(VectorStoreFile.number == change.claim.number)
-            .with_for_update()
-        )
-        if (
-            row is None
-            or row.attempts != change.claim.attempt
-            or row.stage not in WORKING_STAGES
-            or row.deleted_at is not None
-        ):
-            return _LOST
-        match change:
-            case Progress():
-                row.stage = change.stage
-                _assign(row, change.values)
-                return Outcome(held=True, status=row.stage)
-            case Completed():
-                return self._complete(session, row, change, stores.get(row.store_id))
-            case Failed():
-                _fail(row, change.stage, change.code, change.message)
-                _assign(row, change.values)
-                return Outcome(held=True, status="failed")
-            case Returned():
-                row.stage = change.stage
-                _queue_again(row, change.max_attempts, change.message)
-                return Outcome(held=True, status=row.stage)
-
-    def _complete(
-        self, session: Session, row: VectorStoreFile, change: Completed, store: VectorStore | None
-    ) -> Outcome:
-        batch = session.get(FileBatch, row.batch_id) if row.batch_id else None
-        row.lease_until = None
-        if store is None or store.deleted_at is not None or (batch and batch.cancelled_at):
-            row.stage = "cancelled"
-            return Outcome(held=True, status="cancelled")
-        row.stage = "completed"
-        row.completed_at = self._now()
-        _assign(row, change.values)
-        newer = session.scalar(_versions(row, newer=True).limit(1))
-        if newer is not None:
-            self._replace(row, newer.number)
-            return Outcome(held=True, status="completed", replaced=(row.number,))
-        row.live = True
-        older = session.scalars(_versions(row, newer=False)).all()
-        for version in older:
-            self._replace(version, row.number)
-        return Outcome(
-            held=True, status="completed", replaced=tuple(version.number for version in older)
-        )
-
-    def _replace(self, row: VectorStoreFile, by: int) -> None:
-        row.live = False
-        row.deleted_at = self._now()
-        row.replaced_by = by
 
     def _expire_stores(self, session: Session) -> int:
         now = self._now()
@@ -471,43 +314,9 @@ def _dead() -> ColumnElement[bool]:
     )
 
 
-def _versions(row: VectorStoreFile, *, newer: bool) -> Any:
-    """Select the live versions of the row's document from other batches."""
-    other = VectorStoreFile
-    conditions = [
-        other.store_id == row.store_id,
-        other.document_key == row.document_key,
-        other.live.is_(True),
-        other.number > row.number if newer else other.number < row.number,
-    ]
-    if row.batch_id is not None:
-        conditions.append(or_(other.batch_id.is_(None), other.batch_id != row.batch_id))
-    order = other.number.desc() if newer else other.number
-    return select(other).where(*conditions).order_by(order)
-
-
-def _assign(row: VectorStoreFile, values: Mapping[str, Any]) -> None:
-    for name, value in values.items():
-        setattr(row, name, value)
-
-
-def _fail(row: VectorStoreFile, stage: str, code: ErrorCode, message: str) -> None:
-    row.stage, row.failed_stage = "failed", stage
-    row.error_code, row.error_message = code, message
-    row.lease_until = None
-
-
 def _deaths_shared(max_attempts: int) -> int:
     """Deaths that a row may see with others in work; after them it is alone."""
     return max(1, max_attempts - 1)
-
-
-def _queue_again(row: VectorStoreFile, max_attempts: int, reason: str) -> None:
-    tries = row.attempts - row.deaths
-    if tries >= max_attempts:
-        _fail(row, row.stage, "server_error", f"{reason}, {tries} times while {row.stage}.")
-    else:
-        row.stage, row.lease_until = "queued", None
 
 
 def _expired(store: VectorStore, now: int) -> bool:

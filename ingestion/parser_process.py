@@ -7,25 +7,26 @@ its own. `cluster.confinement` says what else it can do, which is nearly nothing
 import contextlib
 import json
 import logging
-import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any, Final
 
 from cluster.confinement import Layers, bare_environment
+from cluster.scratch_folder import ScratchFolder
 from ingestion.errors import DocumentError, IngestionError
 from ingestion.loaders.limits import DocumentLimits
 from ingestion.parser_child import read_frame, write_frame
 
-__all__ = ["LOADER", "ParserDiedError", "ParserProcess"]
+__all__ = ["FOLDERS", "LOADER", "ParserDiedError", "ParserProcess"]
 
 _log = logging.getLogger(__name__)
 _LIMITS: Final = DocumentLimits()
 LOADER: Final = "ingestion.loaders:load_document"
+FOLDERS: Final = "everloop-parsing-"
+"""What the names of the processes' folders begin with."""
 
 
 class ParserDiedError(IngestionError):
@@ -51,7 +52,7 @@ class ParserProcess:
         self._limits = json.dumps(asdict(limits))
         self._required = required
         self._loader = loader
-        self._folder: Path | None = None
+        self._folder: ScratchFolder | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self.layers: Layers | None = None
         """What confines it, once it has started."""
@@ -66,16 +67,16 @@ class ParserProcess:
         if self._process is not None and self._process.poll() is None:
             return
         self.close()
-        self._folder = Path(tempfile.mkdtemp(prefix="everloop-parser-"))
-        self._folder.chmod(0o777)  # it may become another user
+        self._folder = ScratchFolder(FOLDERS)
+        folder = self._folder.path
         command = [sys.executable, "-P", "-m", "ingestion.parser_child"]
         self._process = subprocess.Popen(
-            [*command, str(self._folder), str(self._memory_mib), self._loader, self._limits],
+            [*command, str(folder), str(self._memory_mib), self._loader, self._limits],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            cwd=self._folder,
-            env=bare_environment(self._folder) | {"UNSTRUCTURED_DISABLE_NOTICE": "1"},
+            cwd=folder,
+            env=bare_environment(folder) | {"UNSTRUCTURED_DISABLE_NOTICE": "1"},
             start_new_session=True,
         )
         frame = self._read()
@@ -148,7 +149,7 @@ class ParserProcess:
                 if stream is not None:
                     _close(stream)
         if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.close()
             self._folder = None
 
     @property

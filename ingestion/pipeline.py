@@ -19,20 +19,11 @@ from cluster.errors import DatabaseError, EverloopError, StorageError, VectorDat
 from cluster.ids import content_id, new_id
 from cluster.storage import ByteStore
 from ingestion.bulk_embedder import BulkEmbedder, PatientEmbedder
+from ingestion.changes import Change, Claim, Completed, Failed, Outcome, Progress, Returned, Stage
 from ingestion.chunking import chunk_document, parse_strategy
 from ingestion.errors import DocumentError
 from ingestion.gathering import Gatherer
-from ingestion.ledger import (
-    Change,
-    Claim,
-    Completed,
-    Failed,
-    Ledger,
-    Outcome,
-    Progress,
-    Returned,
-    Stage,
-)
+from ingestion.ledger import Ledger
 from ingestion.outages import Patience, StillDownError
 from ingestion.parsing import Parser, ParserDiedError
 from ingestion.passages import Chunk, EmbeddedPassage, ParsedDocument

@@ -15,8 +15,9 @@ from cluster.ids import new_id
 from cluster.records import StoredFile, VectorStore, VectorStoreFile, now
 from cluster.storage import ByteStore
 from cluster.tenancy import acting_project
+from ingestion.changes import WORKING_STAGES, Claim
 from ingestion.errors import IngestionError
-from ingestion.ledger import WORKING_STAGES, Claim, Ledger
+from ingestion.ledger import Ledger
 from ingestion.loaders import FORMATS_BY_EXTENSION
 
 __all__ = ["Found", "Registered", "Registrar", "find_files"]

@@ -10,11 +10,11 @@ optimizer: {learning_rate: 1.0e-3}
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
-import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from cluster.problems import problem_of
 from cluster.sections.section import Section
+from cluster.yaml_file import read_mapping
 from training.data.columns import Columns
 from training.data.settings import CurationSettings
 from training.errors import PlanError
@@ -255,14 +255,7 @@ def read_settings(path: Path) -> TrainingSettings:
 
     Raises PlanError that lists every problem, each with its key and value.
     """
-    try:
-        loaded = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise PlanError(f"The config {path} cannot be read: {error.strerror}.") from error
-    except yaml.YAMLError as error:
-        raise PlanError(f"The config {path} is not YAML: {error}.") from error
-    if not isinstance(loaded, dict):
-        raise PlanError(f"The config {path} holds a {type(loaded).__name__}, not a mapping.")
+    loaded = read_mapping(path, "The config", PlanError)
     try:
         settings = TrainingSettings.model_validate(loaded)
     except ValidationError as error:

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
+from cluster.scratch_folder import ScratchFolder
 from training.adapters import AdapterPlan, Precision, precision_of, prepare_model
 from training.attention import check_packing
 from training.board import BoardLink
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ray.train.torch import TorchTrainer
 
 __all__ = [
+    "SCRATCH",
     "RunPlan",
     "WorkerPlan",
     "build_loop",
@@ -39,6 +40,8 @@ __all__ = [
     "reported_checkpoints",
 ]
 
+SCRATCH: Final = "everloop-checkpointing-"
+"""What the names of the folders begin with in which a worker writes what Ray then takes."""
 _OURS: Final = "everloop"
 _RAYS: Final = re.compile(r"checkpoint_\d.*")
 
@@ -238,8 +241,9 @@ class _OnRay:
             metrics["loss"] = self._last.loss
         if loop.state.best_loss is not None:
             metrics["best_validation_loss"] = loop.state.best_loss
-        with TemporaryDirectory(prefix="everloop-checkpoint-") as place:
-            write_checkpoint(loop, checkpoint_folder(Path(place)), self._fingerprint)
+        with ScratchFolder(SCRATCH) as scratch:
+            place = scratch.path
+            write_checkpoint(loop, checkpoint_folder(place), self._fingerprint)
             written = ray.train.Checkpoint.from_directory(place) if loop.rank == 0 else None
             ray.train.report(metrics, checkpoint=written)
 

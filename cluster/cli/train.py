@@ -15,6 +15,7 @@ from cluster.client import connected
 from cluster.errors import SettingsError
 from cluster.paging import pages_of
 from cluster.progress import run_columns
+from cluster.yaml_file import read_mapping
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -211,12 +212,4 @@ def _upload(client: "OpenAI", path: Path, columns: str | None, console: Console)
 def _read_config(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
-    import yaml
-
-    try:
-        tree = yaml.safe_load(path.read_text()) or {}
-    except (OSError, yaml.YAMLError) as error:
-        raise SettingsError(f"{path} cannot be read as YAML: {error}.", fix=_OF_A_JOB) from error
-    if not isinstance(tree, dict):
-        raise SettingsError(f"{path} holds a {type(tree).__name__}, not a mapping.", fix=_OF_A_JOB)
-    return tree
+    return read_mapping(path, "The config", SettingsError, fix=_OF_A_JOB)

@@ -79,11 +79,13 @@ def isolate() -> str:
 def confine(namespaces: str, readable: Iterable[Path], writable: Path) -> Layers:
     """Give up every right that reading `readable` and writing under `writable` does not need.
 
+    Where it becomes another user, that user owns `writable` from then on.
+
     Call it on the main thread, once what is needed at once is imported. There is no way back.
     """
     readable = tuple(readable)
     limits = _state(_limit)
-    user = _state(lambda: _drop_user(readable))
+    user = _state(lambda: _drop_user(readable, writable))
     barred = _state(lambda: _ignored(prctl(_PR_SET_NO_NEW_PRIVS, ctypes.c_ulong(1))))
     if barred != IN_FORCE:
         return Layers(namespaces, user, barred, barred, limits)
@@ -118,18 +120,24 @@ def _limit() -> None:
         resource.setrlimit(kind, (least, least))
 
 
-def _drop_user(readable: Iterable[Path]) -> None:
+def _drop_user(readable: Iterable[Path], writable: Path) -> None:
     """Become nobody where we are root and nobody can read what is needed; give up capabilities."""
-    if os.geteuid() == 0:
-        hidden = [path for path in readable if path.exists() and not _read_by_all(path)]
-        if hidden:
-            _drop_capabilities()
-            raise OSError(f"root without capabilities: only root may read {hidden[0]}")
-        os.setgroups([])
-        os.setresgid(_NOBODY, _NOBODY, _NOBODY)
-        os.setresuid(_NOBODY, _NOBODY, _NOBODY)
-        _end_with_parent()  # the kernel forgets it when the user changes
-    _drop_capabilities()
+    try:
+        if os.geteuid() == 0:
+            _become_nobody(readable, writable)
+    finally:
+        _drop_capabilities()
+
+
+def _become_nobody(readable: Iterable[Path], writable: Path) -> None:
+    hidden = [path for path in readable if path.exists() and not _read_by_all(path)]
+    if hidden:
+        raise OSError(f"root without capabilities: only root may read {hidden[0]}")
+    os.setgroups([])
+    os.setresgid(_NOBODY, _NOBODY, _NOBODY)
+    os.chown(writable, _NOBODY, _NOBODY)
+    os.setresuid(_NOBODY, _NOBODY, _NOBODY)
+    _end_with_parent()  # the kernel forgets it when the user changes
 
 
 def _read_by_all(path: Path) -> bool:

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import yaml
 from rich.console import Console
 from rich.text import Text
 
@@ -12,6 +11,7 @@ from cluster.client import connected
 from cluster.errors import ApiError, SettingsError
 from cluster.tables import plain_table, show_table
 from cluster.terminal import print_json, shown_time
+from cluster.yaml_file import read_mapping
 
 if TYPE_CHECKING:
     from openai import OpenAI
@@ -161,15 +161,7 @@ def _state_of(monitor: Mapping[str, Any]) -> str:
 
 
 def _settings(config: Path | None) -> dict[str, Any]:
-    if config is None:
-        return {}
-    try:
-        found = yaml.safe_load(config.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise SettingsError(f"{config} cannot be read: {error}.") from error
-    if not isinstance(found, dict):
-        raise SettingsError(f"{config} must hold a mapping of settings.")
-    return found
+    return {} if config is None else read_mapping(config, "The config", SettingsError)
 
 
 def _get(client: "OpenAI", path: str) -> dict[str, Any]:

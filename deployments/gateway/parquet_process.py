@@ -6,21 +6,21 @@ of the process: memory, time, and no rights (`cluster.confinement`).
 
 import subprocess
 import sys
-import tempfile
 import threading
 from contextlib import suppress
-from pathlib import Path
 from typing import BinaryIO, Final
 
 from pydantic import ValidationError
 
 from cluster.confinement import bare_environment
+from cluster.scratch_folder import ScratchFolder
 from deployments.gateway.parquet_reading import Asked, Reading
 from training.data.problems import WHOLE_FILE, Problem
 
 __all__ = ["ParquetProcess"]
 
 _CHILD: Final = ("-m", "deployments.gateway.parquet_child")
+_FOLDERS: Final = "everloop-parquet-"
 _LONGEST_ANSWER: Final = 16 * 1024**2
 
 
@@ -40,17 +40,16 @@ class ParquetProcess:
         """
         descriptor = file.fileno()
         file.flush()
-        with tempfile.TemporaryDirectory(prefix="everloop-parquet-") as folder:
-            Path(folder).chmod(0o777)  # it may become another user
-            arguments = [folder, str(self._memory_mib), str(descriptor)]
+        with ScratchFolder(_FOLDERS) as scratch:
+            arguments = [str(scratch.path), str(self._memory_mib), str(descriptor)]
             self._process = subprocess.Popen(
                 [sys.executable, "-P", *_CHILD, *arguments],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 pass_fds=(descriptor,),
-                cwd=folder,
-                env=bare_environment(Path(folder)),
+                cwd=scratch.path,
+                env=bare_environment(scratch.path),
                 start_new_session=True,
             )
             said = self._ask(self._process, asked)

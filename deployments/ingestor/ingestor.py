@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from cluster.errors import DatabaseError, EverloopError
-from ingestion.ledger import Claim, Ledger
+from ingestion.changes import Claim
+from ingestion.ledger import Ledger
 from ingestion.pipeline import DocumentPipeline
 from ingestion.sweeping import Sweeper
 

@@ -264,7 +264,7 @@ def test_ctrl_c_leaves_the_job_running_and_says_how_to_go_on(
     [
         (("none.jsonl",), None, 2, "There is no file none.jsonl. What to do: Give the path"),
         (("{data}", "--validation", "gone.csv"), None, 2, "There is no file gone.csv."),
-        (("{data}", "--config", "gone.yaml"), None, 2, "gone.yaml cannot be read as YAML"),
+        (("{data}", "--config", "gone.yaml"), None, 2, "The config gone.yaml cannot be read"),
         (("{data}", "--config", "{config}"), "a: [", 2, "Give a YAML file with `training`"),
         (("{data}", "--config", "{config}"), "[1]", 2, "holds a list, not a mapping"),
     ],

@@ -264,3 +264,4 @@ def _open_to_the_network(identity: str) -> list[str]:
 )
 def test_one_rule_says_what_is_reached_from_this_machine_only(host: str, loopback: bool) -> None:
     assert is_loopback(host) is loopback
+    assert is_loopback(host, mapped=False) is (loopback and not host.startswith("::ffff:"))

@@ -8,7 +8,8 @@ import pytest
 from cluster.database import Database
 from cluster.ids import DEFAULT_PROJECT
 from cluster.records import VectorStore
-from ingestion.ledger import Completed, Failed, Located, Progress, Returned
+from ingestion.changes import Completed, Failed, Progress, Returned
+from ingestion.ledger import Located
 from tests.fakes.document_path import DocumentPath
 from tests.fixtures.databases import database
 

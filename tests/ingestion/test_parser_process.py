@@ -3,7 +3,9 @@
 import os
 import signal
 import socket
+import stat
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from ingestion.errors import DocumentError, IngestionError
-from ingestion.parser_process import ParserDiedError, ParserProcess
+from ingestion.parser_process import FOLDERS, ParserDiedError, ParserProcess
 from ingestion.stored_text import parse_document
 from tests.ingestion import documents
 
@@ -21,7 +23,15 @@ Deed = Callable[[str], str]
 
 
 @pytest.fixture(scope="module")
-def process() -> Iterator[ParserProcess]:
+def leftover() -> Path:
+    """The folder of a parser whose owner was killed before any other here was started."""
+    folder = Path(tempfile.mkdtemp(prefix=FOLDERS))
+    (folder / "note.txt").write_text("x")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def process(leftover: Path) -> Iterator[ParserProcess]:
     """A malicious one; the secret is in the environment of whoever starts it."""
     os.environ["EVERLOOP_DATABASE__URL"] = "postgresql://u:planted-secret@host/db"
     os.environ["AWS_SECRET_ACCESS_KEY"] = "planted-secret"
@@ -96,6 +106,23 @@ def test_it_neither_reads_nor_writes_the_data(deed: Deed, tmp_path: Path) -> Non
 def test_it_may_write_in_a_folder_of_its_own_that_goes_with_it(deed: Deed) -> None:
     assert deed("keep note.txt") == "written"
     assert deed("read note.txt") == "b'x'"
+
+
+def test_its_folder_is_shut_to_everybody_else(deed: Deed, process: ParserProcess) -> None:
+    assert deed("list .").startswith("[")
+    folder = Path(f"/proc/{process.pid}/cwd").readlink()
+    user = next(
+        line.split()[1]
+        for line in Path(f"/proc/{process.pid}/status").read_text().splitlines()
+        if line.startswith("Uid:")
+    )
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert folder.stat().st_uid == int(user)
+
+
+@pytest.mark.usefixtures("process")
+def test_a_start_removes_the_folder_of_one_whose_owner_was_killed(leftover: Path) -> None:
+    assert not leftover.exists()
 
 
 def test_its_files_are_bounded(deed: Deed) -> None:

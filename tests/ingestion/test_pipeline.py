@@ -9,8 +9,8 @@ import pytest
 from cluster.database import Database
 from cluster.ids import DEFAULT_PROJECT
 from cluster.records import VectorStore
+from ingestion.changes import Change, Outcome, Progress
 from ingestion.errors import DocumentError
-from ingestion.ledger import Change, Outcome, Progress
 from ingestion.parsing import ParserDiedError
 from ingestion.stored_text import parse_document, text_key
 from tests.fakes.document_path import DocumentPath

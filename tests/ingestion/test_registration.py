@@ -6,8 +6,8 @@ import pytest
 
 from cluster.database import Database
 from cluster.records import VectorStoreFile
+from ingestion.changes import Completed
 from ingestion.errors import IngestionError
-from ingestion.ledger import Completed
 from ingestion.registration import Found, Registrar, find_files
 from tests.fakes.document_path import DocumentPath
 from tests.fixtures.databases import database

@@ -1,6 +1,7 @@
 """The loop on a real local Ray: killed workers, other numbers of them, and a stop."""
 
 import json
+import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -18,7 +19,7 @@ from training.on_cluster import shortage, train_on_cluster
 from training.preflight import PreparedRun, prepare_run
 from training.progress import News, StepDone
 from training.settings import TrainingSettings
-from training.trainer import build_trainer
+from training.trainer import SCRATCH, build_trainer
 
 pytestmark = pytest.mark.integration
 
@@ -107,6 +108,7 @@ def test_a_run_spread_over_workers_of_which_one_is_killed_is_the_run_without_a_c
     spread = {"workers": {"min": 2, "max": 2, "threads": 1}, "parallel": {"kind": "zero3"}}
     alone = Heard()
     train_in_process(prepare(place, "alone-long", **long), alone, lambda: False)
+    leftover = Path(tempfile.mkdtemp(prefix=SCRATCH))  # of a worker killed at a checkpoint
     for attempt in range(3):
         heard = Heard(14, kill)
         outcome = train_on_cluster(
@@ -116,6 +118,7 @@ def test_a_run_spread_over_workers_of_which_one_is_killed_is_the_run_without_a_c
         assert heard.steps.count(1) == 1
         assert heard.losses == pytest.approx(alone.losses, abs=1e-5)
         assert (outcome.checkpoint / "adapter" / "adapter_model.safetensors").is_file()
+        assert not leftover.exists()
         if len(heard.steps) > len(set(heard.steps)):
             return
     pytest.fail("no step was taken again: nothing died")

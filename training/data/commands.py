@@ -7,7 +7,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
 from pydantic import ValidationError
 from rich.console import Console
 from rich.text import Text
@@ -17,6 +16,7 @@ from cluster.errors import SettingsError
 from cluster.models import ensure_model
 from cluster.paging import pages_of
 from cluster.settings import load_settings
+from cluster.yaml_file import read_mapping
 from training.data.columns import Columns
 from training.data.curation.pipeline import curate
 from training.data.inspect import Inspection, measure
@@ -172,12 +172,9 @@ def _pairs(given: str) -> Iterator[tuple[str, str]]:
 def _curation(path: Path | None) -> CurationSettings:
     if path is None:
         return CurationSettings()
+    loaded = read_mapping(path, "The settings", SettingsError)
     try:
-        return CurationSettings.model_validate(yaml.safe_load(path.read_text()) or {})
-    except OSError as error:
-        raise SettingsError(f"{path} cannot be read: {error.strerror}.") from error
-    except yaml.YAMLError as error:
-        raise SettingsError(f"{path} is not YAML: {error}.") from error
+        return CurationSettings.model_validate(loaded)
     except ValidationError as error:
         said = "; ".join(
             f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors()

@@ -1,6 +1,6 @@
 """What a person sets for curating a dataset. A stage whose section is null does not run."""
 
-from typing import Final, Literal, Self
+from typing import Final, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -27,15 +27,7 @@ Entity = Literal[
     "US_SSN",
     "URL_WITH_SECRET",
 ]
-ENTITIES: Final[tuple[Entity, ...]] = (
-    "EMAIL_ADDRESS",
-    "PHONE_NUMBER",
-    "IBAN_CODE",
-    "CREDIT_CARD",
-    "IP_ADDRESS",
-    "US_SSN",
-    "URL_WITH_SECRET",
-)
+ENTITIES: Final[tuple[Entity, ...]] = get_args(Entity)
 
 
 class LengthSettings(Section):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from cluster.client import require_store
 from cluster.errors import ApiError
+from cluster.paging import pages_of
 from deployments.evaluation.suites.errors import SuiteError
 from deployments.evaluation.suites.items import Row, items_of_text
 from deployments.evaluation.suites.reading import LoadedSuite
@@ -26,7 +27,6 @@ __all__ = ["ENDED", "EvalService"]
 ENDED: Final = frozenset({"completed", "failed", "canceled", "cancelled"})
 """Statuses after which nothing more happens; OpenAI writes «canceled»."""
 _EVALS: Final = 1_000
-_PAGE: Final = 100
 _NOT_FOUND: Final = 404
 
 
@@ -63,7 +63,7 @@ class EvalService:
         """The id of the suite's eval: one of equal schema and graders, else a new one."""
         body = eval_body(loaded, rows)
         digest = body["metadata"][SUITE_DIGEST]
-        for known in self._listed("/evals", order="desc", most=_EVALS):
+        for known in self._newest_evals(_EVALS):
             metadata = known.get("metadata") or {}
             if metadata.get(SUITE_DIGEST) == digest and known.get("name") == body["name"]:
                 return str(known["id"])
@@ -94,7 +94,7 @@ class EvalService:
         """The eval that a run belongs to. Raises ApiError where none of the newest 1,000 has it."""
         from openai import NotFoundError
 
-        for known in self._listed("/evals", order="desc", most=_EVALS):
+        for known in self._newest_evals(_EVALS):
             try:
                 self.run(known["id"], run_id)
             except NotFoundError:
@@ -113,8 +113,8 @@ class EvalService:
     def recent_runs(self, evals: int, runs: int) -> list[dict[str, Any]]:
         """The newest runs of the newest evals, newest first, each with its eval's name."""
         found: list[dict[str, Any]] = []
-        for known in self._listed("/evals", order="desc", most=evals):
-            newest = self._listed(f"/evals/{known['id']}/runs", order="desc", most=runs)
+        for known in self._newest_evals(evals):
+            newest = pages_of(self._client, f"/evals/{known['id']}/runs", {"order": "desc"}, runs)
             found += [run | {"eval_name": known.get("name")} for run in newest]
         return sorted(found, key=lambda run: -int(run["created_at"]))
 
@@ -126,7 +126,7 @@ class EvalService:
     def output_items(self, eval_id: str, run_id: str) -> list[dict[str, Any]]:
         """All output items of a run, in their order."""
         path = f"/evals/{eval_id}/runs/{run_id}/output_items"
-        return sorted(self._listed(path, order="asc"), key=_number)
+        return sorted(pages_of(self._client, path, {"order": "asc"}), key=_number)
 
     def report(self, eval_id: str, run_id: str) -> Mapping[str, Any]:
         """The service's report of a run."""
@@ -150,27 +150,12 @@ class EvalService:
         """A comparison to read, as HTML."""
         return self._client.get(f"/evals/comparisons/{comparison_id}/page", cast_to=str)
 
-    def _got(self, path: str, **query: Any) -> dict[str, Any]:
+    def _got(self, path: str) -> dict[str, Any]:
         """JSON as it comes: the client's own models cannot hold scores of null or our graders."""
-        found = self._client.get(path, cast_to=object, options={"params": query})
-        return cast("dict[str, Any]", found)
+        return cast("dict[str, Any]", self._client.get(path, cast_to=object))
 
-    def _listed(
-        self, path: str, *, order: str, most: int | None = None
-    ) -> Iterator[dict[str, Any]]:
-        """The objects of a list, page by page, at most so many."""
-        query: dict[str, Any] = {"order": order, "limit": min(_PAGE, most or _PAGE)}
-        count = 0
-        while True:
-            page = self._got(path, **query)
-            for found in page["data"]:
-                if count == most:
-                    return
-                count += 1
-                yield found
-            if not page.get("has_more") or not page["data"]:
-                return
-            query["after"] = page["data"][-1]["id"]
+    def _newest_evals(self, most: int) -> Iterator[dict[str, Any]]:
+        return pages_of(self._client, "/evals", {"order": "desc"}, most)
 
     def _source(self, loaded: LoadedSuite, rows: Sequence[Row]) -> dict[str, Any]:
         data, given = loaded.suite.data, loaded.suite.answers.given

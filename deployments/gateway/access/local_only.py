@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 
+from cluster.settings import is_loopback
 from deployments.errors import Forbidden
 
 __all__ = ["check_local"]
@@ -21,7 +22,8 @@ def check_local(headers: Headers) -> None:
     """Raise Forbidden for a request that a page from elsewhere has a browser send.
 
     `Host` is an address, `localhost`, or a name without a dot, which no public name server has;
-    `Origin`, where there is one, is a loopback address, `localhost`, or what `Host` says.
+    `Origin`, where there is one, is a loopback address, `localhost`, or what `Host` says. It is
+    none that is IPv4 in IPv6, by which nobody opens a page.
     """
     host = headers.get("host", "")
     origin = headers.get("origin")
@@ -50,12 +52,9 @@ def _may_be_asked(name: str) -> bool:
 
 def _may_ask(origin: str, host: str) -> bool:
     name = _name_of(origin)
-    if name == _LOCAL or name.endswith(f".{_LOCAL}") or origin.partition("://")[2] == host:
+    if name.endswith(f".{_LOCAL}") or origin.partition("://")[2] == host:
         return True
-    try:
-        return ip_address(name).is_loopback
-    except ValueError:
-        return False
+    return is_loopback(name, mapped=False)
 
 
 def _refused(header: str, value: str) -> Forbidden:

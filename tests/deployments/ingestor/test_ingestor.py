@@ -9,7 +9,7 @@ import pytest
 
 from cluster.database import Database
 from deployments.ingestor.ingestor import Ingestor
-from ingestion.ledger import Change, Outcome
+from ingestion.changes import Change, Outcome
 from ingestion.passages import ParsedDocument
 from tests.fakes.document_path import DocumentPath, ParagraphParser
 from tests.fixtures.databases import database
