@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 from dataclasses import asdict
-from pathlib import Path
 from typing import IO, Any, Final
 
 from cluster.confinement import Layers, bare_environment
