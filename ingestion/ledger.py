@@ -8,8 +8,10 @@ its next write instead of overwriting. `attempts` is the fencing token; the leas
 a silent owner may be replaced.
 
 An owner that dies had many rows in work, and which of them killed it is not known. So a row that
-has seen all deaths but one that it may is claimed with no other beside it: it fails only for a
-death that was its own.
+has seen all deaths but one that it may, a suspect, is claimed with no other beside it, and fails
+for a death that was its own. One that takes long would hold everybody up: once it has lived for a
+while its owner lets others, no suspects, join it, and a death is no proof any more. Of those, twice
+as many are borne.
 """
 
 import time
@@ -60,17 +62,25 @@ class Ledger:
         return self._lease_s
 
     async def claim(
-        self, limit: int, busy: Mapping[str, int], *, max_attempts: int = 3
+        self,
+        limit: int,
+        busy: Mapping[str, int],
+        *,
+        max_attempts: int = 3,
+        suspects: bool = True,
     ) -> list[Claim]:
         """Take up to `limit` queued rows, oldest first within a store, in turns between stores.
 
         `busy`: files in work by store; a store that has many waits for one that has few. While a
-        row waits that must be alone, none is taken until nothing is in work, and then that one.
+        row waits that must be alone, none is taken until nothing is in work, and then that one;
+        without `suspects` such rows wait, and others are taken.
         """
         if limit <= 0:
             return []
         shared = _deaths_shared(max_attempts)
-        return await self._database.run(lambda session: self._claim(session, limit, busy, shared))
+        return await self._database.run(
+            lambda session: self._claim(session, limit, busy, shared, suspects=suspects)
+        )
 
     def hold(self, session: Session, row: VectorStoreFile, *, alone: bool = False) -> Claim:
         """Claim a row that the caller has locked, or has just made, in its own transaction."""
@@ -78,6 +88,7 @@ class Ledger:
         row.stage = "parsing"
         row.attempts += 1
         row.lease_until = self._now() + self._lease_s
+        row.alone = alone
         row.passages = row.passages_done = 0
         return Claim(
             number=row.number,
@@ -102,6 +113,19 @@ class Ledger:
         until = self._now() + self._lease_s
         return await self._prolong(claims, until)
 
+    async def admit(self, claim: Claim) -> None:
+        """Note that others join one that was alone."""
+        await self._database.run(
+            lambda session: session.execute(
+                update(VectorStoreFile)
+                .where(
+                    VectorStoreFile.number == claim.number,
+                    VectorStoreFile.attempts == claim.attempt,
+                )
+                .values(alone=False)
+            )
+        )
+
     async def release(self, claims: Collection[Claim]) -> None:
         """Give up work in hand: others may take it at once, as another attempt."""
         await self._prolong(claims, _GIVEN_UP)
@@ -109,7 +133,8 @@ class Ledger:
     async def recover(self, max_attempts: int, *, own: Collection[int] = ()) -> int:
         """Queue rows whose owner fell silent or gave them up. Returns how many.
 
-        One that was alone when its owner died, and has seen `max_attempts` deaths, fails.
+        One that was alone when its owner died, and has seen `max_attempts` deaths, fails; so does
+        one that has seen twice as many, whoever was beside it.
         `own`: numbers that the caller works on, which are left alone.
         """
         return await self._database.run(
@@ -183,17 +208,23 @@ class Ledger:
         return int(self._clock())
 
     def _claim(
-        self, session: Session, limit: int, busy: Mapping[str, int], shared: int
+        self,
+        session: Session,
+        limit: int,
+        busy: Mapping[str, int],
+        shared: int,
+        *,
+        suspects: bool,
     ) -> list[Claim]:
-        suspects = session.scalars(
+        suspected = session.scalars(
             select(VectorStoreFile.number)
             .where(_queued(), VectorStoreFile.deaths >= shared)
             .order_by(VectorStoreFile.number)
-            .limit(_SUSPECTS)
+            .limit(_SUSPECTS if suspects else 0)
         ).all()
-        if suspects and sum(busy.values()):
+        if suspected and sum(busy.values()):
             return []
-        for number in suspects:
+        for number in suspected:
             if (claim := self._take(session, number, alone=True)) is not None:
                 return [claim]
         turn = (
@@ -266,11 +297,13 @@ class Ledger:
             if row.lease_until == _GIVEN_UP:
                 row.stage, row.lease_until = "queued", None
                 continue
-            alone = row.deaths >= _deaths_shared(max_attempts)
             row.deaths += 1
-            if alone and row.deaths >= max_attempts:
+            if row.alone and row.deaths >= max_attempts:
                 reason = f"Its worker died, {row.deaths} times, the last with no other file in work"
                 fail(row, row.stage, "server_error", f"{reason}, while {row.stage}.")
+            elif row.deaths >= 2 * max_attempts:
+                reason = f"Its worker died {row.deaths} times, the last while {row.stage}"
+                fail(row, row.stage, "server_error", f"{reason}.")
             else:
                 row.stage, row.lease_until = "queued", None
         return len(rows)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import BigInteger, ForeignKey, Index, Integer, String, Text
+from sqlalchemy import BigInteger, Boolean, ForeignKey, Index, Integer, String, Text, false
 from sqlalchemy.orm import Mapped, mapped_column
 
 from cluster.records.base import Base, Json, Owned, RowNumber, now
@@ -81,6 +81,8 @@ class VectorStoreFile(Owned, Base):
     """Times it was claimed; also the fencing token: an older claimant may not write."""
     deaths: Mapped[int] = mapped_column(Integer, default=0, server_default="0")
     """Workers that died while it was in work, by it or by another that they had in work."""
+    alone: Mapped[bool] = mapped_column(Boolean, default=False, server_default=false())
+    """Whether its last claim let no other beside it, and still does not."""
     lease_until: Mapped[int | None] = mapped_column(BigInteger)
     """Whoever claimed the row owns it until then (seconds since the epoch) and renews it; a row in
     work whose lease has lapsed is claimed anew."""

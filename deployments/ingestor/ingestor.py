@@ -41,6 +41,9 @@ class IngestorStats:
 class _Flight:
     claim: Claim
     task: "asyncio.Task[None]" = field(repr=False)
+    since: float
+    alone: bool
+    """Whether no other may be in work beside it."""
 
 
 def settle_is_due(unsettled: int, idle: bool, oldest_s: float) -> bool:
@@ -61,7 +64,7 @@ class Ingestor:
 
     Rows in work are leased and the leases renewed, so a second Ingestor (during a rolling update)
     takes other rows, and the rows of one that died after `ledger.lease_s`. A version that may be
-    what killed Ingestors before is worked on alone; see the ledger.
+    what killed Ingestors before is worked on alone, for its first `alone_s`; see the ledger.
     """
 
     def __init__(
@@ -73,6 +76,7 @@ class Ingestor:
         max_files: int = 48,
         max_attempts: int = 3,
         poll_s: float = 2.0,
+        alone_s: float = 60.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._ledger = ledger
@@ -81,6 +85,7 @@ class Ingestor:
         self._max_files = max_files
         self._max_attempts = max_attempts
         self._poll_s = poll_s
+        self._alone_s = alone_s
         self._clock = clock
         self._flights: dict[int, _Flight] = {}
         self._outcomes: Counter[str] = Counter()
@@ -171,16 +176,22 @@ class Ingestor:
         return len(self._flights) <= self._max_files * 3 // 4
 
     async def _start_more(self) -> int:
-        flights = self._flights.values()
-        if any(flight.claim.alone for flight in flights):
+        flights = list(self._flights.values())
+        for flight in flights:
+            if flight.alone and self._clock() - flight.since >= self._alone_s:
+                await self._ledger.admit(flight.claim)
+                flight.alone = False
+        if any(flight.alone for flight in flights):
             return 0
-        busy = Counter(flight.claim.store_id for flight in flights)
         claims = await self._ledger.claim(
-            self._max_files - len(self._flights), busy, max_attempts=self._max_attempts
+            self._max_files - len(flights),
+            Counter(flight.claim.store_id for flight in flights),
+            max_attempts=self._max_attempts,
+            suspects=not any(flight.claim.alone for flight in flights),
         )
         for claim in claims:
             task = asyncio.create_task(self._fly(claim))
-            self._flights[claim.number] = _Flight(claim, task)
+            self._flights[claim.number] = _Flight(claim, task, self._clock(), claim.alone)
         return len(claims)
 
     async def _fly(self, claim: Claim) -> None:

@@ -109,7 +109,7 @@ class DocumentPath:
             setattr(self.pipeline, name, self._impatient(getattr(self.pipeline, name)))
         self.ingestor = self.make_ingestor()
 
-    def make_ingestor(self, max_files: int = 8) -> Ingestor:
+    def make_ingestor(self, max_files: int = 8, *, alone_s: float = 60.0) -> Ingestor:
         """An Ingestor over the present parts."""
         return Ingestor(
             self.ledger,
@@ -117,6 +117,7 @@ class DocumentPath:
             Sweeper(self.ledger, self.storage, self.index),
             max_files=max_files,
             poll_s=0.02,
+            alone_s=alone_s,
         )
 
     def store(self, **values: Any) -> str:

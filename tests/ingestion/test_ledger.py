@@ -140,6 +140,29 @@ async def test_whoever_saw_all_deaths_but_its_last_is_claimed_alone(path: Docume
     assert stages == ["failed", "failed", "queued"]
 
 
+async def test_a_suspect_that_others_joined_bears_more_deaths(path: DocumentPath) -> None:
+    store = path.store()
+    first, second = (path.attach(store, f"{n}") for n in range(2))
+    for _ in range(2):
+        await path.ledger.claim(2, {})
+        path.now += 60
+        await path.ledger.recover(3)
+    fresh = path.attach(store, "fresh")
+    for death in range(3, 7):
+        (suspect,) = await path.ledger.claim(4, {})
+        assert (suspect.number, suspect.alone) == (first, True)
+        await path.ledger.admit(suspect)
+        (joined, *_) = await path.ledger.claim(4, {store: 1}, suspects=False)
+        assert joined.number == fresh, "the second suspect waits"
+        await path.ledger.release([joined])
+        path.now += 60
+        await path.ledger.recover(3)
+        assert path.row(first).deaths == death
+        assert path.row(first).stage == ("failed" if death == 6 else "queued")
+    assert path.row(first).error_message == "Its worker died 6 times, the last while parsing."
+    assert (path.row(second).stage, path.row(second).deaths) == ("queued", 2)
+
+
 async def test_one_try_is_no_verdict_over_whoever_was_beside(path: DocumentPath) -> None:
     store = path.store()
     numbers = [path.attach(store, f"{n}") for n in range(2)]

@@ -121,6 +121,32 @@ async def test_a_document_that_kills_ingestors_is_given_up_and_its_neighbours_ar
     assert stages == {n: "failed" if n == poison else "completed" for n in numbers}
 
 
+async def test_a_suspect_that_takes_long_is_alone_for_a_while_only(path: DocumentPath) -> None:
+    store = path.store()
+    large, other = path.attach(store, "Large.", "large.txt"), path.attach(store, "Other.")
+    for number in (large, other):
+        path.change(number, deaths=2)
+    small = path.attach(store, "Small.")
+    over = asyncio.Event()
+    parse = path.parser.parse
+
+    async def slow(storage_key: str, filename: str) -> ParsedDocument:
+        if filename == "large.txt":
+            await over.wait()
+        return await parse(storage_key, filename)
+
+    path.parser.parse = slow  # type: ignore[method-assign]
+    path.ingestor = path.make_ingestor(alone_s=0.2)
+    async with running(path.ingestor):
+        await eventually(lambda: path.row(large).stage == "parsing")
+        assert path.row(small).stage == "queued"
+        await eventually(lambda: path.row(small).stage == "completed")
+        assert (path.row(large).stage, path.row(other).stage) == ("parsing", "queued")
+        over.set()
+        await eventually(lambda: path.row(other).stage == "completed")
+    assert path.row(large).stage == "completed"
+
+
 async def test_a_crash_while_parsing_loses_nothing(path: DocumentPath) -> None:
     number = path.attach(path.store(), TEXT)
     await path.ledger.claim(1, {})  # and then the process dies
