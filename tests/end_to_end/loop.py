@@ -228,5 +228,5 @@ def wait_for(look: Any, good: Any) -> Any:
     until = time.monotonic() + TIMEOUT_S
     while not good(found := look()):
         assert time.monotonic() < until, found
-        time.sleep(1)
+        time.sleep(0.25)
     return found

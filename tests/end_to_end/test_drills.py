@@ -36,6 +36,7 @@ def test_what_each_operation_is_promised_is_kept(scene: Scene, store: str) -> No
 def test_a_drill_breaks_a_process_and_finds_all_that_was_acknowledged(
     scene: Scene, how: How
 ) -> None:
-    outcome = run_drill(ProcessDrill(EMBEDDER, how, 120, 1), scene, f"1:1:{how}")
+    seed = f"1:3:{how}"  # breaks it early, pauses it for 1.6 s
+    outcome = run_drill(ProcessDrill(EMBEDDER, how, 120, 1), scene, seed)
     assert outcome.good, outcome
     assert outcome.sent > 0

@@ -2,6 +2,7 @@
 
 import json
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -13,6 +14,8 @@ import pytest
 
 from tests.fixtures.ray_cluster import SharedRay
 from tests.training.tiny import chats, tiny_chat_folder
+from training import on_cluster
+from training.board import BoardLink
 from training.errors import DivergedError, PlanError
 from training.in_process import train_in_process
 from training.on_cluster import shortage, train_on_cluster
@@ -167,6 +170,28 @@ def test_a_run_that_no_machine_can_hold_is_refused(place: Path) -> None:
         train_on_cluster(large, Heard(), lambda: False)
 
 
+def test_what_a_worker_told_the_board_is_what_the_driver_raises(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = DivergedError("The loss is NaN.", fix="Lower `optimizer.learning_rate`.")
+
+    class Failing:
+        """What stands for Ray Train here: a worker fails, and its run ends without a result."""
+
+        def __init__(self, board: Any) -> None:
+            self._link = BoardLink(board, time.monotonic)
+
+        def fit(self) -> None:
+            self._link.fail(told)
+            raise RuntimeError("1 worker failed")
+
+    monkeypatch.setattr(on_cluster, "build_trainer", lambda *parts: Failing(parts[-1]))
+    with pytest.raises(DivergedError) as caught:
+        train_on_cluster(prepare(place, "told"), Heard(), lambda: False)
+    assert (caught.value.message, caught.value.fix) == (told.message, told.fix)
+
+
+@pytest.mark.slow  # a quarter of a minute for what the test above and the loop's own say in parts
 def test_an_error_of_the_loop_reaches_the_driver_as_it_is(place: Path) -> None:
     changes = {"adapter": {"kind": "full"}, "optimizer": {"learning_rate": 1e30, "warmup_share": 0}}
     with pytest.raises(DivergedError, match=r"Lower `optimizer\.learning_rate`"):

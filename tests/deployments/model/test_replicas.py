@@ -83,36 +83,42 @@ def stored(place: AdapterPlace, folder: Path, rank: int = 4) -> AdapterFiles:
     return store_adapter(store, folder, base="m", suffix="s", project="proj_default")
 
 
-async def two_replicas(deploy: Callable[..., Any], name: str) -> Any:
-    """A handle that knows both replicas of a model."""
-    handle = deploy(name, min_replicas=2, max_replicas=2)
+@pytest.fixture(scope="module")
+def pair(deploy: Callable[..., Any]) -> Any:
+    """A handle of a model of two replicas."""
+    return deploy("pair", min_replicas=2, max_replicas=2)
+
+
+async def both_idle(pair: Any) -> ModelHandle:
+    """The model, once its handle knows both replicas and they do nothing."""
+    model = ModelHandle(pair, "pair")
     async with asyncio.timeout(60):
-        while (await ModelHandle(handle, name).load()).replicas < 2:
+        while (load := await model.load()).replicas < 2 or load.unfinished:
             continue
-    return handle
+    return model
 
 
 async def test_an_adapter_is_prepared_on_every_replica(
-    deploy: Callable[..., Any], place: AdapterPlace, tmp_path: Path
+    pair: Any, place: AdapterPlace, tmp_path: Path
 ) -> None:
-    handle = await two_replicas(deploy, "pair")
+    model = await both_idle(pair)
     adapter = stored(place, tmp_path)
-    assert await ModelHandle(handle, "pair").prepare(adapter) == 2
-    both = await handle.broadcast("stats").results_async()
+    assert await model.prepare(adapter) == 2
+    both = await pair.broadcast("stats").results_async()
     assert [stats.adapters for stats in both] == [(adapter.id,), (adapter.id,)]
     owned = [
         path for path in place.folder.glob("replica_*") if path.is_dir() and any(path.iterdir())
     ]
     assert len(owned) == 2
     with pytest.raises(InvalidRequest, match="rank 64"):
-        await ModelHandle(handle, "pair").prepare(stored(place, tmp_path, rank=64))
-    await left(await started(handle, "pair", 1, adapter))
+        await model.prepare(stored(place, tmp_path, rank=64))
+    await left(await started(pair, "pair", 1, adapter))
 
 
-async def test_the_load_is_that_of_all_replicas(deploy: Callable[..., Any]) -> None:
-    handle = await two_replicas(deploy, "busy")
-    streams = await started(handle, "busy", 3)
-    load = await ModelHandle(handle, "busy").load()
+async def test_the_load_is_that_of_all_replicas(pair: Any) -> None:
+    model = await both_idle(pair)
+    streams = await started(pair, "pair", 3)
+    load = await model.load()
     assert (load.replicas, load.running, load.unfinished, load.capacity) == (2, 3, 3, 16)
     await left(streams)
 
