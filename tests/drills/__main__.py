@@ -21,7 +21,7 @@ from rich.console import Console
 
 from tests.drills.clock import ClockJump
 from tests.drills.crashes import CRASHES, crash
-from tests.drills.documents import PoisonDocument, PoisonPrompt
+from tests.drills.documents import LargeDocument, PoisonDocument, PoisonPrompt
 from tests.drills.drill import Drill, Outcome, run_drill
 from tests.drills.processes import PROCESS_DRILLS
 from tests.drills.promises import broken_promises
@@ -42,6 +42,7 @@ DRILLS: Final[tuple[Drill, ...]] = (
     BadWayToBytes(),
     ClockJump(),
     PoisonDocument(),
+    LargeDocument(),
     PoisonPrompt(),
     DeadTrainingWorker(),
     DeadRaylet(),

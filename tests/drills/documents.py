@@ -1,4 +1,4 @@
-"""Poison: a document that its parser does not survive, a prompt that the engine chokes on."""
+"""Documents that no parser survives or that take long, and a prompt that the engine chokes on."""
 
 import functools
 import io
@@ -13,12 +13,14 @@ from tests.drills.drill import Hit
 from tests.drills.scene import Scene
 from tests.drills.traffic import MODEL
 
-__all__ = ["PoisonDocument", "PoisonPrompt"]
+__all__ = ["LargeDocument", "PoisonDocument", "PoisonPrompt"]
 
 _BOMB_MIB: Final = 1024
 """More than a parser may take."""
-_SLOW_WORDS: Final = 400_000
-"""Minutes of a tagger's work."""
+_CROWD: Final = 8000
+"""Words on one page, nowhere near one another: to find what belongs together takes gigabytes."""
+_LARGE_WORDS: Final = 400_000
+"""Minutes of the Embedder's work."""
 _JUNK_BYTES: Final = 200_000
 _ENDED: Final = frozenset({"completed", "failed", "cancelled"})
 _PATTERNS: Final = (
@@ -42,7 +44,7 @@ class PoisonDocument:
 
     def strike(self, scene: Scene, random: Random) -> Hit:
         """See Drill."""
-        kind = random.choice(("bomb", "slow", "junk"))
+        kind = random.choice(("bomb", "crowd", "junk"))
         filename, data = _poison(kind, random)
         client = scene.patient
         store = client.vector_stores.create(name="poison").id
@@ -56,6 +58,38 @@ class PoisonDocument:
             return status in _ENDED and probe()
 
         return Hit(f"{kind}: {filename}, {len(data)} bytes", over)
+
+
+@dataclass(frozen=True, slots=True)
+class LargeDocument:
+    """It takes minutes; documents that come after it do not, and it can be deleted meanwhile."""
+
+    name: str = "large document"
+    bound_s: float = 60.0
+    every: int = 2
+
+    def missing(self, scene: Scene) -> str:
+        """See Drill."""
+        return ""
+
+    def strike(self, scene: Scene, random: Random) -> Hit:
+        """See Drill."""
+        client = scene.patient
+        store = client.vector_stores.create(name="large").id
+        data = _large(random)
+        made = client.files.create(file=("large.txt", io.BytesIO(data)), purpose="assistants")
+        client.vector_stores.files.create(vector_store_id=store, file_id=made.id)
+        probe = scene.ingesting()
+
+        def over() -> bool:
+            if not probe():
+                return False
+            found = client.vector_stores.files.retrieve(made.id, vector_store_id=store)
+            assert found.status == "in_progress", f"large.txt was {found.status} before a small one"
+            client.files.delete(made.id)
+            return True
+
+        return Hit(f"{len(data)} bytes", over)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +129,18 @@ def _poison(kind: str, random: Random) -> tuple[str, bytes]:
         return "bomb.pdf", _bomb()
     if kind == "junk":
         return "junk.pdf", b"%PDF-1.7\n" + random.randbytes(_JUNK_BYTES) + b"\n%%EOF\n"
+    words = (
+        b"BT /F 9 Tf %d %d Td (word%d) Tj ET\n"
+        % (random.randrange(9999), random.randrange(9999), n)
+        for n in range(_CROWD)
+    )
+    return "crowd.pdf", _pdf(zlib.compress(b"".join(words)))
+
+
+def _large(random: Random) -> bytes:
     letters = "abcdefghijklmnopqrstuvwxyz"
-    words = ("".join(random.choices(letters, k=random.randint(2, 9))) for _ in range(_SLOW_WORDS))
-    return "slow.txt", " ".join(
+    words = ("".join(random.choices(letters, k=random.randint(2, 9))) for _ in range(_LARGE_WORDS))
+    return " ".join(
         f"{word.capitalize()}." if n % 12 == 0 else word for n, word in enumerate(words)
     ).encode()
 
@@ -107,12 +150,19 @@ def _bomb() -> bytes:
     """A PDF of one page, whose content is a gigabyte of blanks, deflated."""
     press = zlib.compressobj(1)
     blanks = b" " * (1 << 20)
-    packed = b"".join([*(press.compress(blanks) for _ in range(_BOMB_MIB)), press.flush()])
+    return _pdf(b"".join([*(press.compress(blanks) for _ in range(_BOMB_MIB)), press.flush()]))
+
+
+def _pdf(packed: bytes) -> bytes:
+    """A PDF of one page whose content is `packed`, deflated."""
+    font = b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>"
+    page = b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 9999 9999] /Contents 4 0 R"
     parts = (
         b"<< /Type /Catalog /Pages 2 0 R >>",
         b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
-        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 99 99] /Contents 4 0 R >>",
+        page + b" /Resources << /Font << /F 5 0 R >> >> >>",
         b"<< /Length %d /Filter /FlateDecode >>\nstream\n%b\nendstream" % (len(packed), packed),
+        font,
     )
     body, places = b"%PDF-1.7\n", []
     for number, part in enumerate(parts, start=1):
