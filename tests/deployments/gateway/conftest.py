@@ -35,7 +35,7 @@ def settings(tmp_path: Path) -> Settings:
     return Settings(
         data_dir=tmp_path,
         access=AccessSettings(keys="off"),
-        http=HttpSettings(max_body_bytes=4096, request_timeout_s=20),
+        http=HttpSettings(max_body_bytes=4096, request_timeout_s=60),
         ingestion=IngestionSettings(max_file_bytes=2 * 1024**2, max_files_per_store=5),
         tracing=TracingSettings(flush_interval_s=0.01),
     )
