@@ -25,6 +25,7 @@ from cluster.database import Database
 from cluster.leases import has_lapsed, lapsed
 from cluster.records import StoredFile, VectorStore, VectorStoreFile
 from ingestion.changes import WORKING_STAGES, Change, Claim, Outcome, carry_out, fail
+from ingestion.turns import Waiting, in_turns
 
 __all__ = ["BULK_LEASE_S", "Ledger", "Located"]
 
@@ -64,14 +65,14 @@ class Ledger:
     async def claim(
         self,
         limit: int,
-        busy: Mapping[str, int],
+        busy: Mapping[tuple[str, str], int],
         *,
         max_attempts: int = 3,
         suspects: bool = True,
     ) -> list[Claim]:
-        """Take up to `limit` queued rows, oldest first within a store, in turns between stores.
+        """Take up to `limit` queued rows, oldest first within a store; see `in_turns` for the rest.
 
-        `busy`: files in work by store; a store that has many waits for one that has few. While a
+        `busy`: files in work by project and store; who has many waits for who has few. While a
         row waits that must be alone, none is taken until nothing is in work, and then that one;
         without `suspects` such rows wait, and others are taken.
         """
@@ -211,7 +212,7 @@ class Ledger:
         self,
         session: Session,
         limit: int,
-        busy: Mapping[str, int],
+        busy: Mapping[tuple[str, str], int],
         shared: int,
         *,
         suspects: bool,
@@ -227,25 +228,9 @@ class Ledger:
         for number in suspected:
             if (claim := self._take(session, number, alone=True)) is not None:
                 return [claim]
-        turn = (
-            func.row_number()
-            .over(partition_by=VectorStoreFile.store_id, order_by=VectorStoreFile.number)
-            .label("turn")
-        )
-        ranked = select(VectorStoreFile.number, VectorStoreFile.store_id, turn).where(
-            _queued(), VectorStoreFile.deaths < shared
-        )
-        waiting = ranked.subquery()
-        candidates = session.execute(
-            select(waiting.c.number, waiting.c.store_id, waiting.c.turn)
-            .where(waiting.c.turn <= limit)
-            .order_by(waiting.c.turn, waiting.c.number)
-            .limit(limit + sum(busy.values()))
-        ).all()
-        fair = sorted(
-            candidates, key=lambda row: (row.turn + busy.get(row.store_id, 0), row.number)
-        )
-        claims = [self._take(session, row.number) for row in fair[:limit]]
+        waiting = session.execute(_foremost(limit, limit + sum(busy.values()), shared)).all()
+        numbers = in_turns((Waiting(*row) for row in waiting), busy, limit)
+        claims = [self._take(session, number) for number in numbers]
         return [claim for claim in claims if claim is not None]
 
     def _take(self, session: Session, number: int, *, alone: bool = False) -> Claim | None:
@@ -334,6 +319,32 @@ def _located() -> Select[*tuple[Any, ...]]:
 
 def _queued() -> ColumnElement[bool]:
     return and_(VectorStoreFile.stage == "queued", VectorStoreFile.deleted_at.is_(None))
+
+
+def _foremost(each: int, most: int, shared: int) -> Select[*tuple[Any, ...]]:
+    """Select what `Waiting` tells of `most` rows, the first of each project, `each` of a store."""
+    row = VectorStoreFile
+    turn = func.row_number().over(partition_by=row.store_id, order_by=row.number).label("turn")
+    ranked = (
+        select(row.number, row.project_id, row.store_id, turn)
+        .where(_queued(), row.deaths < shared)
+        .subquery()
+    )
+    turn = (
+        func.row_number()
+        .over(partition_by=ranked.c.project_id, order_by=(ranked.c.turn, ranked.c.number))
+        .label("turn")
+    )
+    first = (
+        select(ranked.c.number, ranked.c.project_id, ranked.c.store_id, turn)
+        .where(ranked.c.turn <= each)
+        .subquery()
+    )
+    return (
+        select(first.c.number, first.c.project_id, first.c.store_id)
+        .order_by(first.c.turn, first.c.number)
+        .limit(most)
+    )
 
 
 def _dead() -> ColumnElement[bool]:

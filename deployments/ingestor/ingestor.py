@@ -185,7 +185,7 @@ class Ingestor:
             return 0
         claims = await self._ledger.claim(
             self._max_files - len(flights),
-            Counter(flight.claim.store_id for flight in flights),
+            Counter((flight.claim.project_id, flight.claim.store_id) for flight in flights),
             max_attempts=self._max_attempts,
             suspects=not any(flight.claim.alone for flight in flights),
         )

@@ -42,8 +42,20 @@ async def test_a_busy_store_waits_for_an_idle_one(path: DocumentPath) -> None:
     busy, idle = path.store(), path.store()
     path.attach(busy, "first")
     waiting = path.attach(idle, "second")
-    (claim,) = await path.ledger.claim(1, {busy: 3})
+    (claim,) = await path.ledger.claim(1, {(DEFAULT_PROJECT, busy): 3})
     assert claim.number == waiting
+
+
+async def test_projects_take_turns_whatever_stores_they_have(path: DocumentPath) -> None:
+    for _ in range(3):
+        store = path.store(project_id="proj_many")
+        for n in range(5):
+            path.attach(store, f"{n}", project_id="proj_many")
+    single = path.store()
+    own = [path.attach(single, f"{n}") for n in range(5)]
+    claims = await path.ledger.claim(6, {})
+    assert {claim.number for claim in claims} >= set(own[:3])
+    assert len({claim.store_id for claim in claims}) == 4, "the stores of one take turns"
 
 
 async def test_a_row_in_work_is_left_alone_until_its_lease_lapses(path: DocumentPath) -> None:
@@ -127,7 +139,9 @@ async def test_whoever_saw_all_deaths_but_its_last_is_claimed_alone(path: Docume
         assert len(await path.ledger.claim(2, {})) == 2
         path.now += 60
         assert await path.ledger.recover(3) == 2
-    assert await path.ledger.claim(4, {store: 1}) == [], "what is in work ends first"
+    assert await path.ledger.claim(4, {(DEFAULT_PROJECT, store): 1}) == [], (
+        "what is in work ends first"
+    )
     (suspect,) = await path.ledger.claim(4, {})
     assert (suspect.number, suspect.alone) == (first, True)
     (other,) = await path.ledger.claim(4, {})  # another Ingestor, with nothing in work
@@ -152,7 +166,7 @@ async def test_a_suspect_that_others_joined_bears_more_deaths(path: DocumentPath
         (suspect,) = await path.ledger.claim(4, {})
         assert (suspect.number, suspect.alone) == (first, True)
         await path.ledger.admit(suspect)
-        (joined, *_) = await path.ledger.claim(4, {store: 1}, suspects=False)
+        (joined, *_) = await path.ledger.claim(4, {(DEFAULT_PROJECT, store): 1}, suspects=False)
         assert joined.number == fresh, "the second suspect waits"
         await path.ledger.release([joined])
         path.now += 60
