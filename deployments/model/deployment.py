@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
@@ -15,7 +15,7 @@ from cluster.storage import ByteStore
 from deployments.lifetime import with_version
 from deployments.model.adapter_cache import LONGEST_WAIT_S, AdapterCache, AdapterEngine
 from deployments.model.engine_config import deployment_name, engine_arguments, llm_config
-from deployments.model.lifeline import kill_children, tie_engine_to_replica
+from deployments.model.lifeline import end_replica, kill_children, tie_engine_to_replica
 from deployments.model.messages import ModelCall, Part
 from deployments.model.replica_folder import ReplicaFolder
 from deployments.model.serving import ChatEngine, ChatServing, ReplicaStats
@@ -65,16 +65,21 @@ class AdapterPlace:
 
 
 class ModelReplica:
-    """The methods of a replica, over any engine."""
+    """The methods of a replica, over any engine; `end` is called once that is of no use."""
 
     def __init__(
-        self, engine: ChatEngine, limits: ReplicaLimits, adapters: AdapterCache | None = None
+        self,
+        engine: ChatEngine,
+        limits: ReplicaLimits,
+        adapters: AdapterCache | None = None,
+        *,
+        end: Callable[[], None] | None = None,
     ) -> None:
         self._limits = limits
         self._adapters = adapters
         self._serving = ChatServing(engine, limits.coalesce_ms, adapters)
         self._watchdog = Watchdog(
-            engine, lambda: self._serving.stats().running, limits.stall_timeout_s
+            engine, lambda: self._serving.stats().running, limits.stall_timeout_s, end=end
         )
 
     async def generate(self, call: ModelCall) -> AsyncGenerator[Part, None]:
@@ -187,7 +192,7 @@ def _server_class() -> type[Any]:
                 limits.chat_template,
             )
             cache = adapter_cache(VllmAdapters(self.engine), adapters, limits)
-            ModelReplica.__init__(self, engine, limits, cache)
+            ModelReplica.__init__(self, engine, limits, cache, end=end_replica)
 
         async def _start_engine(self) -> None:
             # The base reports each model to a telemetry actor, a process of 400 MB.

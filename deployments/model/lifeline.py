@@ -14,7 +14,7 @@ from typing import Any, Final
 from cluster.errors import EverloopError
 from deployments.model.vllm_resuming import advance_grammars
 
-__all__ = ["kill_children", "run_engine_core", "tie_engine_to_replica"]
+__all__ = ["end_replica", "kill_children", "run_engine_core", "tie_engine_to_replica"]
 
 _PR_SET_PDEATHSIG: Final = 1
 
@@ -63,6 +63,12 @@ def die_with_parent() -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
     if os.getppid() != parent:  # it ended before we asked
         os._exit(1)
+
+
+def end_replica() -> None:
+    """End this process and its children at once. Its calls are taken to another replica."""
+    kill_children()
+    os._exit(1)
 
 
 def kill_children() -> None:

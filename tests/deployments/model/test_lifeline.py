@@ -34,3 +34,20 @@ def test_a_killed_parent_takes_its_child_along() -> None:
     with contextlib.suppress(psutil.NoSuchProcess):
         child.wait(timeout=10)
     assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_replica_that_ends_itself_takes_its_children_along() -> None:
+    source = """
+import subprocess, sys
+from deployments.model.lifeline import end_replica
+
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+print(child.pid, flush=True)
+end_replica()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", source], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1, done.stderr
+    with contextlib.suppress(psutil.NoSuchProcess):  # who it is left to may not have waited for it
+        assert psutil.Process(int(done.stdout)).status() == psutil.STATUS_ZOMBIE

@@ -69,3 +69,31 @@ async def test_a_replica_whose_watchdog_ended_is_not_healthy() -> None:
     await asyncio.sleep(0)
     with pytest.raises(EngineHungError):
         await watchdog.check()
+
+
+@pytest.mark.parametrize(
+    ("engine", "running"),
+    [(FakeEngine(hangs=True), 1), (FakeEngine(failure=OSError("gone")), 0)],
+    ids=["hangs", "dead, and nobody calls"],
+)
+async def test_the_replica_of_an_engine_that_is_of_no_use_ends(
+    engine: FakeEngine, running: int
+) -> None:
+    ended = asyncio.Event()
+    watchdog = Watchdog(
+        engine, lambda: running, stall_timeout_s=0.05, period_s=0.005, end=ended.set
+    )
+    async with asyncio.timeout(5):
+        await ended.wait()
+    with pytest.raises((EngineHungError, OSError)):
+        await watchdog.check()
+
+
+async def test_the_replica_of_an_engine_that_works_goes_on() -> None:
+    ended = asyncio.Event()
+    watchdog = Watchdog(
+        FakeEngine(), lambda: 1, stall_timeout_s=0.05, period_s=0.005, end=ended.set
+    )
+    await asyncio.sleep(0.2)
+    assert not ended.is_set()
+    watchdog.close()
