@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import json
 import logging
-import re
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Final, Literal
@@ -43,8 +42,6 @@ _STREAM_HEADERS: Final = [
 ]
 
 _AMOUNTS: Final = ("n", "max_tokens", "max_completion_tokens")
-_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
-"""Of a pair, or of a half that no UTF-8 can hold."""
 
 
 async def read_body(request: Request) -> dict[str, Any]:
@@ -57,8 +54,6 @@ async def read_body(request: Request) -> dict[str, Any]:
         ) from None
     if not isinstance(body, dict):
         raise InvalidRequest("The request body must be a JSON object.", code="invalid_json")
-    if _SURROGATE.search(await request.body()):
-        _check_text(body)
     if not isinstance(body.get("model"), str):
         raise InvalidRequest("model is required.", param="model", code="missing_parameter")
     if not isinstance(body.get("stream"), bool | None):
@@ -83,15 +78,6 @@ def _check_amounts(body: dict[str, Any]) -> None:
             param="n",
             code="invalid_value",
         )
-
-
-def _check_text(body: dict[str, Any]) -> None:
-    try:
-        json.dumps(body, ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        raise InvalidRequest(
-            "A text of the request body holds half of a surrogate pair.", code="invalid_json"
-        ) from None
 
 
 def model_call(

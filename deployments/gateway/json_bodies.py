@@ -3,6 +3,7 @@
 A request seldom has more than a few dozen brackets: then counting them is all the work.
 """
 
+import json
 import math
 import re
 from itertools import accumulate
@@ -20,13 +21,15 @@ _WIDE: Final = re.compile(rb"[eE]\+?\d{3}|\d{309}")
 """Where a number may be that no double holds: the largest has 309 digits."""
 _NUMBER: Final = re.compile(rb"\d[\d.]*(?:[eE][+-]?\d+)?")
 _LONGEST_NUMBER: Final = 1000
+_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+"""Of a pair, or of a half that no UTF-8 can hold."""
 
 
 def check_json(body: bytes, *, max_depth: int, max_items: int) -> None:
     """Raise InvalidRequest where `body` is not what every parser agrees on.
 
-    Not UTF-8, nested deeper than `max_depth`, more than `max_items` values, a number that no double
-    holds, NaN or Infinity. Whether it parses at all is for the routes.
+    Not UTF-8, half of a surrogate pair, nested deeper than `max_depth`, more than `max_items`
+    values, a number that no double holds, NaN or Infinity. Whether it parses is for the routes.
     """
     if 0 in body or body.startswith(b"\xef\xbb\xbf"):
         raise _invalid("it must be UTF-8 without a byte order mark or NUL", "invalid_json")
@@ -35,6 +38,8 @@ def check_json(body: bytes, *, max_depth: int, max_items: int) -> None:
     suspicious = _NO_NUMBER.search(body) or _WIDE.search(body)
     if brackets > max_depth or brackets + commas > max_items or suspicious:
         _check_tree(_STRING.sub(b'""', body), max_depth, max_items)
+    if _SURROGATE.search(body):
+        _check_text(body)
 
 
 def _check_tree(bare: bytes, max_depth: int, max_items: int) -> None:
@@ -57,6 +62,24 @@ def _check_tree(bare: bytes, max_depth: int, max_items: int) -> None:
         digits = found.group()
         if len(digits) > _LONGEST_NUMBER or _is_infinite(digits):
             raise _invalid("a number is too large", "number_out_of_range")
+
+
+def _check_text(body: bytes) -> None:
+    try:
+        value = json.loads(body)
+    except ValueError:
+        return
+    fields = value if isinstance(value, dict) else {"": value}
+    for name, field in fields.items():
+        try:
+            json.dumps({name: field}, ensure_ascii=False).encode()
+        except UnicodeEncodeError:
+            param = name.encode(errors="backslashreplace").decode() or None
+            raise InvalidRequest(
+                f"{param or 'The request body'} holds half of a surrogate pair, which is no text.",
+                param=param,
+                code="invalid_json",
+            ) from None
 
 
 def _is_infinite(digits: bytes) -> bool:

@@ -10,6 +10,7 @@ from deployments.gateway.services import Check
 
 if TYPE_CHECKING:
     from ray.serve.handle import DeploymentHandle
+    from ray.serve.schema import DeploymentStatusOverview
 
 __all__ = ["deployment_checks"]
 
@@ -29,6 +30,12 @@ def deployment_checks(handles: "Iterable[DeploymentHandle[Any]]") -> Mapping[str
     }
 
 
+def _is_starting(state: "DeploymentStatusOverview") -> bool:
+    """Whether a replica is on its way: of an update, or in the place of one that died."""
+    replaced = state.status == "UNHEALTHY" and state.replica_states.get("STARTING", 0)
+    return state.status == "UPDATING" or bool(replaced)
+
+
 def _check(application: str, name: str) -> None:
     from ray import serve
     from ray.serve.schema import ApplicationStatusOverview
@@ -40,6 +47,6 @@ def _check(application: str, name: str) -> None:
     if state.status not in _WITHOUT_REPLICAS and not state.replica_states.get("RUNNING", 0):
         raise Unavailable(
             f"{name} has no running replica ({state.status}). {state.message}".strip(),
-            code=REPLICA_STARTING if state.status == "UPDATING" else "no_replica",
+            code=REPLICA_STARTING if _is_starting(state) else "no_replica",
             retry_after_s=_RETRY_AFTER_S,
         )

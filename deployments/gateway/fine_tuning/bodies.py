@@ -17,7 +17,7 @@ class Hyperparameters(Body):
 
     n_epochs: Annotated[int, Field(ge=1, le=100)] | Auto = "auto"
     batch_size: Annotated[int, Field(ge=1, le=4096)] | Auto = "auto"
-    learning_rate_multiplier: Annotated[float, Field(gt=0, le=1000)] | Auto = "auto"
+    learning_rate_multiplier: Annotated[float, Field(ge=1e-6, le=1000)] | Auto = "auto"
     """Times the method's own learning rate."""
 
 

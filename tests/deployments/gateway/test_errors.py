@@ -279,6 +279,8 @@ async def test_a_form_field_without_a_file_name_is_refused_without_a_class_name(
         ("/v1/chat/completions", '{"model": "\\ud800", "messages": []}'),
         ("/v1/chat/completions", '{"model": "m", "user": "\\ud800", "messages": []}'),
         ("/v1/completions", '{"model": "m", "prompt": "\\udfff\\ud800"}'),
+        ("/v1/responses", '{"model": "\\ud800", "input": "Hi"}'),
+        ("/v1/vector_stores", '{"name": "\\ud800"}'),
         ("/v1/embeddings", '{"model": "\\ud800", "input": "a"}'),
         ("/v1/rerank", '{"model": "\\ud800", "query": "a", "documents": ["a"]}'),
         ("/v1/prompts/polite/render", '{"variables": {"a": ["\\ud800"]}}'),
