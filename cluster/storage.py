@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import io
 import itertools
 import os
 import re
@@ -12,6 +13,7 @@ from typing import Any, BinaryIO, Final, NamedTuple, cast
 from urllib.parse import urlsplit
 
 import fsspec
+from fsspec.spec import AbstractBufferedFile
 
 from cluster.errors import NO_SPACE, StorageError, StorageFull
 from cluster.ids import new_id
@@ -90,7 +92,10 @@ class ByteStore:
         """Open the object as a seekable file; the caller closes it."""
         path = self._path(key)
         with self._wrapping("read", key):
-            return cast(BinaryIO, self._fs.open(path, "rb"))
+            file = self._fs.open(path, "rb")
+        if isinstance(file, AbstractBufferedFile):  # its `readline` takes no limit
+            return io.BufferedReader(cast(io.RawIOBase, file), CHUNK_BYTES)
+        return cast(BinaryIO, file)
 
     def chunks(self, key: str) -> Iterator[bytes]:
         """Read the object in pieces of at most a MiB."""

@@ -47,6 +47,15 @@ def test_open_gives_a_seekable_file(store: ByteStore) -> None:
         assert file.read() == b"89"
 
 
+def test_lines_are_read_with_a_limit(store: ByteStore) -> None:
+    store.put("file-1", [b"first\n", b"x" * 3_000_000, b"\nlast"])
+    with store.open("file-1") as file:
+        assert file.readline(100) == b"first\n"
+        assert file.readline(2_000_000) == b"x" * 2_000_000
+        assert file.readline(2_000_000) == b"x" * 1_000_000 + b"\n"
+        assert list(file) == [b"last"]
+
+
 def test_an_empty_object_is_an_object(store: ByteStore) -> None:
     assert store.put("empty", []).size == 0
     assert store.exists("empty")
