@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import logging
+import os
 import re
 import threading
 import time
@@ -120,6 +121,8 @@ def undeploy() -> None:
 
 
 def _build(settings: Settings) -> "Application":
+    # Binding a model imports vLLM, which tells who starts Everloop what it thinks of Triton.
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
     module, _, name = _BUILDER.partition(":")
     return cast("Application", getattr(importlib.import_module(module), name)(settings))
 
