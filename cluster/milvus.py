@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from cluster.errors import VectorDatabaseError
+from cluster.http2_greeting import greeting
 
 if TYPE_CHECKING:
     from cluster.settings import MilvusSettings
@@ -32,8 +33,6 @@ _LONGEST_PAUSE_S: Final = 5.0
 _STEADY_S: Final = 30.0  # after this long, a death is a new one and not a crash loop
 _STOP_S: Final = 15.0
 _LOOK_S: Final = 3.0
-_PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
-"""How a client of HTTP/2 begins: its preface and settings, which are the default ones."""
 _PORT_S: Final = 3.0
 _LOG_TAIL_BYTES: Final = 600
 
@@ -218,13 +217,9 @@ class MilvusLiteServer:
 
 
 def _greets(port: int, timeout_s: float) -> bool:
-    """Whether a gRPC server greets who connects, as HTTP/2 wants it.
-
-    By a plain socket: gRPC's own waits go by the time of day, and hang where it was set back.
-    """
-    with contextlib.suppress(OSError), socket.create_connection((_HOST, port), timeout_s) as client:
-        client.sendall(_PREFACE)
-        return bool(client.recv(1))
+    """Whether the server says a word. gRPC's own waits would hang where the clock was set back."""
+    with contextlib.suppress(OSError):
+        return bool(greeting((_HOST, port), timeout_s))
     return False
 
 

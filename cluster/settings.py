@@ -43,10 +43,10 @@ from cluster.sections.serving import EmbeddingSettings, HttpSettings, ModelSetti
 from cluster.sections.stores import DatabaseSettings, MilvusSettings, StorageSettings
 from cluster.sections.tracing import TracingSettings
 from cluster.sections.trust import AccessSettings
+from cluster.yaml_file import read_mapping
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
-from cluster.yaml_file import read_mapping
 
 __all__ = [
     "AccessSettings",

@@ -217,12 +217,7 @@ class Ledger:
         *,
         suspects: bool,
     ) -> list[Claim]:
-        suspected = session.scalars(
-            select(VectorStoreFile.number)
-            .where(_queued(), VectorStoreFile.deaths >= shared)
-            .order_by(VectorStoreFile.number)
-            .limit(_SUSPECTS if suspects else 0)
-        ).all()
+        suspected = _suspected(session, shared) if suspects else []
         if suspected and sum(busy.values()):
             return []
         for number in suspected:
@@ -321,6 +316,16 @@ def _queued() -> ColumnElement[bool]:
     return and_(VectorStoreFile.stage == "queued", VectorStoreFile.deleted_at.is_(None))
 
 
+def _suspected(session: Session, shared: int) -> Sequence[int]:
+    """Numbers of the first rows in the queue that must be alone."""
+    return session.scalars(
+        select(VectorStoreFile.number)
+        .where(_queued(), VectorStoreFile.deaths >= shared)
+        .order_by(VectorStoreFile.number)
+        .limit(_SUSPECTS)
+    ).all()
+
+
 def _foremost(each: int, most: int, shared: int) -> Select[*tuple[Any, ...]]:
     """Select what `Waiting` tells of `most` rows, the first of each project, `each` of a store."""
     row = VectorStoreFile
@@ -330,19 +335,13 @@ def _foremost(each: int, most: int, shared: int) -> Select[*tuple[Any, ...]]:
         .where(_queued(), row.deaths < shared)
         .subquery()
     )
-    turn = (
-        func.row_number()
-        .over(partition_by=ranked.c.project_id, order_by=(ranked.c.turn, ranked.c.number))
-        .label("turn")
-    )
-    first = (
-        select(ranked.c.number, ranked.c.project_id, ranked.c.store_id, turn)
-        .where(ranked.c.turn <= each)
-        .subquery()
+    by_project = func.row_number().over(
+        partition_by=ranked.c.project_id, order_by=(ranked.c.turn, ranked.c.number)
     )
     return (
-        select(first.c.number, first.c.project_id, first.c.store_id)
-        .order_by(first.c.turn, first.c.number)
+        select(ranked.c.number, ranked.c.project_id, ranked.c.store_id)
+        .where(ranked.c.turn <= each)
+        .order_by(by_project, ranked.c.number)
         .limit(most)
     )
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import signal
-import socket
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from typing import Final
 
 import psutil
 
+from cluster.http2_greeting import greeting
 from cluster.launch.processes import cluster_id, marked_processes
 from cluster.launch.run_record import read_record
 from cluster.settings import Settings
@@ -21,8 +21,6 @@ _PARTS: Final = frozenset({"raylet", "gcs_server"})
 _LOOK_S: Final = 5.0
 _REACTION_S: Final = 2.0
 _SILENT_S: Final = 30.0
-_PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
-"""How a client of gRPC begins: the preface of HTTP/2, and its default settings."""
 
 
 @contextmanager
@@ -95,9 +93,7 @@ def _listening(process: psutil.Process) -> list[tuple[str, int]]:
 
 def _reacts(address: tuple[str, int]) -> bool:
     try:
-        with socket.create_connection(address, _REACTION_S) as client:
-            client.sendall(_PREFACE)
-            client.recv(1)
+        greeting(address, _REACTION_S)
     except TimeoutError:
         return False
     except OSError:

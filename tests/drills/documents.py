@@ -47,13 +47,11 @@ class PoisonDocument:
         kind = random.choice(("bomb", "crowd", "junk"))
         filename, data = _poison(kind, random)
         client = scene.patient
-        store = client.vector_stores.create(name="poison").id
-        made = client.files.create(file=(filename, io.BytesIO(data)), purpose="assistants")
-        client.vector_stores.files.create(vector_store_id=store, file_id=made.id)
+        store, file_id = _attached(client, filename, data)
         probe = scene.ingesting()
 
         def over() -> bool:
-            status = client.vector_stores.files.retrieve(made.id, vector_store_id=store).status
+            status = client.vector_stores.files.retrieve(file_id, vector_store_id=store).status
             assert status != "completed", f"{filename} was taken for a good document"
             return status in _ENDED and probe()
 
@@ -75,18 +73,16 @@ class LargeDocument:
     def strike(self, scene: Scene, random: Random) -> Hit:
         """See Drill."""
         client = scene.patient
-        store = client.vector_stores.create(name="large").id
         data = _large(random)
-        made = client.files.create(file=("large.txt", io.BytesIO(data)), purpose="assistants")
-        client.vector_stores.files.create(vector_store_id=store, file_id=made.id)
+        store, file_id = _attached(client, "large.txt", data)
         probe = scene.ingesting()
 
         def over() -> bool:
             if not probe():
                 return False
-            found = client.vector_stores.files.retrieve(made.id, vector_store_id=store)
+            found = client.vector_stores.files.retrieve(file_id, vector_store_id=store)
             assert found.status == "in_progress", f"large.txt was {found.status} before a small one"
-            client.files.delete(made.id)
+            client.files.delete(file_id)
             return True
 
         return Hit(f"{len(data)} bytes", over)
@@ -122,6 +118,14 @@ class PoisonPrompt:
         except openai.APIError as error:
             told = str(getattr(error, "status_code", None) or type(error).__name__)
         return Hit(f"pattern {pattern[:24]!r}: {told}", scene.answers)
+
+
+def _attached(client: openai.OpenAI, filename: str, data: bytes) -> tuple[str, str]:
+    """Make a store with one document; the ids of both."""
+    store = client.vector_stores.create(name=filename)
+    file = client.files.create(file=(filename, io.BytesIO(data)), purpose="assistants")
+    client.vector_stores.files.create(vector_store_id=store.id, file_id=file.id)
+    return store.id, file.id
 
 
 def _poison(kind: str, random: Random) -> tuple[str, bytes]:
