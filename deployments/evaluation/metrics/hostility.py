@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from deployments.bounded_patterns import find_all, search
 from deployments.evaluation.metrics.disguises import fold
 
 __all__ = ["HostileSentence", "hostile_sentences", "is_meant"]
@@ -22,7 +23,6 @@ _SENTENCE: Final = re.compile(r"[^.!?\n]{1,600}[.!?\n]*")
 _ENDS: Final = ".!?\n"
 _WORD: Final = re.compile(r"[^\W_]+")
 _NAME: Final = re.compile(r"\{(\w+)\}")
-_MATCH_S: Final = 0.05
 _SEVERAL: Final = 2
 _DENIAL: Final = 60
 """Characters before a frame in which it is turned around."""
@@ -84,11 +84,11 @@ def is_meant(folded: str, start: int, code: str) -> bool:
     """
     begin = max(folded.rfind(end, max(0, start - _REPORT), start) for end in _ENDS) + 1
     begin = max(begin, start - _REPORT, 0)
-    if _reported().search(folded, begin, start, timeout=_MATCH_S) is not None:
+    if search(_reported(), folded, begin, start) is not None:
         return False
     begin = max(begin, start - _DENIAL)
     return not any(
-        language.denied.search(folded, begin, start, timeout=_MATCH_S)
+        search(language.denied, folded, begin, start)
         for language in _languages()
         if language.code == code
     )
@@ -121,11 +121,11 @@ def _in_sentence(
                 yield HostileSentence(language.code, frame.category, *span)
 
 
-def _fits(expression: Any, sentence: str) -> Iterator[Any]:
+def _fits(expression: Any, sentence: str) -> Sequence[Any]:
     try:
-        yield from expression.finditer(sentence, timeout=_MATCH_S)
+        return find_all(expression, sentence)
     except TimeoutError:
-        return
+        return ()
 
 
 def _undisguised(sentence: str) -> str:

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from deployments.bounded_patterns import find_all, search
 from deployments.guards.aside import still_wanted
 from deployments.guards.verdict import Span
 
@@ -40,7 +41,6 @@ _INTRODUCED: Final = re.compile(
     r"|\bat\b|arroba|arobase"
 )
 """Without a digit and without one of these there is nothing: most texts are done with it."""
-_MATCH_S: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +78,13 @@ def is_no_telephone(text: str, start: int, end: int) -> bool:
     if _AS_DATE.match(text, start, end):
         return True
     before = text[max(0, start - _BEFORE) : start]
-    return _book().others.search(before, timeout=_MATCH_S) is not None
+    return search(_book().others, before) is not None
 
 
 def _told(book: _Book, text: str) -> Iterator[Span]:
     for form in book.told:
         still_wanted()
-        for match in form.pattern.finditer(text, overlapped=True, timeout=_MATCH_S):
+        for match in find_all(form.pattern, text, overlapped=True):
             start, end = match.span("value")
             if form.kind != "PHONE_NUMBER" or _is_telephone(text, start, end):
                 yield Span(start, end, form.kind)
@@ -95,7 +95,7 @@ def _plain(book: _Book, text: str, folded: str) -> Iterator[Span]:
         if form.needs and not any(letters in folded for letters in form.needs):
             continue
         still_wanted()
-        for match in form.pattern.finditer(text, timeout=_MATCH_S):
+        for match in find_all(form.pattern, text):
             start, end = match.span("value" if "value" in form.pattern.groupindex else 0)
             if form.kind != "PHONE_NUMBER" or _is_telephone(text, start, end):
                 yield Span(start, end, form.kind)
@@ -104,7 +104,7 @@ def _plain(book: _Book, text: str, folded: str) -> Iterator[Span]:
 def _streets(book: _Book, text: str) -> Iterator[Span]:
     for pattern in book.streets:
         still_wanted()
-        for match in pattern.finditer(text, timeout=_MATCH_S):
+        for match in find_all(pattern, text):
             sentence = _sentence(text, match.start(), match.end())
             if not book.nobodys.search(sentence) or book.somebodys.search(sentence):
                 yield Span(match.start(), match.end(), "STREET_ADDRESS")

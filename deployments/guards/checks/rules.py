@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from deployments.bounded_patterns import search
 from deployments.guards.aside import still_wanted
 from deployments.guards.verdict import Place
 
@@ -18,7 +19,6 @@ _QUOTED: Final = 0.4
 _OPENING: Final = "\"“„«'‘`"
 _CLOSING: Final = "\"”“»'’`"
 _REACH: Final = 40
-_MATCH_S: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +66,11 @@ class Rules:
                 continue
             if (word := pattern.needs_word) is not None:
                 if id(word) not in held:
-                    held[id(word)] = word.search(folded, timeout=_MATCH_S) is not None
+                    held[id(word)] = search(word, folded) is not None
                 if not held[id(word)]:
                     continue
             still_wanted()
-            match = pattern.expression.search(folded, timeout=_MATCH_S)
+            match = search(pattern.expression, folded)
             if match is not None:
                 quoted = _is_quoted(folded, match.start(), match.end())
                 weight = pattern.weight * (_QUOTED if quoted else 1.0)

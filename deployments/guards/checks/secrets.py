@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from cluster.keys import KEY_PREFIX
+from deployments.bounded_patterns import find_all
 from deployments.guards.aside import aside
 from deployments.guards.verdict import Finding, Place, Source, Span
 
@@ -24,7 +25,6 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-_MATCH_S: Final = 0.05
 _LEAST_CLASSES: Final = 2
 """Of lower case, upper case, digits and signs, that a value has which is no word."""
 _LEAST_LETTERS: Final = 6
@@ -89,7 +89,7 @@ class SecretsCheck:
         begun = (
             int(match.start())
             for form in _held_by(text)
-            for match in form.pattern.finditer(text, partial=True, timeout=_MATCH_S)
+            for match in find_all(form.pattern, text, partial=True)
             if match.end() == len(text) and match.start() < len(text)
         )
         return min((_started(text), *begun))
@@ -134,7 +134,7 @@ def _spans(text: str) -> tuple[Span, ...]:
 
 def _found(text: str) -> Iterator[Span]:
     for form in _held_by(text):
-        for match in form.pattern.finditer(text, timeout=_MATCH_S):
+        for match in find_all(form.pattern, text):
             named = next((name for name, value in match.groupdict().items() if value), None)
             if named is not None:
                 if _is_no_word(match[named], is_far=named == "far"):
