@@ -16,6 +16,8 @@ __all__ = ["shared_ray", "system"]
 
 _ROOT: Final = Path(__file__).parents[1]
 os.environ.update(RAY_DRIVER)  # Ray reads them when it is imported
+# What vLLM imports would have all loggers of a worker tell errors alone, to the tests' end.
+os.environ["SAGEMAKER_CONTAINER_LOG_LEVEL"] = "WARNING"
 
 # Hypothesis would fail an example that took 200 ms, which on a busy machine any of them may.
 settings.register_profile("everloop", deadline=None)

@@ -121,8 +121,10 @@ def undeploy() -> None:
 
 
 def _build(settings: Settings) -> "Application":
-    # Binding a model imports vLLM, which tells who starts Everloop what it thinks of Triton.
+    # Binding a model imports vLLM, which tells who starts Everloop what it thinks of Triton, and
+    # whose packages would have all other loggers tell errors alone.
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+    os.environ.setdefault("SAGEMAKER_CONTAINER_LOG_LEVEL", "WARNING")
     module, _, name = _BUILDER.partition(":")
     return cast("Application", getattr(importlib.import_module(module), name)(settings))
 

@@ -107,12 +107,14 @@ def thread_binding(cpus: Set[int]) -> str:
 def runtime_environment(settings: ModelSettings) -> dict[str, str]:
     """Environment variables of a replica and of its engine's processes.
 
+    A package of vLLM's has all loggers of the process tell errors alone, unless told otherwise.
     On a CPU the engine's OpenMP is Intel's, where installed: its threads sleep after a millisecond
     without work. GNU's spin, and an engine that shares its CPUs with anything stands still for it.
     """
+    environment = {"SAGEMAKER_CONTAINER_LOG_LEVEL": "WARNING"}
     if settings.device == "gpu":
-        return {}
-    environment = {"VLLM_CPU_OMP_THREADS_BIND": thread_binding(_allowed_cpus())}
+        return environment
+    environment["VLLM_CPU_OMP_THREADS_BIND"] = thread_binding(_allowed_cpus())
     library = Path(sys.prefix) / "lib" / "libiomp5.so"
     if sys.platform == "linux" and library.is_file():
         environment["LD_PRELOAD"] = str(library)

@@ -1,5 +1,7 @@
 """Settings as engine arguments and Serve options."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +46,25 @@ def test_a_fraction_of_a_gibibyte_is_a_cache_size(tmp_path: Path) -> None:
 
 
 def test_a_gpu_has_tensor_parallelism_and_no_cpu_arguments(tmp_path: Path) -> None:
-    arguments = engine_arguments(settings(device="gpu", tensor_parallel=2), tmp_path)
+    gpu = settings(device="gpu", tensor_parallel=2)
+    arguments = engine_arguments(gpu, tmp_path)
     assert arguments["tensor_parallel_size"] == 2
     assert "enforce_eager" not in arguments
-    assert runtime_environment(settings(device="gpu")) == {}
+    assert not any(name.startswith("VLLM_CPU") for name in runtime_environment(gpu))
+
+
+@pytest.mark.parametrize("device", ["cpu", "gpu"])
+def test_a_replica_says_warnings_whatever_vllm_imports(device: str) -> None:
+    code = (
+        "import logging, model_hosting_container_standards.logging_config\n"
+        "logging.getLogger('deployments.model').warning('heard')"
+    )
+    environment = runtime_environment(settings(device=device))
+    environment.pop("LD_PRELOAD", None)
+    said = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    assert "heard" in said.stderr
 
 
 @pytest.mark.parametrize(
