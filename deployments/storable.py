@@ -1,8 +1,16 @@
-"""Text that a database can hold."""
+"""Text and numbers that a database can hold."""
 
-from typing import Any
+from typing import Annotated, Any, Final
 
-__all__ = ["storable", "tree"]
+from pydantic import Field
+
+__all__ = ["MAX_COUNT", "Count", "Moment", "storable", "tree"]
+
+MAX_COUNT: Final = 2**31 - 1
+Count = Annotated[int, Field(ge=1, le=MAX_COUNT)]
+"""So many of something, where nothing else bounds it."""
+Moment = Annotated[int, Field(ge=0, lt=253_402_300_800)]
+"""Seconds since the epoch, up to the year 9999."""
 
 
 def storable(text: str) -> str:

@@ -5,6 +5,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field, model_validator
 
 from cluster.sections.section import Section
+from deployments.storable import MAX_COUNT, Moment
 
 __all__ = [
     "EMBEDDED",
@@ -60,9 +61,9 @@ class FixedDates(Section):
     """What was asked between two moments."""
 
     type: Literal["dates"]
-    begin: int = Field(ge=0)
+    begin: Moment
     """Seconds since 1970, as `created_at`; included."""
-    end: int = Field(ge=0)
+    end: Moment
     """Not included."""
 
     @model_validator(mode="after")
@@ -87,7 +88,7 @@ class Schedule(Section):
 
     every_requests: int = Field(default=160, ge=50, le=5000)
     """As soon as so many new requests have come."""
-    every_s: int | None = Field(default=None, ge=60)
+    every_s: int | None = Field(default=None, ge=60, le=MAX_COUNT)
     """And, where it is given, so long after the last look with what has come."""
     min_requests: int = Field(default=50, ge=20, le=5000)
     """Fewer are never looked at."""

@@ -5,6 +5,7 @@ from typing import Any, Final, Literal, Self
 from pydantic import Field, model_validator
 
 from cluster.sections.section import Section
+from deployments.storable import Count
 
 __all__ = ["DEFAULT_GUARDRAILS", "Fault", "Guardrail", "Metric", "Plan", "Promotion", "RampStep"]
 
@@ -96,7 +97,7 @@ class RampStep(Section):
     """A share of the alias's traffic, and how long it is held before the next step."""
 
     share: float = Field(gt=0, le=1)
-    units: int | None = Field(default=None, ge=1)
+    units: Count | None = None
     """Until so many users have been in the experiment;"""
     seconds: float | None = Field(default=None, gt=0)
     """or until so long has passed. With neither the step is the last."""

@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from deployments.gateway.bodies import Body, Metadata, Text
+from deployments.storable import Count, Moment
 
 __all__ = [
     "PARTS",
@@ -103,7 +104,7 @@ class TokenCreate(TraceReference):
     trace_ids: Annotated[list[Id], Field(min_length=1, max_length=20)] | None = None
     """Several, in place of one id."""
     name: Name = "feedback"
-    expires_in: Annotated[int, Field(ge=1)] | None = None
+    expires_in: Count | None = None
     """Seconds; at most, and by default, `feedback.token_ttl_s`."""
     allow: Annotated[list[Part], Field(min_length=1)] = Field(default_factory=lambda: [*PARTS])
     user: User | None = None
@@ -132,5 +133,5 @@ class Review(Body):
     reviewer: Annotated[Text, Field(min_length=1, max_length=128)] | None = None
     correction: Correction | None = None
     """A better one than the user's."""
-    updated_at: int | None = None
+    updated_at: Moment | None = None
     """Of what the reviewer saw: 409 where it has changed since."""

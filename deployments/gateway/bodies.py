@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from deployments.storable import storable, tree
+from deployments.storable import Count, storable, tree
 from ingestion.chunking import parse_strategy
 
 __all__ = [
@@ -187,7 +187,7 @@ class EmbeddingCreate(Body):
         | Annotated[list[Tokens], Field(min_length=1, max_length=2048)]
     )
     encoding_format: Literal["float", "base64"] = "float"
-    dimensions: int | None = Field(default=None, ge=1)
+    dimensions: Count | None = None
     user: Text | None = None
 
 
@@ -214,7 +214,7 @@ class Rerank(Body):
     model: Text | None = None
     query: Annotated[Text, Field(min_length=1, max_length=4096)]
     documents: list[Text | RerankDocument] = Field(min_length=1, max_length=1000)
-    top_n: int | None = Field(default=None, ge=1)
+    top_n: Count | None = None
     return_documents: bool = False
-    max_tokens_per_doc: int | None = Field(default=None, ge=1)
+    max_tokens_per_doc: Count | None = None
     """Read and not acted upon: the reranker cuts at its model's own limit."""

@@ -10,6 +10,7 @@ from deployments.drift.plan import MonitorPlan
 from deployments.drift.progress import Progress
 from deployments.gateway.bodies import Body, Text
 from deployments.gateway.objects import FileObject
+from deployments.storable import Count
 
 __all__ = [
     "DatasetCreate",
@@ -45,7 +46,7 @@ class MonitorUpdate(Body):
 class DatasetCreate(Body):
     """Make a data set of a topic."""
 
-    topic: int = Field(ge=1)
+    topic: Count
     """Its number in the report."""
     kind: DatasetKind
     drafts: bool | None = None

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from deployments.prompts.errors import PromptError
 from deployments.prompts.sandbox import MAX_TEMPLATE, compiled
 from deployments.prompts.variables import NAME, Variable
-from deployments.storable import tree
+from deployments.storable import Count, tree
 
 __all__ = ["Example", "Message", "PromptBody", "Step", "Text", "digest_of", "whole_value"]
 
@@ -73,7 +73,7 @@ class Step(_Part):
     """What its answer is read as; by default JSON where its prompt has an output schema."""
     model: Annotated[str, Field(min_length=1, max_length=256)] | None = None
     """Model, adapter or alias; by default what answers the request."""
-    max_tokens: int | None = Field(default=None, ge=1)
+    max_tokens: Count | None = None
     """Of its answer; by default `grounding.answer_tokens`."""
 
 

@@ -11,7 +11,7 @@ Injections and jailbreaks are looked for by rules alone, and by rules with the r
 model.
 
 The held-out part was written by who wrote the rules and the recogniser's examples, to be unlike
-both; weights were not chosen by it. The stranger's part was written by somebody who had seen
+both; weights were not chosen by it. The strangers' parts were written by people who had seen
 neither guards nor texts. What the recogniser finds of families of attacks that it never
 saw says `python -m deployments.guards.recogniser.training --left-out`.
 """
@@ -146,7 +146,7 @@ async def _rows(similarity: bool) -> list[tuple[Any, ...]]:
         await guards.warm_up()
         place: Place = labelled(guard)[0].place
         cost = await _timed(guards, place, [_PASSAGE[:300] if guard == "toxicity" else _PASSAGE])
-        for part in ("tuning", "held_out", "stranger"):
+        for part in ("tuning", "held_out", "stranger", "second_stranger"):
             rows = labelled(guard, part)
             if rows:
                 acted = await judged(guards, rows)

@@ -1,7 +1,8 @@
 """The labelled texts that guards are measured on: `guards/NAME.jsonl`, tuning and held-out parts.
 
 `guards/stranger/NAME.jsonl` was written by somebody who had seen neither the guards nor those
-texts; whoever works on the guards does not read it: it says what to expect of others' attacks.
+texts, `guards/stranger/second/NAME.jsonl` by somebody else, after the guards had been measured on
+the first; whoever works on the guards reads neither: they say what to expect of others' attacks.
 
 Secrets are written as forms, `{alnum:36}`, and filled by a seeded generator, so that no scanner of
 repositories takes them for real ones; the stranger's are in Base64 for the same reason.
@@ -41,7 +42,7 @@ class Labelled:
     label: bool
     place: Literal["input", "passages", "output"]
     language: str
-    split: Literal["tuning", "held_out", "stranger"]
+    split: Literal["tuning", "held_out", "stranger", "second_stranger"]
 
 
 def labelled(guard: str, split: str | None = None) -> list[Labelled]:
@@ -50,12 +51,16 @@ def labelled(guard: str, split: str | None = None) -> list[Labelled]:
     lines = (_FOLDER / f"{guard}.jsonl").read_text(encoding="utf-8").splitlines()
     rows = [json.loads(line) for line in lines]
     found = [Labelled(**{**row, "text": _filled(row["text"], drawn)}) for row in rows]
-    found += _strangers(guard)
+    found += _strangers(guard, "stranger", _FOLDER / "stranger")
+    found += _strangers(guard, "second_stranger", _FOLDER / "stranger" / "second")
     return [row for row in found if split in (None, row.split)]
 
 
-def _strangers(guard: str) -> list[Labelled]:
-    lines = (_FOLDER / "stranger" / f"{guard}.jsonl").read_text(encoding="utf-8").splitlines()
+def _strangers(
+    guard: str, split: Literal["stranger", "second_stranger"], folder: Path
+) -> list[Labelled]:
+    file = folder / f"{guard}.jsonl"
+    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
     rows = [json.loads(line) for line in lines]
     return [
         Labelled(
@@ -63,7 +68,7 @@ def _strangers(guard: str) -> list[Labelled]:
             row["label"],
             row["place"],
             "",
-            "stranger",
+            split,
         )
         for row in rows
     ]

@@ -6,6 +6,7 @@ from pydantic import AfterValidator, ConfigDict, Field
 
 from deployments.evaluation.graders.specs import Message
 from deployments.gateway.bodies import Body, FileId, Metadata, Text, tree
+from deployments.storable import Count, Moment
 
 __all__ = [
     "ComparisonCreate",
@@ -27,7 +28,6 @@ __all__ = [
 Tree = Annotated[dict[str, Any], AfterValidator(tree)]
 Name = Annotated[Text, Field(max_length=256)]
 ModelName = Annotated[Text, Field(min_length=1, max_length=256)]
-Seconds = Annotated[int, Field(ge=0)]
 
 
 class CustomConfig(Body):
@@ -130,9 +130,9 @@ class StoredCompletions(Body):
     """Answers that were given by `/v1/chat/completions`, from their traces, newest first."""
 
     type: Literal["stored_completions"]
-    created_after: Seconds | None = None
-    created_before: Seconds | None = None
-    limit: Annotated[int, Field(ge=1)] | None = None
+    created_after: Moment | None = None
+    created_before: Moment | None = None
+    limit: Count | None = None
     metadata: Tree | None = None
     model: ModelName | None = None
 
@@ -141,9 +141,9 @@ class StoredResponses(Body):
     """Answers that were given by `/v1/responses`, from their traces, newest first."""
 
     type: Literal["responses"]
-    created_after: Seconds | None = None
-    created_before: Seconds | None = None
-    limit: Annotated[int, Field(ge=1)] | None = None
+    created_after: Moment | None = None
+    created_before: Moment | None = None
+    limit: Count | None = None
     """Ours, as of stored completions."""
     metadata: Tree | None = None
     model: ModelName | None = None
@@ -172,16 +172,15 @@ class ReferencedMessages(Body):
 
 
 InputMessages = Annotated[TemplateMessages | ReferencedMessages, Field(discriminator="type")]
-Sampled = Annotated[int, Field(ge=1)]
 
 
 class CompletionsSampling(Body):
     """How a chat model is asked. What stands after `tools` is ours."""
 
-    max_completion_tokens: Sampled | None = None
+    max_completion_tokens: Count | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    seed: int | None = None
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
     reasoning_effort: str | None = None
     response_format: Tree | None = None
     tools: Annotated[list[Tree], Field(max_length=128)] | None = None
@@ -195,7 +194,7 @@ class CompletionsSampling(Body):
 class ResponsesSampling(Body):
     """How `/v1/responses` is asked. `instructions` is ours."""
 
-    max_completion_tokens: Sampled | None = None
+    max_completion_tokens: Count | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
     text: Tree | None = None

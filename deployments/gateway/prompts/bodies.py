@@ -9,6 +9,7 @@ from deployments.prompts.body import PromptBody
 from deployments.prompts.exchange.formats import Import
 from deployments.prompts.labels import LabelName
 from deployments.prompts.sandbox import MAX_VALUE
+from deployments.storable import MAX_COUNT
 
 __all__ = [
     "Imported",
@@ -62,7 +63,7 @@ class LabelSet(Body):
 
     version: Version
     """Number, digest, another label or `latest`."""
-    expected: int | None = Field(default=None, ge=0)
+    expected: int | None = Field(default=None, ge=0, le=MAX_COUNT)
     """The number that it must stand at now, 0 for a label that must be new; else it is a 409."""
     reason: Reason | None = None
 

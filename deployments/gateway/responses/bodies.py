@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from deployments.gateway.bodies import Body, Metadata, Text
 from deployments.gateway.grounding.options import FileSearch
+from deployments.storable import Count
 
 __all__ = ["FileSearchTool", "InputItem", "InputMessage", "ResponseCreate", "SearchCallItem"]
 
@@ -135,12 +136,12 @@ class ResponseCreate(Body):
     metadata: Metadata | None = None
     temperature: float | None = Field(default=None, ge=0, le=2)
     top_p: float | None = Field(default=None, ge=0, le=1)
-    max_output_tokens: int | None = Field(default=None, ge=1)
+    max_output_tokens: Count | None = None
     text: TextOptions | None = None
     truncation: Literal["auto", "disabled"] | None = None
     background: Literal[False] | None = None
     parallel_tool_calls: bool | None = None
-    max_tool_calls: int | None = Field(default=None, ge=1)
+    max_tool_calls: Count | None = None
     top_logprobs: Literal[0] | None = None
     service_tier: Literal["auto", "default"] | None = None
     user: str | None = None

@@ -16,6 +16,7 @@ from deployments.gateway.access.projects import find_project
 from deployments.gateway.pages import Page, PageQuery, PageQueryDependency, take_page
 from deployments.gateway.parameters import known_parameters
 from deployments.gateway.services import Services, services
+from deployments.storable import Moment
 
 __all__ = ["router"]
 
@@ -40,8 +41,8 @@ async def list_events(
     ] = None,
     object_id: Annotated[str | None, Query(max_length=256, description="What was changed.")] = None,
     actor: Annotated[str | None, Query(max_length=64, description="Who changed it.")] = None,
-    since: Annotated[int | None, Query(ge=0, description="Seconds since the epoch.")] = None,
-    until: Annotated[int | None, Query(ge=0, description="Seconds since the epoch.")] = None,
+    since: Annotated[Moment | None, Query(description="Seconds since the epoch.")] = None,
+    until: Annotated[Moment | None, Query(description="Seconds since the epoch.")] = None,
 ) -> Page[AuditEventObject]:
     """List who changed what, newest first."""
     place = {

@@ -4,6 +4,7 @@ import dataclasses
 import re
 import subprocess
 import sys
+from typing import Any
 
 import httpx2
 import pytest
@@ -146,3 +147,45 @@ async def test_with_keys_a_server_has_any_name(parts: Services, settings: Settin
     async with httpx2.AsyncClient(transport=transport, base_url="http://everloop") as http:
         answer = await http.get("/v1/files", headers={"host": "everloop.example"})
     assert answer.status_code == 401
+
+
+_BOUNDS = {"maximum", "exclusiveMaximum", "const", "enum"}
+
+
+def _unbounded(document: dict[str, Any], schema: Any, where: str, seen: frozenset[str]) -> set[str]:
+    """Where `schema` takes integers of any size."""
+    if isinstance(schema, list):
+        return {one for item in schema for one in _unbounded(document, item, where, seen)}
+    if not isinstance(schema, dict):
+        return set()
+    name = str(schema.get("$ref", "")).rpartition("/")[2]
+    if name in seen:
+        return set()
+    if name:
+        schema, seen = document["components"]["schemas"][name], seen | {name}
+    found = set()
+    if schema.get("type") == "integer" and not _BOUNDS & schema.keys():
+        found.add(where)
+    for key in ("anyOf", "oneOf", "allOf", "items", "prefixItems", "additionalProperties"):
+        found |= _unbounded(document, schema.get(key), where, seen)
+    for key, inner in schema.get("properties", {}).items():
+        found |= _unbounded(document, inner, f"{where}.{key}", seen)
+    return found
+
+
+def test_no_integer_is_taken_that_a_database_cannot_hold(app: FastAPI) -> None:
+    document = app.openapi()
+    found = set()
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            taken = [(one["name"], one["schema"]) for one in operation.get("parameters", [])]
+            bodies = operation.get("requestBody", {}).get("content", {}).values()
+            for name, schema in [*taken, *(("body", body["schema"]) for body in bodies)]:
+                found |= _unbounded(document, schema, f"{method} {path} {name}", frozenset())
+    assert found == set()
+
+
+async def test_a_moment_past_all_calendars_is_refused(http: httpx2.AsyncClient) -> None:
+    answer = await http.get("/v1/audit", params={"since": 2**70})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["param"] == "since"
