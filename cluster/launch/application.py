@@ -122,11 +122,14 @@ def undeploy() -> None:
 
 def _build(settings: Settings) -> "Application":
     # Binding a model imports vLLM, which tells who starts Everloop what it thinks of Triton, and
-    # whose packages would have all other loggers tell errors alone.
+    # Ray's part for it, after which every logger of this process would tell what it does.
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
-    os.environ.setdefault("SAGEMAKER_CONTAINER_LOG_LEVEL", "WARNING")
+    level = logging.root.level
     module, _, name = _BUILDER.partition(":")
-    return cast("Application", getattr(importlib.import_module(module), name)(settings))
+    try:
+        return cast("Application", getattr(importlib.import_module(module), name)(settings))
+    finally:
+        logging.root.setLevel(level)
 
 
 def _reason(message: str) -> str:
