@@ -36,7 +36,7 @@ _KEPT: Final = {"documents": 10_000, "questions": 1_500}
 _ALARMS: Final[Mapping[Kind, float]] = {
     "injection.passages": 0.007,
     "injection.input": 0.007,
-    "jailbreak": 0.007,
+    "jailbreak": 0.009,
 }
 """Share of the kept readings, most of which are hard ones, that may raise an alarm. Of ordinary
 texts from other sources less than 1 % then do."""
