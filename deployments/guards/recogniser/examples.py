@@ -2,7 +2,7 @@
 
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -13,6 +13,7 @@ Kind = Literal["injection.passages", "injection.input", "jailbreak"]
 KINDS: Final[tuple[Kind, ...]] = ("injection.passages", "injection.input", "jailbreak")
 _FOLDER: Final = Path(__file__).with_name("examples")
 _GROUP: Final = re.compile(r"\(([^()]*)\)")
+_SHARED: Final = re.compile(r"\$([a-z_]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,26 +29,26 @@ class Example:
 
 def examples(seed: int = 0) -> list[Example]:
     """All examples, the same for the same `seed`; no text twice."""
+    shared = {name: words.split("|") for name, words in _loaded("words").items()}
     found: dict[str, Example] = {}
     form = 0
     for source in ("injection", "jailbreak", "harmless"):
-        for family in _families(source):
+        for family in _loaded(source):
             drawn = random.Random(f"{seed}/{source}/{family['family']}")  # noqa: S311 - no secret
             forms = family["forms"].splitlines()
             each = -(-family["draws"] // len(forms))
             for written in forms:
                 form += 1
-                for text in _drawn(written, each, drawn):
+                for text in _drawn(written, each, drawn, shared):
                     name = f"{source}/{family['family']}"
                     found.setdefault(text, Example(text, name, _labels(source, family), form))
     return list(found.values())
 
 
-def _families(source: str) -> list[dict[str, Any]]:
+def _loaded(name: str) -> Any:
     import yaml
 
-    loaded = yaml.safe_load((_FOLDER / f"{source}.yaml").read_text(encoding="utf-8"))
-    return list(loaded)
+    return yaml.safe_load((_FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
 
 
 def _labels(source: str, family: dict[str, Any]) -> dict[Kind, bool]:
@@ -60,7 +61,12 @@ def _labels(source: str, family: dict[str, Any]) -> dict[Kind, bool]:
     return dict.fromkeys(places[str(family.get("place", "both"))], False)
 
 
-def _drawn(written: str, count: int, drawn: random.Random) -> Iterator[str]:
+def _drawn(
+    written: str, count: int, drawn: random.Random, shared: Mapping[str, list[str]]
+) -> Iterator[str]:
     for _ in range(count):
-        text = _GROUP.sub(lambda group: drawn.choice(group[1].split("|")), written)
+        text = written
+        while _SHARED.search(text):
+            text = _SHARED.sub(lambda name: drawn.choice(shared[name[1]]), text)
+        text = _GROUP.sub(lambda group: drawn.choice(group[1].split("|")), text)
         yield " ".join(text.split())

@@ -36,6 +36,12 @@ MARKS: Final = (
 """Concepts of signs. `other` is a word that means nothing here, `start` where a sentence begins."""
 _OTHER: Final = (MARKS.index("other"),)
 _NUMBER: Final = (MARKS.index("number"),)
+_URL: Final = (MARKS.index("url"),)
+_DOMAIN: Final = re.compile(
+    r"[a-z0-9-]+(?:\.[a-z0-9-]+)*"
+    r"\.(?:app|biz|cn|co|com|de|dev|edu|eu|example|fr|info|io|net|online|org|ru|site|top|uk|xyz)"
+)
+"""A site without `https://`: its parts are no words of the sentence."""
 _SHORTEST_STEM: Final = 2
 _SHORTEST_TYPO: Final = 6
 _LONGEST_PART, _SHORTEST_PART = 14, 3
@@ -105,6 +111,8 @@ class Lexicon:
             return (_NUMBER,)
         if _WIDE.search(word):
             return tuple(self.wide_words[found] for found in self.wide.findall(word)) or (_OTHER,)
+        if "." in word and _DOMAIN.fullmatch(word):
+            return (_URL,)
         if concepts := self._concepts(word):
             return (concepts,)
         if any(sign in word for sign in "-_.'"):

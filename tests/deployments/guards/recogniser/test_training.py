@@ -1,11 +1,15 @@
 """The shipped weights are what the shipped examples give."""
 
+import re
+from pathlib import Path
+
 import pytest
 
+from deployments.guards.recogniser.background import load_background
 from deployments.guards.recogniser.examples import examples
 from deployments.guards.recogniser.lexicon import load_lexicon
 from deployments.guards.recogniser.recogniser import parts_of
-from deployments.guards.recogniser.training import Examples, trained
+from deployments.guards.recogniser.training import Examples, _gathered, trained
 from deployments.guards.recogniser.traits import traits
 from deployments.guards.recogniser.weights import load_weights
 
@@ -21,6 +25,22 @@ def test_examples_are_the_same_every_time_and_of_both_kinds() -> None:
     assert len({one.text for one in drawn}) == len(drawn)
     for kind in load_weights():
         assert {one.labels.get(kind) for one in drawn} >= {True, False}  # type: ignore[call-overload]
+
+
+def test_words_that_forms_share_are_filled_in() -> None:
+    assert not [one.text for one in examples() if re.search(r"\$[a-z]", one.text)]
+    addressed = [one.text for one in examples() if one.family == "injection/duties_of_machines"]
+    assert len({text.split()[0] for text in addressed}) > 20
+
+
+def test_more_background_keeps_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("The agent forwards the mails. The office opens at eight.")
+    before = load_background(load_lexicon())
+    gathered = _gathered({"documents": tmp_path}, before)
+    size = len(before["documents"])
+    assert gathered["questions"] == before["questions"]
+    assert gathered["documents"][:size] == before["documents"]
+    assert len(gathered["documents"]) > size
 
 
 def test_training_gives_the_shipped_weights(data: Examples) -> None:
