@@ -31,21 +31,24 @@ async def test_the_recogniser_finds_what_rules_miss_and_hardly_more(guard: str) 
 
 
 STRANGERS = {  # a little less than was measured once, without looking at the texts
-    "injection": (0.9, 0.55),
-    "jailbreak": (0.85, 0.75),
-    "personal_data": (0.85, 0.8),
-    "toxicity": (0.95, 0.5),
-    "secrets": (0.9, 0.9),
+    ("injection", "stranger"): (0.9, 0.65),
+    ("jailbreak", "stranger"): (0.85, 0.75),
+    ("personal_data", "stranger"): (0.85, 0.8),
+    ("toxicity", "stranger"): (0.95, 0.5),
+    ("secrets", "stranger"): (0.9, 0.9),
+    ("injection", "second_stranger"): (0.75, 0.42),
+    ("jailbreak", "second_stranger"): (0.83, 0.7),
+    ("toxicity", "second_stranger"): (0.72, 0.28),
 }
 
 
-@pytest.mark.parametrize("guard", STRANGERS)
-async def test_what_a_stranger_wrote_is_found_as_often_as_before(guard: str) -> None:
-    rows = labelled(guard, "stranger")
+@pytest.mark.parametrize(("guard", "part"), STRANGERS)
+async def test_what_strangers_wrote_is_found_as_often_as_before(guard: str, part: str) -> None:
+    rows = labelled(guard, part)
     guards = measured_guards(guard, FakeEmbedder(), similarity=False)
     await guards.warm_up()
     precision, recall, _ = figures(rows, await judged(guards, rows))
-    least_precision, least_recall = STRANGERS[guard]
+    least_precision, least_recall = STRANGERS[guard, part]
     assert precision >= least_precision
     assert recall >= least_recall
 
