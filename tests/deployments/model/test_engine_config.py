@@ -50,7 +50,7 @@ def test_a_gpu_has_tensor_parallelism_and_no_cpu_arguments(tmp_path: Path) -> No
     arguments = engine_arguments(gpu, tmp_path)
     assert arguments["tensor_parallel_size"] == 2
     assert "enforce_eager" not in arguments
-    assert not any(name.startswith("VLLM_CPU") for name in runtime_environment(gpu))
+    assert runtime_environment(gpu) == {"SAGEMAKER_CONTAINER_LOG_LEVEL": "WARNING"}
 
 
 @pytest.mark.parametrize("device", ["cpu", "gpu"])
