@@ -89,17 +89,20 @@ def test_an_answer_outlives_its_killed_replica_which_comes_back(
 ) -> None:
     """The one replica is killed: the stream waits for the next one, and goes on there."""
 
-    def ask(then: Callable[[], Any]) -> tuple[str, str | None, openai.types.CompletionUsage | None]:
-        """The text, why it ended and its usage; `then` is called once it has begun."""
+    def ask(then: Callable[[], None]) -> tuple[Any, str]:
+        """The answer (text, end, usage) and its trace; `then` is called once it has begun."""
         text, reason, usage, pieces = "", None, None, 0
-        for chunk in client.with_options(max_retries=0, timeout=300).chat.completions.create(
+        raw = client.with_options(
+            max_retries=0, timeout=300
+        ).chat.completions.with_raw_response.create(
             model=MODEL,
             messages=[{"role": "user", "content": "Name the months of the year, one a line."}],
-            max_tokens=96,
+            max_tokens=256,
             temperature=0,
             stream=True,
             stream_options={"include_usage": True},
-        ):
+        )
+        for chunk in raw.parse():
             usage = chunk.usage or usage
             for choice in chunk.choices:
                 text += choice.delta.content or ""
@@ -108,12 +111,20 @@ def test_an_answer_outlives_its_killed_replica_which_comes_back(
             if pieces == 8:
                 then()
                 pieces += 1
-        return text, reason, usage
+        return (text, reason, usage), raw.headers["x-trace-id"]
 
-    undisturbed = ask(lambda: None)
-    assert ask(lambda: kill(system.data_dir, "ServeReplica:everloop:Model")) == undisturbed
-    orphans = processes_of(system.data_dir, "EngineCore")
-    assert len(orphans) == 1, "the engine of the killed replica still runs"
+    def trace(trace_id: str) -> Any:
+        return client.get(f"/traces/{trace_id}", cast_to=object)
+
+    undisturbed, trace_id = ask(lambda: None)
+    assert "resumed" not in until(lambda: trace(trace_id), 30)
+    # Looked for before: a quick machine has answered by the time that it is found.
+    (victim,) = processes_of(system.data_dir, "ServeReplica:everloop:Model")
+    answer, trace_id = ask(victim.kill)
+    assert answer == undisturbed
+    assert len(until(lambda: trace(trace_id), 30)["resumed"]) == 1, "it was killed after its answer"
+    engines = processes_of(system.data_dir, "EngineCore")
+    assert len(engines) == 1, "the engine of the killed replica still runs"
 
 
 def test_the_command_line_asks_and_searches(system: System, client: openai.OpenAI) -> None:
