@@ -106,7 +106,7 @@ def _streets(book: _Book, text: str) -> Iterator[Span]:
         still_wanted()
         for match in find_all(pattern, text):
             sentence = _sentence(text, match.start(), match.end())
-            if not book.nobodys.search(sentence) or book.somebodys.search(sentence):
+            if not search(book.nobodys, sentence) or search(book.somebodys, sentence):
                 yield Span(match.start(), match.end(), "STREET_ADDRESS")
 
 

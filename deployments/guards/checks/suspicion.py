@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from typing import Final, NamedTuple, Protocol
 
+from deployments.bounded_patterns import find_all, search
 from deployments.evaluation.metrics.disguises import fold
 from deployments.guards.aside import aside, still_wanted
 from deployments.guards.checks.rules import Rules
@@ -147,7 +148,7 @@ class SuspicionCheck:
         cues, found = self.rules.cues, []
         for start, end in sentence_spans(text):
             still_wanted()
-            if cues.search(fold(text[start:end])):
+            if search(cues, fold(text[start:end])):
                 found.append((start, end))
             if len(found) == _SENTENCES:
                 break
@@ -163,7 +164,7 @@ class SuspicionCheck:
             return text
         folded = fold(text)
         found = [one.start for one in self.rules.matches(folded, place)]
-        found += [match.start() for match in self.rules.cues.finditer(folded)]
+        found += [match.start() for match in find_all(self.rules.cues, folded)]
         found += [one.start for one in suspects]
         kept: set[int] = set()
         for start in found:
