@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from cluster.errors import LaunchError
+from cluster.launch import foreground
 from cluster.launch.processes import CLUSTER_ID, cluster_id, listener_on, marked_processes, stop_all
 from cluster.launch.ray_head import (
     ensure_ray_head,
@@ -212,6 +213,16 @@ def test_a_ray_head_starts_once_on_loopback_heals_and_stops(
         assert ensure_ray_head(settings, lambda _text: None) == first
         assert _open_to_the_network(identity) == []
         assert not [line for line in _command_lines(identity) if "log_monitor" in line]
+
+        monkeypatch.setattr(foreground, "_REACTION_S", 0.5)
+        monkeypatch.setattr(foreground, "_SILENT_S", 1.0)
+        (raylet,) = [each for each in marked_processes(identity) if each.name() == "raylet"]
+        assert foreground.silent([raylet]) == []
+        raylet.suspend()
+        assert foreground.await_end(settings) == (
+            f"Ray's raylet (pid {raylet.pid}) reacted to nobody for 1 s."
+        )
+        raylet.resume()
 
         psutil.Process(first.pid).kill()  # a crash: its children live on as orphans
         psutil.wait_procs([psutil.Process(first.pid)] if psutil.pid_exists(first.pid) else [], 5)
