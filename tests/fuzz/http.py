@@ -1,11 +1,13 @@
 """`python -m tests.fuzz.http`: every route, from the OpenAPI document and beyond it.
 
 Without `--url` the real gateway over fakes, in this process; with it a running system, whose
-records are then full of rubbish: never one that is in use.
+records are then full of rubbish: never one that is in use. It says how far it is at every
+thousandth request; Ctrl-C ends it with the figures so far.
 """
 
 import argparse
 import asyncio
+import contextlib
 import json
 import logging
 import random
@@ -13,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -35,6 +37,7 @@ _TWISTS: Final = 3
 _LIMIT_S: Final = 30.0
 _SLOW_S: Final = 20.0
 _SHOWN: Final = 25
+_TOLD: Final = 1000
 
 
 @dataclass
@@ -50,6 +53,7 @@ class Outcome:
     """Operations that answered 2xx at least once."""
     faults: list[Fault] = field(default_factory=list)
     slowest_s: float = 0.0
+    tell: Callable[["Outcome"], None] = lambda _outcome: None
 
     def report(self) -> dict[str, Any]:
         """The figures."""
@@ -67,14 +71,13 @@ class Outcome:
 
 
 async def fuzz_gateway(
-    requests: int, seed: int, folder: Path, *, drawn_share: float = 1.0
-) -> Outcome:
+    outcome: Outcome, requests: int, folder: Path, *, drawn_share: float = 1.0
+) -> None:
     """Send so many to the gateway over fakes, with its bytes and records in `folder`.
 
     `drawn_share`: see `operations`.
     """
-    outcome = Outcome(seed)
-    chance = random.Random(seed)
+    chance = random.Random(outcome.seed)
     made: list[Operation] | None = None
     for number in range(-(-requests // _ROUND)):
         async with planted_world(folder, number) as world:
@@ -85,13 +88,11 @@ async def fuzz_gateway(
             known = await known_objects(sender, chance, world)
             count = min(_ROUND, requests - outcome.requests)
             await _round(count, made, sender, judge, known, outcome, chance)
-    return outcome
 
 
-async def fuzz_url(requests: int, seed: int, url: str, key: str | None) -> Outcome:
+async def fuzz_url(outcome: Outcome, requests: int, url: str, key: str | None) -> None:
     """Send so many to the system at `url`."""
-    outcome = Outcome(seed)
-    chance = random.Random(seed)
+    chance = random.Random(outcome.seed)
     sender = UrlSender(url, _LIMIT_S, key)
     document = await _document(sender)
     made = list(operations(document))
@@ -100,7 +101,6 @@ async def fuzz_url(requests: int, seed: int, url: str, key: str | None) -> Outco
         known = await known_objects(sender, chance, None)
         count = min(_ROUND, requests - outcome.requests)
         await _round(count, made, sender, judge, known, outcome, chance)
-    return outcome
 
 
 async def _document(sender: Sender) -> Mapping[str, Any]:
@@ -133,6 +133,8 @@ async def _round(
                 outcome.succeeded.add(name)
             outcome.slowest_s = max(outcome.slowest_s, answer.seconds)
             outcome.faults += judge.faults(attempt, answer)
+            if outcome.requests % _TOLD == 0:
+                outcome.tell(outcome)
 
     await asyncio.gather(*(work() for _ in range(_AT_ONCE)))
 
@@ -150,6 +152,10 @@ def _attempts(
     return everything[:count]
 
 
+def _progress(outcome: Outcome) -> None:
+    sys.stderr.write(f"{outcome.requests} requests, {len(outcome.faults)} faults\n")
+
+
 def main() -> None:
     """Send them, print the figures; exit 1 where an answer was at fault."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -160,12 +166,14 @@ def main() -> None:
     options = parser.parse_args()
     logging.disable(logging.CRITICAL)
     start = time.monotonic()
+    outcome = Outcome(options.seed, tell=_progress)
     with tempfile.TemporaryDirectory(prefix="everloop-fuzz-") as folder:
         if options.url:
-            run = fuzz_url(options.requests, options.seed, options.url, options.key)
+            run = fuzz_url(outcome, options.requests, options.url, options.key)
         else:
-            run = fuzz_gateway(options.requests, options.seed, Path(folder))
-        outcome = asyncio.run(run)
+            run = fuzz_gateway(outcome, options.requests, Path(folder))
+        with contextlib.suppress(KeyboardInterrupt):
+            asyncio.run(run)
     shown: Counter[str] = Counter()
     for fault in outcome.faults:
         kind = f"{fault.kind} {fault.attempt.origin.partition(' | ')[0]}"

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.fuzz.attempts import Answer, Attempt
-from tests.fuzz.http import fuzz_gateway
+from tests.fuzz.http import Outcome, fuzz_gateway
 from tests.fuzz.judging import Judge
 
 REQUESTS = 1500
@@ -16,7 +16,8 @@ DOCUMENT: dict[str, Any] = {"paths": {"/v1/files": {"get": {"responses": {"200":
 
 
 async def test_no_route_fails_hangs_or_tells_what_is_inside(tmp_path: Path) -> None:
-    outcome = await fuzz_gateway(REQUESTS, 7, tmp_path, drawn_share=0.1)
+    outcome = Outcome(7)
+    await fuzz_gateway(outcome, REQUESTS, tmp_path, drawn_share=0.1)
     assert not outcome.faults, "\n".join(map(str, outcome.faults[:5]))
     assert outcome.requests == REQUESTS
     assert len(outcome.succeeded) > 40, "the requests stopped at the door"
