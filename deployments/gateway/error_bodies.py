@@ -39,6 +39,7 @@ _RETRY_S: Final = 2
 _NO_FILE: Final = "Expected UploadFile"
 """The framework's word for a plain field in a file's place; it names a class."""
 _PLACES: Final = frozenset({"body", "query", "path", "header", "cookie"})
+_LENGTHS: Final = {"too_short": ("least", "min_length"), "too_long": ("most", "max_length")}
 
 
 class ErrorFields(BaseModel):
@@ -192,7 +193,7 @@ def _validation_error(errors: Sequence[Any], body: Any) -> InvalidRequest:
     param = _field(first, body)
     messages = []
     for error in errors:
-        text = error["msg"].removeprefix("Value error, ").rstrip(".")
+        text = _reason(error)
         if _field(error, body) == param and text not in messages:
             messages.append(text)
     said = " Or: ".join(messages)
@@ -218,6 +219,18 @@ def _validation_error(errors: Sequence[Any], body: Any) -> InvalidRequest:
     return InvalidRequest(
         f"{param or 'The request body'} is {shown}. {said}.", param=param, code="invalid_value"
     )
+
+
+def _reason(error: dict[str, Any]) -> str:
+    """What pydantic says, without its full stop.
+
+    Behind a validator it counts a string's characters as items of a list: said as for strings.
+    """
+    if error["type"] in _LENGTHS and isinstance(error.get("input"), str):
+        end, key = _LENGTHS[error["type"]]
+        bound = error["ctx"][key]
+        return f"String should have at {end} {bound} character{'' if bound == 1 else 's'}"
+    return str(error["msg"]).removeprefix("Value error, ").rstrip(".")
 
 
 def _field(error: dict[str, Any], body: Any) -> str | None:

@@ -331,3 +331,17 @@ async def test_half_of_a_surrogate_pair_deep_in_a_free_object_is_refused(
         "/v1/rerank", content=body, headers={"content-type": "application/json"}
     )
     assert "surrogate" in str(_error(answer, 400)["message"])
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("", "name is ''. String should have at least 1 character."),
+        ("x" * 129, "String should have at most 128 characters."),
+    ],
+)
+async def test_a_length_is_counted_in_characters(
+    http: httpx2.AsyncClient, name: str, said: str
+) -> None:
+    body = {"name": name, "scopes": ["inference"]}
+    assert str(_error(await http.post("/v1/keys", json=body), 400)["message"]).endswith(said)
