@@ -12,6 +12,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from deployments.proxy_headers import ProxyHeaders
+
 __all__ = ["ProxyErrors", "middlewares"]
 
 _OURS: Final = "x-trace-id"
@@ -28,8 +30,8 @@ _FAILED: Final = ("internal_error", "The gateway failed while it had this reques
 
 
 def middlewares() -> list[Middleware]:
-    """What Serve puts around its proxy."""
-    return [Middleware(ProxyErrors)]
+    """What Serve puts around its proxy; the last is the outermost."""
+    return [Middleware(ProxyHeaders), Middleware(ProxyErrors)]
 
 
 class ProxyErrors:

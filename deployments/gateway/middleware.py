@@ -25,6 +25,7 @@ from deployments.gateway.error_bodies import error_events, error_response, inter
 from deployments.gateway.json_bodies import check_json
 from deployments.gateway.measures import measures
 from deployments.limits.lease import Lease
+from deployments.proxy_headers import SANE_ID
 from deployments.tracing.draft import CLIENT_CLOSED, TraceDraft
 from deployments.tracing.policy import KEEP_HEADER
 from deployments.tracing.writer import TraceWriter
@@ -32,7 +33,6 @@ from deployments.tracing.writer import TraceWriter
 __all__ = ["BodyRules", "Deadline", "RequestIdentity"]
 
 _log = logging.getLogger(__name__)
-_SANE_ID: Final = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}", re.ASCII)
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 """W3C Trace Context, level 1: version, trace, parent span, flags."""
 _BODY_METHODS: Final = frozenset({"POST", "PUT", "PATCH"})
@@ -59,7 +59,7 @@ class RequestIdentity:
             return
         headers = Headers(scope=scope)
         given = headers.get("x-request-id", "")
-        name = given if _SANE_ID.fullmatch(given) else new_id("req")
+        name = given if SANE_ID.fullmatch(given) else new_id("req")
         trace = TraceDraft(request_id=name, keep=headers.get(KEEP_HEADER) == "keep")
         if _TRACEPARENT.fullmatch(parent := headers.get("traceparent", "")):
             trace.body["traceparent"] = parent

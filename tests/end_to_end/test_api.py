@@ -269,3 +269,22 @@ def test_operations_routes_answer(system: System) -> None:
     assert "everloop" in httpx.get(f"{root}/metrics", timeout=30, headers=system.headers).text
     page = httpx.get(f"{root}/docs", headers=system.headers).text
     assert "https://" not in page, "the page needs the outside"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        (b"x-request-id", b"\xff\xfe"),
+        (b"x-session-id", b"\xff"),
+        (b"serve_multiplexed_model_id", b"\xff"),
+        (b"x-request-timeout-seconds", b"0.000001"),
+        (b"x-request-disconnect-disabled", b"\xff"),
+    ],
+)
+def test_no_header_of_a_client_steers_the_front_or_fails_it(
+    system: System, header: tuple[bytes, bytes]
+) -> None:
+    headers = [header, *((k.encode(), v.encode()) for k, v in system.headers.items())]
+    answer = httpx.get(f"{system.base_url}/models", headers=headers, timeout=30)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["x-request-id"].isascii()

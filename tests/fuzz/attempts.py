@@ -2,9 +2,10 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Protocol, Self
+from typing import Final, Protocol, Self
 from urllib.parse import unquote, urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope
@@ -12,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope
 __all__ = ["Answer", "AsgiSender", "Attempt", "Sender", "UrlSender"]
 
 Header = tuple[bytes, bytes]
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,17 @@ class Attempt:
     def body(self) -> bytes:
         """All of it."""
         return b"".join(self.chunks)
+
+    @property
+    def is_http(self) -> bool:
+        """Whether a server can tell where it ends, and knows its method."""
+        names = Counter(name.lower() for name, _ in self.headers)
+        length = self.header(b"content-length")
+        return (
+            self.method in _METHODS
+            and names[b"content-length"] + names[b"transfer-encoding"] <= 1
+            and (length.isdigit() or not names[b"content-length"])
+        )
 
 
 @dataclass(frozen=True, slots=True)

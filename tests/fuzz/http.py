@@ -96,7 +96,8 @@ async def fuzz_url(outcome: Outcome, requests: int, url: str, key: str | None) -
     sender = UrlSender(url, _LIMIT_S, key)
     document = await _document(sender)
     made = list(operations(document))
-    judge = Judge(document, slow_s=_LIMIT_S, secrets=(key,) if key else ())
+    secrets = (key,) if key else ()
+    judge = Judge(document, slow_s=_LIMIT_S, secrets=secrets, behind_server=True)
     while outcome.requests < requests:
         known = await known_objects(sender, chance, None)
         count = min(_ROUND, requests - outcome.requests)

@@ -68,3 +68,25 @@ def test_a_time_out_that_the_client_asked_for_is_no_fault() -> None:
     asked = Attempt("x", "GET", b"/v1/files").with_header(b"x-request-timeout", b"1e-9")
     assert judge.faults(asked, late) == []
     assert [fault.kind for fault in judge.faults(ASKED, late)] == ["5xx", "undocumented status"]
+
+
+@pytest.mark.parametrize(
+    ("method", "headers", "is_http"),
+    [
+        ("POST", ((b"content-length", b"2"),), True),
+        ("POST", ((b"transfer-encoding", b"chunked"),), True),
+        ("GET", (), True),
+        ("FOO", (), False),
+        ("POST", ((b"content-length", b"{{7*7}}"),), False),
+        ("POST", ((b"content-length", b"2"), (b"transfer-encoding", b"chunked")), False),
+    ],
+)
+def test_a_server_may_refuse_what_is_no_http_in_its_own_words(
+    method: str, headers: tuple[tuple[bytes, bytes], ...], is_http: bool
+) -> None:
+    attempt = Attempt("x", method, b"/v1/files", headers, (b"{}",))
+    judge = Judge(DOCUMENT, slow_s=5.0, secrets=(), behind_server=True)
+    assert bool(judge.faults(attempt, answer(400, b"Bad", b"text/plain"))) is is_http
+    assert judge.faults(attempt, answer(500, b"Bad", b"text/plain"))
+    within = Judge(DOCUMENT, slow_s=5.0, secrets=())
+    assert within.faults(attempt, answer(400, b"Bad", b"text/plain"))

@@ -192,6 +192,11 @@ _HEADERS: Final[tuple[tuple[bytes, tuple[bytes, ...]], ...]] = (
     (b"x-request-id", (b"../../x", b"a" * 128, b"a" * 129, *_JUNK)),
     (b"traceparent", (b"00-" + b"0" * 32 + b"-" + b"0" * 16 + b"-00", *_JUNK)),
     (b"authorization", (b"Bearer", b"Bearer ", b"Bearer x", b"Basic Og==", b"Bearer \xff", *_JUNK)),
+    (b"x-request-timeout-seconds", (b"0", b"0.001", *_JUNK)),  # these four are Serve's own
+    (b"x-request-disconnect-disabled", (b"?1", *_JUNK)),
+    (b"x-session-id", (b"a", *_JUNK)),
+    (b"serve_multiplexed_model_id", (b"a", *_JUNK)),
+    (b"traceparent", (b"00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01", *_JUNK)),
     (b"x-everloop-user", (b"someone", *_JUNK)),
     (b"x-everloop-keep", (b"keep", *_JUNK)),
     (b"accept", (b"image/png", b"text/event-stream", *_JUNK)),
