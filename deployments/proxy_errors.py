@@ -18,7 +18,9 @@ __all__ = ["ProxyErrors", "middlewares"]
 
 _OURS: Final = "x-trace-id"
 """The gateway puts it on each of its responses."""
-_SERVES_OWN: Final = "/-/"
+_HEALTH: Final = "/-/healthz"
+_ROUTES: Final = "/-/routes"
+"""Of Serve's own paths this one tells whoever asks which applications there are."""
 _FIRST_ERROR: Final = 400
 _RETRY_S: Final = "2"
 _SAID: Final[dict[int, tuple[int, str, str]]] = {
@@ -42,9 +44,11 @@ class ProxyErrors:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        if scope["type"] != "http" or scope["path"].startswith(_SERVES_OWN):
+        if scope["type"] != "http" or scope["path"] == _HEALTH:
             await self._app(scope, receive, send)
             return
+        if scope["path"] == _ROUTES:  # so written it is not Serve's: the gateway asks for a key
+            scope = {**scope, "path": f"{_ROUTES}/", "raw_path": f"{_ROUTES}/".encode()}
         replaced = False
 
         async def say(message: Message) -> None:

@@ -50,6 +50,14 @@ async def test_serves_own_routes_and_answers_pass_untouched() -> None:
     assert (await asked(PlainTextResponse("fine", 200))).text == "fine"
 
 
+async def test_who_asks_for_serves_routes_is_sent_to_the_gateway() -> None:
+    async def gateway(scope: Scope, receive: Receive, send: Send) -> None:
+        own = scope["path"] == "/-/routes" or scope["raw_path"] == b"/-/routes"
+        await PlainTextResponse("told" if own else "passed on")(scope, receive, send)
+
+    assert (await asked(gateway, "/-/routes")).text == "passed on"
+
+
 async def test_other_protocols_pass_untouched() -> None:
     seen: list[str] = []
 

@@ -267,6 +267,7 @@ def test_operations_routes_answer(system: System) -> None:
     assert httpx.get(f"{root}/healthz").status_code == 200
     assert httpx.get(f"{root}/readyz", timeout=30).json()["status"] == "ready"
     assert "everloop" in httpx.get(f"{root}/metrics", timeout=30, headers=system.headers).text
+    assert httpx.get(f"{root}/-/routes").status_code == 401
     page = httpx.get(f"{root}/docs", headers=system.headers).text
     assert "https://" not in page, "the page needs the outside"
 
