@@ -75,10 +75,17 @@ def is_running() -> bool:
     return application is not None and application.status.value == "RUNNING"
 
 
-def deploy(settings: Settings, report: Callable[[str], None], *, timeout_s: float) -> None:
+def deploy(
+    settings: Settings,
+    report: Callable[[str], None],
+    *,
+    timeout_s: float,
+    check: Callable[[], None],
+) -> None:
     """Deploy, or update, the application and wait until each deployment is healthy.
 
-    Raises LaunchError with Serve's own words when one cannot start.
+    `check` is called before each look, and raises where Ray has ended: a look would then take a
+    minute, and end this process. Raises LaunchError with Serve's own words when one cannot start.
     """
     from ray import serve
 
@@ -99,6 +106,7 @@ def deploy(settings: Settings, report: Callable[[str], None], *, timeout_s: floa
     deadline = time.monotonic() + timeout_s
     while worker.is_alive():
         worker.join(_POLL_S)
+        check()
         report(_waiting_for())
         if time.monotonic() > deadline:
             raise LaunchError(

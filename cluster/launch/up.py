@@ -127,19 +127,30 @@ def _milvus(settings: Settings, report: Callable[[str], None]) -> str:
 def _application(settings: Settings, report: Callable[[str], None]) -> str:
     digest = settings_digest(settings)
     record = read_record(settings.data_dir) if settings.ray.address is None else None
+
+    def check() -> None:
+        if record is not None and not record.alive:
+            raise LaunchError(
+                "Ray ended while the application was starting.",
+                fix=f"Was it `everloop down`? Else Ray's logs in {record.temp_dir} tell why.",
+            )
+
     if record is not None and record.settings_digest == digest and is_running():
-        _await_ready(settings, report)
+        _await_ready(settings, report, check)
         return f"{settings.base_url} (was running)"
-    deploy(settings, report, timeout_s=_READY_TIMEOUT_S)
-    _await_ready(settings, report)
+    deploy(settings, report, timeout_s=_READY_TIMEOUT_S, check=check)
+    _await_ready(settings, report, check)
     if record is not None:
         write_record(settings.data_dir, replace(record, settings_digest=digest))
     return settings.base_url
 
 
-def _await_ready(settings: Settings, report: Callable[[str], None]) -> None:
+def _await_ready(
+    settings: Settings, report: Callable[[str], None], check: Callable[[], None]
+) -> None:
     deadline = time.monotonic() + 120.0
     while not is_ready(settings):
+        check()
         report("waiting for /readyz")
         if time.monotonic() > deadline:
             raise LaunchError(
