@@ -2,10 +2,12 @@
 
 import logging
 import os
+import threading
 from pathlib import Path
 
 import pytest
 
+from cluster.errors import LaunchError
 from cluster.launch import application
 from cluster.settings import Settings
 
@@ -33,3 +35,20 @@ def test_who_starts_it_does_not_hear_what_building_it_imports(
     assert str(application._build(Settings())) == "ERROR"
     del os.environ["VLLM_LOGGING_LEVEL"]
     assert logging.root.level == level
+
+
+def test_who_waits_for_the_application_hears_that_ray_ended_and_asks_it_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    over, asked = threading.Event(), list[str]()
+    monkeypatch.setattr("ray.serve.start", lambda **_: None)
+    monkeypatch.setattr("ray.serve.run", lambda *_, **__: over.wait(30))
+    monkeypatch.setattr(application, "_build", lambda _settings: None)
+
+    def check() -> None:
+        raise LaunchError("Ray ended.")
+
+    with pytest.raises(LaunchError, match=r"Ray ended\."):
+        application.deploy(Settings(), asked.append, timeout_s=20, check=check)
+    over.set()
+    assert asked == []
