@@ -6,11 +6,13 @@ proxy by `cluster.launch.serve_environment`, so it imports little.
 """
 
 import json
+import logging
 from typing import Any, Final
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.config import HTTP_PROTOCOLS
 
 from deployments.proxy_headers import ProxyHeaders
 
@@ -18,6 +20,8 @@ __all__ = ["ProxyErrors", "middlewares"]
 
 _OURS: Final = "x-trace-id"
 """The gateway puts it on each of its responses."""
+_log = logging.getLogger(__name__)
+_HTTP: Final = "deployments.proxy_protocol:BoundedHttp"
 _HEALTH: Final = "/-/healthz"
 _ROUTES: Final = "/-/routes"
 """Of Serve's own paths this one tells whoever asks which applications there are."""
@@ -26,18 +30,28 @@ _RETRY_S: Final = "2"
 _SAID: Final[dict[int, tuple[int, str, str]]] = {
     404: (503, "starting", "The front has just begun and does not know the application yet."),
     503: (503, "gateway_unavailable", "No gateway can take this request now."),
+    0: (503, "gateway_lost", "The gateway ended while it had this request."),
 }
 """By the proxy's status: the status, code and message that a client is told."""
 _FAILED: Final = ("internal_error", "The gateway failed while it had this request.")
+_SILENCE: Final[Message] = {"type": "http.response.start", "status": 0}
+"""What stands for a response that never began."""
 
 
 def middlewares() -> list[Middleware]:
-    """What Serve puts around its proxy; the last is the outermost."""
+    """What Serve puts around its proxy; the last is the outermost.
+
+    Serve calls it before its server begins, and has no setting for the HTTP that this one speaks.
+    """
+    HTTP_PROTOCOLS["auto"] = _HTTP
     return [Middleware(ProxyHeaders), Middleware(ProxyErrors)]
 
 
 class ProxyErrors:
-    """Replaces a response that is an error and not the gateway's; others pass untouched."""
+    """Replaces a response that is an error and not the gateway's; others pass untouched.
+
+    One that never begins becomes a 503, and a stream that is cut off ends with an error event.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -49,21 +63,40 @@ class ProxyErrors:
             return
         if scope["path"] == _ROUTES:  # so written it is not Serve's: the gateway asks for a key
             scope = {**scope, "path": f"{_ROUTES}/", "raw_path": f"{_ROUTES}/".encode()}
-        replaced = False
+        replaced = begun = ended = streamed = False
 
         async def say(message: Message) -> None:
-            nonlocal replaced
+            nonlocal replaced, begun, ended, streamed
             if replaced:  # the rest of the proxy's own words
                 return
             replaced = _is_the_proxys(message)
-            if not replaced:
-                await send(message)
+            if replaced:
+                begun = ended = True
+                await _say_all(send, *_in_our_words(message))
                 return
-            head, body = _in_our_words(message)
-            await send(head)
-            await send({"type": "http.response.body", "body": body})
+            if message["type"] == "http.response.start":
+                begun, streamed = True, _is_stream(message)
+            elif not message.get("more_body", False):
+                ended = True
+            await send(message)
 
         await self._app(scope, receive, say)
+        if (
+            not begun
+        ):  # of a gateway that died Serve says nothing; where a client went, nobody reads
+            await _say_all(send, *_in_our_words({**_SILENCE, "headers": []}))
+        elif streamed and not ended:
+            await send({"type": "http.response.body", "body": _last_event()})
+
+
+async def _say_all(send: Send, head: Message, body: bytes) -> None:
+    await send(head)
+    await send({"type": "http.response.body", "body": body})
+
+
+def _is_stream(start: Message) -> bool:
+    kind = Headers(raw=list(start["headers"])).get("content-type", "")
+    return kind.startswith("text/event-stream")
 
 
 def _is_the_proxys(message: Message) -> bool:
@@ -76,8 +109,7 @@ def _is_the_proxys(message: Message) -> bool:
 
 def _in_our_words(start: Message) -> tuple[Message, bytes]:
     status, code, text = _SAID.get(start["status"], (start["status"], *_FAILED))
-    error: dict[str, Any] = {"message": text, "type": "server_error", "param": None, "code": code}
-    body = json.dumps({"error": error}).encode()
+    body = json.dumps({"error": _error(code, text)}).encode()
     head: Message = {**start, "status": status, "headers": list(start["headers"])}
     headers = MutableHeaders(scope=head)
     headers["content-type"] = "application/json"
@@ -85,3 +117,15 @@ def _in_our_words(start: Message) -> tuple[Message, bytes]:
     if status == 503:
         headers.setdefault("retry-after", _RETRY_S)
     return head, body
+
+
+def _error(code: str, text: str) -> dict[str, Any]:
+    return {"message": text, "type": "server_error", "param": None, "code": code}
+
+
+def _last_event() -> bytes:
+    """An error event, for chats and responses alike; what came before may end in the midst."""
+    _, code, text = _SAID[_SILENCE["status"]]
+    error = _error(code, text)
+    data = json.dumps({**error, "type": "error", "error": error})
+    return f"\n\nevent: error\ndata: {data}\n\n".encode()

@@ -1,12 +1,13 @@
 """What Serve's proxy answers by itself reaches clients in the API's words, and shows nothing."""
 
+import json
 from collections.abc import Iterator
 
 import httpx
 import pytest
 from openai import InternalServerError, OpenAI
 from starlette.responses import PlainTextResponse, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from deployments.proxy_errors import ProxyErrors
 from tests.fixtures.ray_cluster import SharedRay
@@ -48,6 +49,49 @@ async def test_the_gateways_responses_pass_untouched(status: int) -> None:
 async def test_serves_own_routes_and_answers_pass_untouched() -> None:
     assert (await asked(PlainTextResponse("not yet", 503), "/-/healthz")).text == "not yet"
     assert (await asked(PlainTextResponse("fine", 200))).text == "fine"
+
+
+async def test_a_gateway_that_ended_is_told() -> None:
+    async def nothing(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        return
+
+    answer = await asked(nothing)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "gateway_lost")
+    assert answer.headers["retry-after"] == "2"
+
+
+async def test_a_proxy_that_fails_is_told() -> None:
+    async def fails(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
+
+    answer = await asked(fails)
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal_error")
+
+
+@pytest.mark.parametrize("kind", ["text/event-stream; charset=utf-8", "application/json"])
+async def test_a_stream_that_is_cut_off_ends_with_an_error_event(kind: str) -> None:
+    async def cut(_scope: Scope, _receive: Receive, send: Send) -> None:
+        headers = [(b"content-type", kind.encode()), (b"x-trace-id", b"tr_1")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"data: {", "more_body": True})
+
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def nothing() -> Message:
+        return {}
+
+    await ProxyErrors(cut)({"type": "http", "path": "/v1/responses"}, nothing, send)
+    told = b"".join(message.get("body", b"") for message in sent).decode()
+    if kind == "application/json":  # the connection's end tells it
+        assert (told, sent[-1]["more_body"]) == ("data: {", True)
+        return
+    assert not sent[-1].get("more_body")
+    _, name, data = told.strip().rsplit("\n", 2)
+    assert name == "event: error"
+    assert json.loads(data.removeprefix("data: "))["error"]["code"] == "gateway_lost"
 
 
 async def test_who_asks_for_serves_routes_is_sent_to_the_gateway() -> None:

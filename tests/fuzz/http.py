@@ -36,6 +36,8 @@ _TWISTS: Final = 3
 """Bent requests for each that is sent as it was made."""
 _LIMIT_S: Final = 30.0
 _SLOW_S: Final = 20.0
+_ANSWER_S: Final = 180.0
+"""A real model may write an answer of its whole context, beside others that do."""
 _SHOWN: Final = 25
 _TOLD: Final = 1000
 
@@ -93,11 +95,11 @@ async def fuzz_gateway(
 async def fuzz_url(outcome: Outcome, requests: int, url: str, key: str | None) -> None:
     """Send so many to the system at `url`."""
     chance = random.Random(outcome.seed)
-    sender = UrlSender(url, _LIMIT_S, key)
+    sender = UrlSender(url, _ANSWER_S, key)
     document = await _document(sender)
     made = list(operations(document))
     secrets = (key,) if key else ()
-    judge = Judge(document, slow_s=_LIMIT_S, secrets=secrets, behind_server=True)
+    judge = Judge(document, slow_s=_ANSWER_S, secrets=secrets, behind_server=True)
     while outcome.requests < requests:
         known = await known_objects(sender, chance, None)
         count = min(_ROUND, requests - outcome.requests)

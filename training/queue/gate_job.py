@@ -30,6 +30,7 @@ from training.queue.contenders import asked_with, contenders
 from training.queue.files import JobFiles
 from training.queue.ledger import Attempt, job_event
 from training.queue.reporting import Reporter
+from training.queue.told_paths import told_paths
 
 __all__ = ["main", "run_queued_gate"]
 
@@ -78,13 +79,14 @@ def run_queued_gate(settings: Settings, gate_id: str, number: int) -> str:
         except (SupersededError, DatabaseError, StorageError, UnreachableError):
             raise  # not of the gate's making
         except EverloopError as error:
+            said = told_paths(str(error), settings)
             attempt.write(
                 {
                     "status": "failed",
-                    "error": {"code": "gate_failed", "message": str(error), "param": None},
+                    "error": {"code": "gate_failed", "message": said, "param": None},
                     "finished_at": now(),
                 },
-                *gate.told(f"The gate {gate_id} failed: {error}", "error"),
+                *gate.told(f"The gate {gate_id} failed: {said}", "error"),
             )
             raise
     finally:
@@ -197,7 +199,8 @@ class _Gate:
             with translated_errors(url), openai_client(url, key=self._key) as client:
                 client.post(f"/aliases/{row.alias}/promote", body=body, cast_to=object)
         except EverloopError as error:
-            self._note({"code": "promotion_failed", "message": str(error), "param": None})
+            said = told_paths(str(error), self._settings)
+            self._note({"code": "promotion_failed", "message": said, "param": None})
             print(f"not promoted: {error}", file=sys.stderr)
             return
         with self._database.session() as session:

@@ -1,5 +1,6 @@
 """A fine-tuning job in its own process: from its row to an adapter version, or to why not."""
 
+import json
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -24,6 +25,7 @@ from training.queue.curves import metrics_csv
 from training.queue.files import JobFiles
 from training.queue.ledger import Attempt, job_event
 from training.queue.reporting import Reporter
+from training.queue.told_paths import told_paths
 from training.report import RunReport
 from training.running import run_training
 from training.settings import TrainingSettings
@@ -55,15 +57,16 @@ def run_queued_job(
         except EverloopError as error:
             if job.terminated:  # its workers may have been ended too
                 raise
+            said = told_paths(str(error), settings)
             attempt.write(
                 {
                     "status": "failed",
-                    "error": {"code": _code(error), "message": str(error), "param": None},
+                    "error": {"code": _code(error), "message": said, "param": None},
                     "finished_at": now(),
                     "estimated_finish": None,
                     "wish": None,
                 },
-                job_event(job_id, str(error), level="error"),
+                job_event(job_id, said, level="error"),
             )
             return "failed"
     finally:
@@ -222,7 +225,7 @@ class _Job:
             "finished_at": now(),
             "adapter_id": adapter_id,
             "trained_tokens": run.counts.trained_tokens * run.settings.epochs,
-            "report": report.document,
+            "report": json.loads(told_paths(json.dumps(report.document), self._settings)),
             "result_files": [row.id for row in results],
             "gate_id": gate[0].id if gate else None,
         }
@@ -238,7 +241,8 @@ class _Job:
         kept = [self._files.keep("step_metrics.csv", [metrics_csv(folder / "metrics.jsonl")])]
         for name in ("report.html", "receipt.json"):
             if (folder / name).is_file():
-                kept.append(self._files.keep(name, [(folder / name).read_bytes()]))
+                text = told_paths((folder / name).read_text(encoding="utf-8"), self._settings)
+                kept.append(self._files.keep(name, [text.encode()]))
         return kept
 
     def _gate(self, adapter_id: str | None) -> list[GateRun]:

@@ -33,6 +33,12 @@ def test_a_job_becomes_an_adapter_version(place: Place, model: Path, tmp_path: P
     assert row.report is not None
     assert row.trained_tokens == 3 * row.report["data"]["trained_tokens"]
     assert row.report["steps_taken"] == 12
+    assert row.report["weights"] == f"runs/{job_id}/adapter"
+    assert str(place.settings.data_dir) not in json.dumps(row.report)
+    assert len(row.result_files) >= 2
+    for file_id in row.result_files:
+        kept = place.store.read(f"proj_default/{file_id}").decode()
+        assert str(place.settings.data_dir) not in kept
     adapter_id = str(row.adapter_id)
     assert adapter_id.startswith(f"ft:{BASE}:sums:")
 
@@ -183,6 +189,7 @@ def test_what_the_job_does_wrong_stands_in_its_row(
     told = messages(place.database, job_id)
     assert told[0] == "Attempt 1: reading the data."
     assert says in told[-1]
+    assert str(place.settings.data_dir) not in row.error["message"] + told[-1]
 
 
 def test_a_file_that_is_gone_or_other_fails_the_job(place: Place) -> None:
