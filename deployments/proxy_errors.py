@@ -34,7 +34,7 @@ _SAID: Final[dict[int, tuple[int, str, str]]] = {
 }
 """By the proxy's status: the status, code and message that a client is told."""
 _FAILED: Final = ("internal_error", "The gateway failed while it had this request.")
-_SILENCE: Final[Message] = {"type": "http.response.start", "status": 0}
+_SILENCE: Final[Message] = {"type": "http.response.start", "status": 0, "headers": []}
 """What stands for a response that never began."""
 
 
@@ -80,11 +80,16 @@ class ProxyErrors:
                 ended = True
             await send(message)
 
-        await self._app(scope, receive, say)
-        if (
-            not begun
-        ):  # of a gateway that died Serve says nothing; where a client went, nobody reads
-            await _say_all(send, *_in_our_words({**_SILENCE, "headers": []}))
+        try:
+            await self._app(scope, receive, say)
+        except Exception:
+            if begun:
+                raise
+            _log.exception("Serve's proxy failed at %s %s", scope["method"], scope["path"])
+            await _say_all(send, *_in_our_words({**_SILENCE, "status": 500}))
+            return
+        if not begun:  # Serve says nothing of a gateway that died
+            await _say_all(send, *_in_our_words(_SILENCE))
         elif streamed and not ended:
             await send({"type": "http.response.body", "body": _last_event()})
 

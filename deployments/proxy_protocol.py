@@ -15,6 +15,7 @@ __all__ = ["BoundedHttp"]
 
 _HEAD_BYTES: Final = 64 * 1024
 _HEAD_S: Final = 30.0
+_LINGER_S: Final = 1.0
 _TOO_LARGE: Final = f"The request line and the headers are larger than {_HEAD_BYTES // 1024} KiB."
 _TOO_SLOW: Final = f"The headers did not come within {_HEAD_S:.0f} s."
 _NO_HTTP: Final = "This is no HTTP request."
@@ -23,7 +24,8 @@ _NO_HTTP: Final = "This is no HTTP request."
 class BoundedHttp(HttpToolsProtocol):
     """Refuses a head of more than 64 KiB, or half a minute, and what is no HTTP, as the API does.
 
-    What has been read at once with the byte above the bound is not held against a head.
+    What a refused client still sends is thrown away for a second: were the connection closed at
+    once, it would lose the answer.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -33,6 +35,7 @@ class BoundedHttp(HttpToolsProtocol):
         """Bytes of the head that is being read."""
         self._heads = 0
         """Those that came whole."""
+        self._refused = False
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -47,11 +50,13 @@ class BoundedHttp(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """See asyncio.Protocol."""
+        if self._refused:
+            return
         began, heads = self._in_head, self._heads
         if began and self._timer is None:  # on a connection that is used again
             self._start()
         super().data_received(data)
-        if not (began and self._in_head and self._heads == heads) or self.transport.is_closing():
+        if self._refused or not (began and self._in_head and self._heads == heads):
             return
         self._head += len(data)
         if self._head > _HEAD_BYTES:
@@ -64,12 +69,23 @@ class BoundedHttp(HttpToolsProtocol):
         self._in_head, self._head = False, 0
         self._heads += 1
         self._stop()
-        super().on_headers_complete()
+        if sum(len(name) + len(value) for name, value in self.headers) > _HEAD_BYTES:
+            self._refuse(
+                HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, _TOO_LARGE, "headers_too_large"
+            )
+        else:
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """See httptools."""
+        if not self._refused:
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         """See httptools: what follows is the next request's."""
         self._in_head = True
-        super().on_message_complete()
+        if not self._refused:
+            super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
         """See HttpToolsProtocol, which calls it where the bytes are no HTTP."""
@@ -93,6 +109,9 @@ class BoundedHttp(HttpToolsProtocol):
             self.transport.close()
 
     def _refuse(self, status: HTTPStatus, message: str, code: str) -> None:
+        if self._refused:
+            return
+        self._refused = True
         self._stop()
         kind = "invalid_request_error"
         error = {"message": message, "type": kind, "param": None, "code": code}
@@ -102,4 +121,4 @@ class BoundedHttp(HttpToolsProtocol):
             f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
         )
         self.transport.write(head.encode() + body)
-        self.transport.close()
+        self._timer = asyncio.get_running_loop().call_later(_LINGER_S, self.transport.close)

@@ -74,6 +74,18 @@ async def test_a_head_of_an_ordinary_size_is_read(port: int) -> None:
     assert answer.startswith(b"HTTP/1.1 200 OK")
 
 
+async def test_one_that_is_read_at_once_is_refused_too(port: int) -> None:
+    headers = b"".join(b"x-%d: %b\r\n" % (n, b"v" * 1000) for n in range(70))
+    body = b"content-length: 2\r\n\r\n{}"
+    assert refusal(await talk(port, LEAST + headers + body)) == (431, "headers_too_large")
+
+
+async def test_who_sends_on_gets_the_answer(port: int) -> None:
+    headers = b"".join(b"x-%d: %b\r\n" % (n, b"v" * 1000) for n in range(2000))
+    answer = await talk(port, LEAST, headers, b"\r\n", b"b" * LARGE)
+    assert refusal(answer) == (431, "headers_too_large")
+
+
 @pytest.mark.parametrize(
     "endless",
     [b"x-a: " + b"a" * 8000 + b"\r\n", b"a" * 8000],

@@ -292,7 +292,7 @@ def test_no_header_of_a_client_steers_the_front_or_fails_it(
 
 
 def test_a_head_without_end_is_refused(system: System) -> None:
-    headers = {**system.headers, **{f"x-{number}": "a" * 8000 for number in range(60)}}
+    headers = {**system.headers, **{f"x-{number}": "a" * 8000 for number in range(9)}}
     answer = httpx.get(f"{system.base_url}/models", headers=headers, timeout=30)
     assert answer.status_code == 431
     assert answer.json()["error"]["code"] == "headers_too_large"
