@@ -23,12 +23,13 @@ _SLICE_BY = "slice_by"
 
 
 async def report_run(database: Database, run_id: str) -> MadeReport:
-    """The report of a run that has ended."""
+    """The report of a run that has ended. Raises NotFound."""
     from deployments.evaluation.reports.settings import ReportSettings
 
     def read(session: Session) -> "tuple[ScoredRun, str]":
+        run = scored_run(session, run_id)
         field = str(session.get_one(EvalRun, run_id).meta.get(_SLICE_BY) or "")
-        return scored_run(session, run_id), field.split(",")[0].strip()
+        return run, field.split(",")[0].strip()
 
     run, field = await database.run(read, read_only=True)
     return await asyncio.to_thread(_report, run, ReportSettings(slice_by=field or None))

@@ -20,6 +20,9 @@ _OVERFLOW: Final = re.compile(
 )
 _VALUE_NOTE: Final = re.compile(r" \(parameter=.*\)$", re.DOTALL)
 _SHOWN: Final = 120
+_PYDANTICS: Final = re.compile(r"\d+ validation errors? for ")
+"""Parts of a message are looked at when vLLM reads them: what is wrong with one comes as a text."""
+_PYDANTIC_NOTE: Final = re.compile(r" \[type=.*\]$")
 
 
 def is_overflow(message: str) -> bool:
@@ -43,6 +46,8 @@ def context_overflow(
 def engine_error(message: str, status: int, param: str | None = None) -> RequestError:
     """Map what vLLM says with an HTTP status. Its 5xx and overload are ours to retry: 503."""
     text = _VALUE_NOTE.sub("", message)
+    if _PYDANTICS.match(text):
+        text = f"A part of the request is not as it must be. {_reasons(text)}"
     if status >= 500 or status == 429:
         return Unavailable(f"The engine failed: {text}", code=ENGINE_FAILED, retry_after_s=5)
     if status == 404:
@@ -50,6 +55,13 @@ def engine_error(message: str, status: int, param: str | None = None) -> Request
     if status == 422:
         return Unprocessable(text, param=param)
     return InvalidRequest(text, param=param, code="invalid_value")
+
+
+def _reasons(text: str) -> str:
+    """What pydantic says of each form that a value may have, once, without values and addresses."""
+    lines = [line for line in text.splitlines()[1:] if line.startswith("  ")]
+    said = [_PYDANTIC_NOTE.sub("", line.strip()) for line in lines if line[2:3] != " "]
+    return " Or: ".join(f"{one.rstrip('.')}." for one in dict.fromkeys(said))[:1000]
 
 
 def invalid_fields(errors: Sequence[Any]) -> InvalidRequest:

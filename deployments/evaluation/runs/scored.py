@@ -6,6 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cluster.records import EvalItem, EvalRun
+from deployments.errors import NotFound
 from deployments.evaluation.runs.ledger import stored_results
 from deployments.evaluation.runs.samples import read_sample
 
@@ -16,10 +17,12 @@ __all__ = ["scored_run"]
 
 
 def scored_run(session: Session, run_id: str) -> "ScoredRun":
-    """The run with every item and score. Blocking."""
+    """The run with every item and score. Blocking. Raises NotFound, once it is deleted."""
     from deployments.evaluation.comparison.scored import ScoredGrader, ScoredItem, ScoredRun
 
-    run = session.get_one(EvalRun, run_id)
+    run = session.get(EvalRun, run_id)
+    if run is None:
+        raise NotFound(f"No such run: {run_id[:128]}.", param="run_id", code="not_found")
     rows = session.execute(select(EvalItem.number, EvalItem.item).where(EvalItem.run_id == run_id))
     items: dict[int, dict[str, Any]] = dict(rows.all())
     graders = [

@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from cluster.database import Database
-from deployments.errors import InvalidRequest, Overloaded
+from deployments.errors import InvalidRequest, NotFound, Overloaded
 from deployments.evaluation.runs.callers import ModelRoutes, Reply
 from deployments.evaluation.runs.policy import Limits
 from deployments.evaluation.runs.verdicts import StoredVerdicts
@@ -106,6 +106,14 @@ async def test_every_kind_of_grader_scores_a_run(scene: Scene) -> None:
     asked = len(scene.api.bodies)
     await done_run(scene, right=20)
     assert len(scene.api.bodies) - asked <= 1, "verdicts of the same questions are recalled"
+
+
+async def test_a_run_that_was_just_deleted_is_not_found(scene: Scene) -> None:
+    with pytest.raises(NotFound, match="No such run: evalrun_gone"):
+        await report_run(scene.database, "evalrun_gone")
+    run_id = await done_run(scene, right=20)
+    with pytest.raises(NotFound):
+        await compare_stored(scene.database, run_id, "evalrun_gone", {})
 
 
 async def test_a_run_is_reported_as_json_and_as_a_page(scene: Scene) -> None:

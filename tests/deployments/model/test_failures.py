@@ -29,6 +29,19 @@ def test_vllms_note_of_parameter_and_value_is_left_out() -> None:
     assert (error.message, error.param) == ("top_p must be in (0, 1].", "top_p")
 
 
+def test_what_pydantic_says_is_said_once_and_without_its_addresses() -> None:
+    said = (
+        "2 validation errors for ValidatorIterator\n0.TextParam\n"
+        "  Input should be a valid dictionary [type=dict_type, input_value='Hi', input_type=str]\n"
+        "    For further information visit https://errors.pydantic.dev/2.14/v/dict_type\n0.File\n"
+        "  Input should be a valid dictionary [type=dict_type, input_value='Hi', input_type=str]\n"
+        "    For further information visit https://errors.pydantic.dev/2.14/v/dict_type"
+    )
+    assert engine_error(said, 400).message == (
+        "A part of the request is not as it must be. Input should be a valid dictionary."
+    )
+
+
 @pytest.mark.parametrize(
     "message",
     [
