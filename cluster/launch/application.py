@@ -84,8 +84,8 @@ def deploy(
 ) -> None:
     """Deploy, or update, the application and wait until each deployment is healthy.
 
-    `check` is called before each look, and raises where Ray has ended: a look would then take a
-    minute, and end this process. Raises LaunchError with Serve's own words when one cannot start.
+    `check` is called twice a second, and raises where Ray has ended: who asks Ray then waits for a
+    minute, and his process ends. Raises LaunchError with Serve's own words when one cannot start.
     """
     from ray import serve
 
@@ -103,14 +103,26 @@ def deploy(
 
     worker = threading.Thread(target=run, name="serve-run", daemon=True)
     worker.start()
+    seen = ["building"]
+
+    def look() -> None:
+        while worker.is_alive():
+            try:
+                seen[0] = _waiting_for()
+            except Exception as error:  # noqa: BLE001 - as above
+                failure.append(error)
+                return
+            worker.join(_POLL_S)
+
+    threading.Thread(target=look, name="serve-look", daemon=True).start()
     deadline = time.monotonic() + timeout_s
-    while worker.is_alive():
+    while worker.is_alive() and not failure:
         worker.join(_POLL_S)
         check()
-        report(_waiting_for())
+        report(seen[0])
         if time.monotonic() > deadline:
             raise LaunchError(
-                f"The application was not ready after {timeout_s:.0f} s: {_waiting_for()}.",
+                f"The application was not ready after {timeout_s:.0f} s: {seen[0]}.",
                 fix="`everloop status` shows each deployment; its logs are in the dashboard.",
             )
     if failure:

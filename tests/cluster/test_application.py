@@ -37,18 +37,21 @@ def test_who_starts_it_does_not_hear_what_building_it_imports(
     assert logging.root.level == level
 
 
-def test_who_waits_for_the_application_hears_that_ray_ended_and_asks_it_no_more(
+def test_who_waits_for_the_application_hears_that_ray_ended_though_it_answers_no_more(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    over, asked = threading.Event(), list[str]()
+    over, told = threading.Event(), list[str]()
     monkeypatch.setattr("ray.serve.start", lambda **_: None)
     monkeypatch.setattr("ray.serve.run", lambda *_, **__: over.wait(30))
     monkeypatch.setattr(application, "_build", lambda _settings: None)
+    # Ray does not answer: neither this, nor who would tell a replica's state.
+    monkeypatch.setattr(application, "deployment_states", lambda: over.wait(30) and [])
 
     def check() -> None:
-        raise LaunchError("Ray ended.")
+        if told:
+            raise LaunchError("Ray ended.")
 
     with pytest.raises(LaunchError, match=r"Ray ended\."):
-        application.deploy(Settings(), asked.append, timeout_s=20, check=check)
+        application.deploy(Settings(), told.append, timeout_s=20, check=check)
     over.set()
-    assert asked == []
+    assert told == ["building"]
