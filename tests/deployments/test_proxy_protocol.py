@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -24,13 +25,22 @@ async def counted(scope: Scope, receive: Receive, send: Send) -> None:
     await PlainTextResponse(str(len(body)))(scope, receive, send)
 
 
+class Server(uvicorn.Server):
+    """One that leaves the signals of this process to pytest."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """See uvicorn.Server."""
+        yield
+
+
 @pytest.fixture
 async def port() -> AsyncIterator[int]:
     """A server that was set up as the proxy is."""
     proxy_errors.middlewares()
     chosen = free_port()
     config = uvicorn.Config(counted, host="127.0.0.1", port=chosen, lifespan="off", log_config=None)
-    server = uvicorn.Server(config)
+    server = Server(config)
     running = asyncio.create_task(server.serve())
     async with asyncio.timeout(10):
         while not server.started:  # noqa: ASYNC110 - uvicorn tells it in no other way
