@@ -11,6 +11,7 @@ import uvicorn
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
+from uvicorn.config import HTTP_PROTOCOLS
 
 from deployments import proxy_errors, proxy_protocol
 from tests.fixtures.system import free_port
@@ -35,8 +36,9 @@ class Server(uvicorn.Server):
 
 
 @pytest.fixture
-async def port() -> AsyncIterator[int]:
+async def port(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
     """A server that was set up as the proxy is."""
+    monkeypatch.setitem(HTTP_PROTOCOLS, "auto", "")  # put back afterwards
     proxy_errors.middlewares()
     chosen = free_port()
     config = uvicorn.Config(counted, host="127.0.0.1", port=chosen, lifespan="off", log_config=None)
