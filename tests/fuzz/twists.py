@@ -196,7 +196,6 @@ _HEADERS: Final[tuple[tuple[bytes, tuple[bytes, ...]], ...]] = (
     (b"x-request-disconnect-disabled", (b"?1", *_JUNK)),
     (b"x-session-id", (b"a", *_JUNK)),
     (b"serve_multiplexed_model_id", (b"a", *_JUNK)),
-    (b"traceparent", (b"00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01", *_JUNK)),
     (b"x-everloop-user", (b"someone", *_JUNK)),
     (b"x-everloop-keep", (b"keep", *_JUNK)),
     (b"accept", (b"image/png", b"text/event-stream", *_JUNK)),
