@@ -60,9 +60,7 @@ class BoundedHttp(HttpToolsProtocol):
             return
         self._head += len(data)
         if self._head > _HEAD_BYTES:
-            self._refuse(
-                HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, _TOO_LARGE, "headers_too_large"
-            )
+            self._refuse_size()
 
     def on_headers_complete(self) -> None:
         """See httptools: the head came whole."""
@@ -70,9 +68,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._heads += 1
         self._stop()
         if sum(len(name) + len(value) for name, value in self.headers) > _HEAD_BYTES:
-            self._refuse(
-                HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, _TOO_LARGE, "headers_too_large"
-            )
+            self._refuse_size()
         else:
             super().on_headers_complete()
 
@@ -107,6 +103,10 @@ class BoundedHttp(HttpToolsProtocol):
             self._refuse(HTTPStatus.REQUEST_TIMEOUT, _TOO_SLOW, "headers_too_slow")
         else:
             self.transport.close()
+
+    def _refuse_size(self) -> None:
+        status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
+        self._refuse(status, _TOO_LARGE, "headers_too_large")
 
     def _refuse(self, status: HTTPStatus, message: str, code: str) -> None:
         if self._refused:
